@@ -1,0 +1,36 @@
+//! Plain functions on slices and sizes, made fast one idea at a time.
+//!
+//! Each operation is a folder: `mod.rs` states the contract (formula, derivative, shapes, cost), `naive.rs` is the
+//! shortest correct code and the oracle in `f64`, and every other file is one more rung of the ladder.
+//! This crate knows neither tensors nor gradient tapes; it is the only one with `unsafe` in it.
+//!
+//! # The shape alphabet
+//! B batch, T time (positions of a sequence), C channels (width), H heads, D head size (C = H·D), V vocabulary,
+//! L layers; M, N, K for matrices: (M×K)·(K×N) = M×N.
+
+// The operations, a folder each.
+pub mod attention;
+pub mod cross_entropy;
+pub mod dropout;
+pub mod elementwise;
+pub mod embedding;
+pub mod layer_norm;
+pub mod matmul;
+pub mod optimizer;
+pub mod reduce;
+pub mod rms_norm;
+pub mod softmax;
+
+// What they stand on.
+pub mod float;
+pub mod isa;
+pub mod ladder;
+pub mod oracle;
+pub mod parallel;
+pub mod philox;
+pub mod scratch;
+pub mod simd;
+
+pub use float::Float;
+pub use isa::Isa;
+pub use ladder::Rung;

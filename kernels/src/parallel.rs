@@ -1,0 +1,22 @@
+//! How work is cut into tasks for rayon: by its size alone, never by the number of threads.
+//!
+//! A result is then bitwise the same on 1, 2 or N threads, and small work stays on the thread that has it.
+
+/// The least work, in elementary operations (about one per nanosecond and lane), that is worth a task of its own.
+///
+/// Waking a sleeping worker costs 5 to 20 µs; a task should take a few times that.
+pub const GRAIN: usize = 1 << 16;
+
+/// How many of `items` one task takes, where each costs `cost` elementary operations: at least [`GRAIN`] in all, and
+/// at most what leaves 64 tasks, so that the tail of the work is short.
+///
+/// ```
+/// use gradus_kernels::parallel::items_per_task;
+/// assert_eq!(items_per_task(10, 1), 10); // one task: not worth a second thread
+/// assert_eq!(items_per_task(1 << 20, 1 << 16), 1 << 14); // 64 tasks
+/// assert_eq!(items_per_task(0, 1), 1);
+/// ```
+pub fn items_per_task(items: usize, cost: usize) -> usize {
+    let grain = GRAIN.div_ceil(cost.max(1));
+    grain.max(items.div_ceil(64)).min(items).max(1)
+}

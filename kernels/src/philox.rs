@@ -1,0 +1,136 @@
+//! Counter-based random numbers: Philox 4×32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+//!
+//! The n-th number is a function of (seed, stream, n) and of nothing else: any thread can make any part of a sequence,
+//! the backward pass can make it again instead of keeping a mask, and CPU and CUDA agree.
+
+use crate::simd::Simd;
+
+const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+
+/// The elements that 16 counters serve: element e has counter 16·⌊e/64⌋ + e mod 16 and word ⌊e/16⌋ mod 4 of it, so
+/// that a vector of counters makes four runs of neighbouring elements.
+pub const GROUP: usize = 64;
+
+/// One block of Philox 4×32-10.
+///
+/// ```
+/// // The first known answer of the authors' Random123 library.
+/// let zero = gradus_kernels::philox::block([0; 4], [0; 2]);
+/// assert_eq!(zero, [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
+/// ```
+pub fn block(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+    for _ in 0..10 {
+        let wide = |i: usize, x: u32| u64::from(MULTIPLIERS[i]) * u64::from(x);
+        let (p0, p1) = (wide(0, counter[0]), wide(1, counter[2]));
+        counter =
+            [(p1 >> 32) as u32 ^ counter[1] ^ key[0], p1 as u32, (p0 >> 32) as u32 ^ counter[3] ^ key[1], p0 as u32];
+        key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
+    }
+    counter
+}
+
+/// Which elements are dropped: each with probability `p`, by the random sequence (`seed`, `stream`).
+///
+/// A training run has one seed; every place where it drops elements, at every step, has a stream of its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dropout {
+    /// The probability that an element is dropped, in [0, 1).
+    pub p: f32,
+    /// The seed of the run.
+    pub seed: u64,
+    /// The number of this mask within the run.
+    pub stream: u64,
+}
+
+impl Dropout {
+    /// What kept elements are multiplied with, 1 / (1 − p), so that the expectation stays.
+    pub fn scale(&self) -> f32 {
+        1.0 / (1.0 - self.p)
+    }
+
+    /// A random word below this drops its element.
+    pub fn threshold(&self) -> u32 {
+        (f64::from(self.p) * 4_294_967_296.0) as u32
+    }
+
+    fn key(&self) -> [u32; 2] {
+        [self.seed as u32, (self.seed >> 32) as u32]
+    }
+
+    /// Whether the element is kept: the specification of [`Self::keep_masks`].
+    pub fn keeps(&self, element: u64) -> bool {
+        let counter = element / GROUP as u64 * 16 + element % 16;
+        let words = [counter as u32, (counter >> 32) as u32, self.stream as u32, (self.stream >> 32) as u32];
+        block(words, self.key())[(element / 16 % 4) as usize] >= self.threshold()
+    }
+
+    /// The lanes to drop, for the elements 64·`group` + 16·w + N·`part` …, w = 0 to 3, with `part` < 16 / N.
+    #[inline(always)]
+    pub fn drop_masks<S: Simd>(&self, s: S, group: u64, part: usize) -> [S::Mask; 4] {
+        let first = group * 16 + (part * S::N) as u64; // 16 counters of a group never cross 2³²
+        let mut c0 = s.add_u32(s.splat_u32(first as u32), s.iota_u32());
+        let mut c1 = s.splat_u32((first >> 32) as u32);
+        let mut c2 = s.splat_u32(self.stream as u32);
+        let mut c3 = s.splat_u32((self.stream >> 32) as u32);
+        let (m0, m1) = (s.splat_u32(MULTIPLIERS[0]), s.splat_u32(MULTIPLIERS[1]));
+        let mut key = self.key();
+        for _ in 0..10 {
+            let (low0, high0) = s.mul_wide_u32(m0, c0);
+            let (low1, high1) = s.mul_wide_u32(m1, c2);
+            c0 = s.xor_u32(s.xor_u32(high1, c1), s.splat_u32(key[0]));
+            c2 = s.xor_u32(s.xor_u32(high0, c3), s.splat_u32(key[1]));
+            c1 = low1;
+            c3 = low0;
+            key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
+        }
+        let threshold = s.splat_u32(self.threshold());
+        [s.lt_u32(c0, threshold), s.lt_u32(c1, threshold), s.lt_u32(c2, threshold), s.lt_u32(c3, threshold)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Isa, simd_fn};
+
+    simd_fn! {
+        fn kept<S>(s: S, dropout: Dropout, group: u64, keep: &mut [f32]) {
+            for part in 0..16 / S::N {
+                for (word, mask) in dropout.drop_masks(s, group, part).into_iter().enumerate() {
+                    s.store(&mut keep[word * 16 + part * S::N..], s.select(mask, s.zero(), s.splat(1.0)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn known_answers_of_random123() {
+        assert_eq!(block([0xffff_ffff; 4], [0xffff_ffff; 2]), [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
+        assert_eq!(
+            block([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]),
+            [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
+        );
+    }
+
+    #[test]
+    fn every_instruction_set_draws_the_same_mask() {
+        let dropout = Dropout { p: 0.3, seed: 0x1234_5678_9abc_def0, stream: 7 << 33 };
+        for isa in Isa::available() {
+            for group in [0, 1, 0x0fff_ffff, 0x1_0000_0000] {
+                let mut keep = [2.0; GROUP];
+                kept(isa, dropout, group, &mut keep);
+                for (i, &k) in keep.iter().enumerate() {
+                    assert_eq!(k == 1.0, dropout.keeps(group * 64 + i as u64), "{isa}, group {group}, element {i}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_share_that_is_dropped_is_p() {
+        let dropout = Dropout { p: 0.2, seed: 1, stream: 0 };
+        let dropped = (0..100_000).filter(|&e| !dropout.keeps(e)).count();
+        assert!((19_500..20_500).contains(&dropped), "{dropped} of 100000"); // 4 standard deviations: 506
+    }
+}

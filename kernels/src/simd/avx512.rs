@@ -1,0 +1,148 @@
+//! AVX-512: 16 lanes, 32 registers, a mask on every instruction.
+
+use super::Simd;
+use crate::Isa;
+use std::arch::x86_64::*;
+
+/// The proof that this processor has AVX-512 F, BW, DQ and VL.
+#[derive(Clone, Copy, Debug)]
+pub struct Avx512(());
+
+impl Avx512 {
+    /// The proof, where it can be given.
+    #[inline]
+    pub fn new() -> Option<Avx512> {
+        Isa::Avx512.is_available().then_some(Avx512(()))
+    }
+}
+
+#[inline(always)]
+fn first_lanes(n: usize) -> __mmask16 {
+    if n >= 16 { 0xffff } else { (1 << n) - 1 }
+}
+
+/// The methods that are one instruction each.
+macro_rules! instructions {
+    ($($name:ident($($arg:ident : $ty:ty),*) -> $out:ty = $e:expr;)*) => {$(
+        #[inline(always)]
+        fn $name(self, $($arg: $ty),*) -> $out {
+            // SAFETY: `self` proves AVX-512.
+            unsafe { $e }
+        }
+    )*};
+}
+
+impl Simd for Avx512 {
+    type F32 = __m512;
+    type U32 = __m512i;
+    type Mask = __mmask16;
+    const N: usize = 16;
+    const ISA: Isa = Isa::Avx512;
+
+    instructions! {
+        splat(x: f32) -> __m512 = _mm512_set1_ps(x);
+        add(a: __m512, b: __m512) -> __m512 = _mm512_add_ps(a, b);
+        sub(a: __m512, b: __m512) -> __m512 = _mm512_sub_ps(a, b);
+        mul(a: __m512, b: __m512) -> __m512 = _mm512_mul_ps(a, b);
+        div(a: __m512, b: __m512) -> __m512 = _mm512_div_ps(a, b);
+        mul_add(a: __m512, b: __m512, c: __m512) -> __m512 = _mm512_fmadd_ps(a, b, c);
+        neg_mul_add(a: __m512, b: __m512, c: __m512) -> __m512 = _mm512_fnmadd_ps(a, b, c);
+        min(a: __m512, b: __m512) -> __m512 = _mm512_min_ps(a, b);
+        max(a: __m512, b: __m512) -> __m512 = _mm512_max_ps(a, b);
+        sqrt(a: __m512) -> __m512 = _mm512_sqrt_ps(a);
+        round_small(a: __m512) -> __m512 =
+            _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a);
+        scale_by_pow2(a: __m512, n: __m512) -> __m512 = _mm512_scalef_ps(a, n);
+        lt(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b);
+        le(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b);
+        eq(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b);
+        select(mask: __mmask16, yes: __m512, no: __m512) -> __m512 = _mm512_mask_blend_ps(mask, no, yes);
+        splat_u32(x: u32) -> __m512i = _mm512_set1_epi32(x as i32);
+        iota_u32() -> __m512i = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        to_bits(a: __m512) -> __m512i = _mm512_castps_si512(a);
+        from_bits(a: __m512i) -> __m512 = _mm512_castsi512_ps(a);
+        i32_to_f32(a: __m512i) -> __m512 = _mm512_cvtepi32_ps(a);
+        add_u32(a: __m512i, b: __m512i) -> __m512i = _mm512_add_epi32(a, b);
+        sub_u32(a: __m512i, b: __m512i) -> __m512i = _mm512_sub_epi32(a, b);
+        and_u32(a: __m512i, b: __m512i) -> __m512i = _mm512_and_si512(a, b);
+        or_u32(a: __m512i, b: __m512i) -> __m512i = _mm512_or_si512(a, b);
+        xor_u32(a: __m512i, b: __m512i) -> __m512i = _mm512_xor_si512(a, b);
+        lt_u32(a: __m512i, b: __m512i) -> __mmask16 = _mm512_cmplt_epu32_mask(a, b);
+    }
+
+    #[inline(always)]
+    fn load(self, x: &[f32]) -> __m512 {
+        // SAFETY: the slice holds 16 elements; `self` proves AVX-512.
+        unsafe { _mm512_loadu_ps(x[..16].as_ptr()) }
+    }
+    #[inline(always)]
+    fn store(self, x: &mut [f32], v: __m512) {
+        // SAFETY: the slice holds 16 elements; `self` proves AVX-512.
+        unsafe { _mm512_storeu_ps(x[..16].as_mut_ptr(), v) }
+    }
+    #[inline(always)]
+    fn load_partial(self, x: &[f32]) -> __m512 {
+        // SAFETY: lanes past the slice are masked and not touched; `self` proves AVX-512.
+        unsafe { _mm512_maskz_loadu_ps(first_lanes(x.len()), x.as_ptr()) }
+    }
+    #[inline(always)]
+    fn store_partial(self, x: &mut [f32], v: __m512) {
+        // SAFETY: lanes past the slice are masked and not touched; `self` proves AVX-512.
+        unsafe { _mm512_mask_storeu_ps(x.as_mut_ptr(), first_lanes(x.len()), v) }
+    }
+    #[inline(always)]
+    unsafe fn load_ptr(self, x: *const f32) -> __m512 {
+        // SAFETY: the caller vouches for 16 readable elements.
+        unsafe { _mm512_loadu_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn store_ptr(self, x: *mut f32, v: __m512) {
+        // SAFETY: the caller vouches for 16 writable elements.
+        unsafe { _mm512_storeu_ps(x, v) }
+    }
+
+    #[inline(always)]
+    fn reduce_sum(self, a: __m512) -> f32 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe {
+            let eight = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
+            let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+        }
+    }
+    #[inline(always)]
+    fn reduce_max(self, a: __m512) -> f32 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_reduce_max_ps(a) }
+    }
+
+    #[inline(always)]
+    fn shr_u32<const BITS: u32>(self, a: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_srli_epi32::<BITS>(a) }
+    }
+    #[inline(always)]
+    fn shl_u32<const BITS: u32>(self, a: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_slli_epi32::<BITS>(a) }
+    }
+    #[inline(always)]
+    fn mul_wide_u32(self, a: __m512i, b: __m512i) -> (__m512i, __m512i) {
+        // SAFETY: `self` proves AVX-512.
+        unsafe {
+            let even = _mm512_mul_epu32(a, b);
+            let odd = _mm512_mul_epu32(_mm512_srli_epi64::<32>(a), _mm512_srli_epi64::<32>(b));
+            let low = _mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64::<32>(odd));
+            let high = _mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64::<32>(even), odd);
+            (low, high)
+        }
+    }
+    #[inline(always)]
+    fn array_u32(self, a: __m512i) -> [u32; 16] {
+        let mut lanes = [0; 16];
+        // SAFETY: 16 elements are written; `self` proves AVX-512.
+        unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), a) };
+        lanes
+    }
+}
