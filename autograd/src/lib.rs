@@ -1,1 +1,2 @@
 //! autograd
+pub mod scalar;
