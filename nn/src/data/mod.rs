@@ -1,0 +1,29 @@
+//! Small data sets of the first lessons, each in a file of its own.
+//!
+//! | set | from | what it shows |
+//! | --- | --- | --- |
+//! | [`film`] | three reasons for and against an evening out | a threshold unit can weigh them |
+//! | [`xor`] | Minsky and Papert 1969 | no threshold unit can do it: one line is not enough |
+//! | [`two_spirals`] | Lang and Witbrock 1988 | hard even for several layers |
+//!
+//! None of them is random, so none needs a seed.
+
+mod film;
+mod spirals;
+mod xor;
+
+pub use film::{FILM_THRESHOLD, FILM_WEIGHTS, film};
+pub use spirals::two_spirals;
+pub use xor::xor;
+
+/// A case with its answer: N numbers, and whether it belongs to the class.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Example<const N: usize> {
+    /// What is known about the case.
+    pub inputs: [f32; N],
+    /// The right answer.
+    pub label: bool,
+}
+
+#[cfg(test)]
+mod tests;
