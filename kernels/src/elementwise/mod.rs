@@ -1,1 +1,347 @@
-//! elementwise
+//! Elementwise operations: one result for each element, with no sum over others.
+//!
+//! | | forward | backward | traffic |
+//! | --- | --- | --- | --- |
+//! | [`unary`] | yᵢ = f(xᵢ) | dxᵢ = dyᵢ·f′(xᵢ) | 8 bytes an element forward, 12 backward |
+//! | [`binary`] | yᵢ = f(aᵢ, bᵢ), broadcast by strides of 0 | made of these and of reductions | 12 bytes |
+//! | [`select`] | yᵢ = condᵢ ≠ 0 ? aᵢ : bᵢ | the same | 16 bytes |
+//! | [`copy`] | strided to strided | the same | 8 bytes |
+//! | [`bias_gelu`] | yᵢⱼ = gelu(xᵢⱼ + bⱼ) | dx = dy·gelu′(x + b); db = Σᵢ dxᵢⱼ | 8 bytes, 12 |
+//!
+//! All of them are bound by memory on more than a few megabytes: f takes 1 to 50 FLOPs, and a core does 30 in the time
+//! that it takes to bring in one `f32`. So a rung's aim is to hide its arithmetic behind the traffic, and a fusion's
+//! to save the traffic itself.
+
+mod bias_gelu;
+mod binary;
+mod copy;
+pub(crate) mod dims;
+pub mod naive;
+mod unary;
+
+pub use dims::MAX_DIMS;
+
+use crate::{Isa, Rung, simd_fn};
+use rayon::prelude::*;
+
+/// A function of one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unary {
+    /// −x
+    Neg,
+    /// eˣ
+    Exp,
+    /// ln x
+    Ln,
+    /// √x
+    Sqrt,
+    /// tanh x
+    Tanh,
+    /// σ(x) = 1/(1 + e^{−x})
+    Sigmoid,
+    /// x above 0, else 0
+    Relu,
+    /// ½·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))): GPT-2's form of [`Unary::GeluErf`]
+    GeluTanh,
+    /// x·Φ(x) = ½·x·(1 + erf(x/√2)) (Hendrycks & Gimpel, 2016)
+    GeluErf,
+    /// x·σ(x)
+    Silu,
+    /// |x|; its derivative is the sign, 0 at 0
+    Abs,
+    /// x²
+    Square,
+}
+
+/// What the derivative of a [`Unary`] is computed from, and so what a tape keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Saves {
+    /// Neither; the derivative is a constant.
+    Nothing,
+    /// x
+    Input,
+    /// y
+    Output,
+}
+
+impl Unary {
+    /// Every one.
+    pub const ALL: [Unary; 12] = [
+        Unary::Neg,
+        Unary::Exp,
+        Unary::Ln,
+        Unary::Sqrt,
+        Unary::Tanh,
+        Unary::Sigmoid,
+        Unary::Relu,
+        Unary::GeluTanh,
+        Unary::GeluErf,
+        Unary::Silu,
+        Unary::Abs,
+        Unary::Square,
+    ];
+
+    /// What its derivative is computed from: the output where that is enough, for the next operation often keeps it too.
+    pub fn saves(self) -> Saves {
+        match self {
+            Unary::Neg => Saves::Nothing,
+            Unary::Exp | Unary::Sqrt | Unary::Tanh | Unary::Sigmoid | Unary::Relu => Saves::Output,
+            Unary::Ln | Unary::GeluTanh | Unary::GeluErf | Unary::Silu | Unary::Abs | Unary::Square => Saves::Input,
+        }
+    }
+}
+
+/// A function of two numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Binary {
+    /// a + b
+    Add,
+    /// a − b
+    Sub,
+    /// a·b
+    Mul,
+    /// a/b
+    Div,
+    /// aᵇ
+    Pow,
+    /// The larger; NaN where either is.
+    Max,
+    /// The smaller; NaN where either is.
+    Min,
+    /// 1 where a > b, else 0
+    Gt,
+    /// 1 where a ≥ b, else 0
+    Ge,
+    /// 1 where a = b, else 0
+    Eq,
+}
+
+impl Binary {
+    /// Every one.
+    pub const ALL: [Binary; 10] = [
+        Binary::Add,
+        Binary::Sub,
+        Binary::Mul,
+        Binary::Div,
+        Binary::Pow,
+        Binary::Max,
+        Binary::Min,
+        Binary::Gt,
+        Binary::Ge,
+        Binary::Eq,
+    ];
+}
+
+/// A rung of [`unary`].
+pub type UnaryFn = fn(Isa, Unary, &[f32], &mut [f32]);
+/// A rung of [`unary_backward`].
+pub type UnaryBackwardFn = fn(Isa, Unary, &[f32], &[f32], &mut [f32]);
+/// A rung of [`binary`].
+pub type BinaryFn = fn(Isa, Binary, &[usize], &[f32], &[usize], &[f32], &[usize], &mut [f32]);
+/// A rung of [`copy`] on `f32`.
+pub type CopyFn = fn(Isa, &[usize], &[f32], &[usize], &mut [f32], &[usize]);
+/// A rung of [`bias_gelu`].
+pub type BiasGeluFn = fn(Isa, &[f32], &[f32], &mut [f32]);
+/// A rung of [`bias_gelu_backward`].
+pub type BiasGeluBackwardFn = fn(Isa, &[f32], &[f32], &[f32], &mut [f32]);
+
+/// The ladder of [`unary`].
+pub static UNARY_RUNGS: [Rung<UnaryFn>; 3] = [
+    Rung { name: "naive", idea: NAIVE, run: |_, op, x, y| naive::unary(op, x, y), simd: false },
+    Rung { name: "simd", idea: SIMD, run: unary::simd, simd: true },
+    Rung { name: "threads", idea: THREADS, run: unary::threads, simd: true },
+];
+
+/// The ladder of [`unary_backward`].
+pub static UNARY_BACKWARD_RUNGS: [Rung<UnaryBackwardFn>; 3] = [
+    Rung {
+        name: "naive",
+        idea: NAIVE,
+        run: |_, op, saved, dy, dx| naive::unary_backward(op, saved, dy, dx),
+        simd: false,
+    },
+    Rung { name: "simd", idea: SIMD, run: unary::simd_backward, simd: true },
+    Rung { name: "threads", idea: THREADS, run: unary::threads_backward, simd: true },
+];
+
+/// The ladder of [`binary`].
+pub static BINARY_RUNGS: [Rung<BinaryFn>; 3] = [
+    Rung {
+        name: "naive",
+        idea: NAIVE,
+        run: |_, op, n, a, p, b, q, y| naive::binary(op, n, a, p, b, q, y),
+        simd: false,
+    },
+    Rung { name: "simd", idea: SIMD, run: binary::simd, simd: true },
+    Rung { name: "threads", idea: THREADS, run: binary::threads, simd: true },
+];
+
+/// The ladder of [`copy`].
+pub static COPY_RUNGS: [Rung<CopyFn>; 3] = [
+    Rung { name: "naive", idea: NAIVE, run: |_, n, x, p, y, q| naive::copy(n, x, p, y, q), simd: false },
+    Rung {
+        name: "tiles",
+        idea: "whole rows where they lie together, else tiles of 16×16, so that every cache line is used whole",
+        run: |_, n, x, p, y, q| copy::tiles(n, x, p, y, q),
+        simd: false,
+    },
+    Rung { name: "threads", idea: THREADS, run: |_, n, x, p, y, q| copy::threads(n, x, p, y, q), simd: false },
+];
+
+/// The ladder of [`bias_gelu`].
+pub static BIAS_GELU_RUNGS: [Rung<BiasGeluFn>; 3] = [
+    Rung { name: "naive", idea: NAIVE, run: |_, x, bias, y| naive::bias_gelu(x, bias, y), simd: false },
+    Rung { name: "simd", idea: SIMD, run: bias_gelu::simd, simd: true },
+    Rung { name: "threads", idea: THREADS, run: bias_gelu::threads, simd: true },
+];
+
+/// The ladder of [`bias_gelu_backward`].
+pub static BIAS_GELU_BACKWARD_RUNGS: [Rung<BiasGeluBackwardFn>; 3] = [
+    Rung {
+        name: "naive",
+        idea: NAIVE,
+        run: |_, x, bias, dy, dx| naive::bias_gelu_backward(x, bias, dy, dx),
+        simd: false,
+    },
+    Rung { name: "simd", idea: SIMD, run: bias_gelu::simd_backward, simd: true },
+    Rung { name: "threads", idea: THREADS, run: bias_gelu::threads_backward, simd: true },
+];
+
+const NAIVE: &str = "one element after the other";
+const SIMD: &str = "8 or 16 elements at a time; exp, tanh, erf and ln become polynomials on vectors";
+const THREADS: &str =
+    "stretches of the output on all threads: twice the load and store slots, and more of the memory bus";
+
+/// y = op(x), elementwise.
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn unary(op: Unary, x: &[f32], y: &mut [f32]) {
+    unary::threads(Isa::active(), op, x, y);
+}
+
+/// dx = dy·op′, elementwise, from what [`Unary::saves`] names: x, y, or an empty slice for nothing.
+///
+/// At ±∞ the derivatives of the GELUs and of SiLU are NaN: ∞·0.
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn unary_backward(op: Unary, saved: &[f32], dy: &[f32], dx: &mut [f32]) {
+    unary::threads_backward(Isa::active(), op, saved, dy, dx);
+}
+
+/// # Panics
+/// Where the lengths do not fit.
+fn assert_saved(op: Unary, saved: usize, dy: usize, dx: usize) {
+    let expected = if op.saves() == Saves::Nothing { 0 } else { dy };
+    assert_eq!((saved, dx), (expected, dy), "lengths of (saved, dx) for {op:?}");
+}
+
+/// y = op(a, b) over `shape`; y is contiguous, a and b are read at their strides (0 broadcasts).
+///
+/// # Panics
+/// Where y has another size, strides are missing, a or b is too short for its strides, or there are over [`MAX_DIMS`]
+/// dimensions.
+pub fn binary(
+    op: Binary,
+    shape: &[usize],
+    a: &[f32],
+    a_strides: &[usize],
+    b: &[f32],
+    b_strides: &[usize],
+    y: &mut [f32],
+) {
+    binary::threads(Isa::active(), op, shape, a, a_strides, b, b_strides, y);
+}
+
+/// y = a where cond ≠ 0, b elsewhere, over `shape`; y is contiguous, the others are read at their strides.
+///
+/// # Panics
+/// As [`binary`].
+pub fn select(
+    shape: &[usize],
+    cond: &[f32],
+    cond_strides: &[usize],
+    a: &[f32],
+    a_strides: &[usize],
+    b: &[f32],
+    b_strides: &[usize],
+    y: &mut [f32],
+) {
+    binary::select(Isa::active(), shape, cond, cond_strides, a, a_strides, b, b_strides, y);
+}
+
+/// y at `y_strides` = x at `x_strides`, over `shape`.
+///
+/// # Panics
+/// Where x or y is too short for its strides, strides are missing, there are over [`MAX_DIMS`] dimensions, or the
+/// output may overlap itself: sorted by stride, each stride must be larger than all that the smaller ones reach.
+pub fn copy<T: Copy + Send + Sync>(shape: &[usize], x: &[T], x_strides: &[usize], y: &mut [T], y_strides: &[usize]) {
+    copy::threads(shape, x, x_strides, y, y_strides);
+}
+
+/// y = gelu_tanh(x + bias) for every row of `bias.len()` elements.
+///
+/// # Panics
+/// Where the lengths differ or are no whole rows.
+pub fn bias_gelu(x: &[f32], bias: &[f32], y: &mut [f32]) {
+    bias_gelu::threads(Isa::active(), x, bias, y);
+}
+
+/// dx = dy·gelu_tanh′(x + bias); the gradient of the bias is the sum of dx over the rows.
+///
+/// # Panics
+/// As [`bias_gelu`].
+pub fn bias_gelu_backward(x: &[f32], bias: &[f32], dy: &[f32], dx: &mut [f32]) {
+    bias_gelu::threads_backward(Isa::active(), x, bias, dy, dx);
+}
+
+simd_fn! {
+    fn axpy_loop<S>(s: S, k: f32, x: &[f32], y: &mut [f32]) {
+        let factor = s.splat(k);
+        let (mut xs, mut ys) = (x.chunks_exact(S::N), y.chunks_exact_mut(S::N));
+        for (x, y) in (&mut xs).zip(&mut ys) {
+            s.store(y, s.mul_add(factor, s.load(x), s.load(y)));
+        }
+        let (x, y) = (xs.remainder(), ys.into_remainder());
+        s.store_partial(y, s.mul_add(factor, s.load_partial(x), s.load_partial(y)));
+    }
+}
+
+/// y ← y + k·x
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn axpy(k: f32, x: &[f32], y: &mut [f32]) {
+    assert_eq!(x.len(), y.len(), "lengths of x and y");
+    let (isa, n) = (Isa::active(), crate::parallel::items_per_task(y.len(), 1));
+    if n >= y.len() {
+        return axpy_loop(isa, k, x, y);
+    }
+    y.par_chunks_mut(n).zip(x.par_chunks(n)).for_each(|(y, x)| axpy_loop(isa, k, x, y));
+}
+
+/// y ← y + x: how gradients of one value add up.
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn accumulate(y: &mut [f32], x: &[f32]) {
+    axpy(1.0, x, y);
+}
+
+simd_fn! {
+    fn scale_loop<S>(s: S, k: f32, y: &mut [f32]) {
+        for y in y.chunks_mut(S::N) {
+            s.store_partial(y, s.mul(s.splat(k), s.load_partial(y)));
+        }
+    }
+}
+
+/// y ← k·y
+pub fn scale_in_place(k: f32, y: &mut [f32]) {
+    let (isa, n) = (Isa::active(), crate::parallel::items_per_task(y.len(), 1));
+    if n >= y.len() {
+        return scale_loop(isa, k, y);
+    }
+    y.par_chunks_mut(n).for_each(|y| scale_loop(isa, k, y));
+}

@@ -1,0 +1,84 @@
+//! Fused: y = gelu_tanh(x + bias), as in the feed-forward half of a Transformer block.
+//!
+//! Apart, the sum is written to memory and read again before GELU sees it: 2 of 4 passes over the activations. Fused,
+//! x is read once and y written once, and the bias of one row stays in the first-level cache. The gradient of the bias
+//! is the sum of dx over the rows, [`crate::reduce::reduce`] over columns.
+
+use super::unary::COST;
+use crate::parallel::items_per_task;
+use crate::simd::math;
+use crate::{Isa, simd_fn};
+use rayon::prelude::*;
+
+/// # Panics
+/// Where a length is no whole number of rows, or they differ.
+pub(super) fn assert_rows(row: usize, lens: &[usize]) {
+    assert!(lens.iter().all(|&len| len == lens[0]), "lengths {lens:?} differ");
+    assert!(if row == 0 { lens[0] == 0 } else { lens[0] % row == 0 }, "{} elements are no rows of {row}", lens[0]);
+}
+
+simd_fn! {
+    fn forward_rows<S>(s: S, x: &[f32], bias: &[f32], y: &mut [f32]) {
+        for (x, y) in x.chunks_exact(bias.len()).zip(y.chunks_exact_mut(bias.len())) {
+            for ((x, b), y) in x.chunks(S::N).zip(bias.chunks(S::N)).zip(y.chunks_mut(S::N)) {
+                let sum = s.add(s.load_partial(x), s.load_partial(b));
+                s.store_partial(y, math::gelu_tanh(s, sum));
+            }
+        }
+    }
+}
+
+simd_fn! {
+    fn backward_rows<S>(s: S, x: &[f32], bias: &[f32], dy: &[f32], dx: &mut [f32]) {
+        let n = bias.len();
+        for ((x, dy), dx) in x.chunks_exact(n).zip(dy.chunks_exact(n)).zip(dx.chunks_exact_mut(n)) {
+            let inputs = x.chunks(S::N).zip(bias.chunks(S::N));
+            for (((x, b), dy), dx) in inputs.zip(dy.chunks(S::N)).zip(dx.chunks_mut(S::N)) {
+                let sum = s.add(s.load_partial(x), s.load_partial(b));
+                s.store_partial(dx, s.mul(s.load_partial(dy), math::gelu_tanh_derivative(s, sum)));
+            }
+        }
+    }
+}
+
+/// The elements of a task: whole rows.
+fn elements_per_task(len: usize, row: usize) -> usize {
+    items_per_task(len / row.max(1), row * COST) * row
+}
+
+/// Vectors, one thread.
+pub(super) fn simd(isa: Isa, x: &[f32], bias: &[f32], y: &mut [f32]) {
+    assert_rows(bias.len(), &[x.len(), y.len()]);
+    if !y.is_empty() {
+        forward_rows(isa, x, bias, y);
+    }
+}
+
+/// Vectors, one thread.
+pub(super) fn simd_backward(isa: Isa, x: &[f32], bias: &[f32], dy: &[f32], dx: &mut [f32]) {
+    assert_rows(bias.len(), &[x.len(), dy.len(), dx.len()]);
+    if !dx.is_empty() {
+        backward_rows(isa, x, bias, dy, dx);
+    }
+}
+
+/// Vectors on all threads: a task for a few rows.
+pub(super) fn threads(isa: Isa, x: &[f32], bias: &[f32], y: &mut [f32]) {
+    let n = elements_per_task(y.len(), bias.len());
+    if n >= y.len() {
+        return simd(isa, x, bias, y);
+    }
+    assert_rows(bias.len(), &[x.len(), y.len()]);
+    y.par_chunks_mut(n).zip(x.par_chunks(n)).for_each(|(y, x)| forward_rows(isa, x, bias, y));
+}
+
+/// Vectors on all threads: a task for a few rows.
+pub(super) fn threads_backward(isa: Isa, x: &[f32], bias: &[f32], dy: &[f32], dx: &mut [f32]) {
+    let n = elements_per_task(dx.len(), bias.len());
+    if n >= dx.len() {
+        return simd_backward(isa, x, bias, dy, dx);
+    }
+    assert_rows(bias.len(), &[x.len(), dy.len(), dx.len()]);
+    let tasks = dx.par_chunks_mut(n).zip(x.par_chunks(n)).zip(dy.par_chunks(n));
+    tasks.for_each(|((dx, x), dy)| backward_rows(isa, x, bias, dy, dx));
+}

@@ -1,0 +1,199 @@
+//! Two or three operands with broadcasting: strides are merged into rows first, and a row is a vector loop.
+//!
+//! Inside a row an operand is contiguous, one value for the whole row (stride 0), or strided; that is asked once for
+//! each vector, and the answer is always the same, so the branch is free.
+
+use super::dims::{Dims, size};
+use super::{Binary, unary::COST};
+use crate::parallel::items_per_task;
+use crate::simd::{Simd, math};
+use crate::{Isa, simd_fn};
+use rayon::prelude::*;
+
+/// An operand within a row.
+#[derive(Clone, Copy)]
+enum Operand<'a, V> {
+    Contiguous(&'a [f32]),
+    Same(V),
+    Strided(&'a [f32], usize),
+}
+
+impl<'a, V: Copy> Operand<'a, V> {
+    #[inline(always)]
+    fn new<S: Simd<F32 = V>>(s: S, x: &'a [f32], offset: usize, stride: usize, len: usize) -> Self {
+        match stride {
+            0 => Operand::Same(s.splat(x[offset])),
+            1 => Operand::Contiguous(&x[offset..][..len]),
+            _ => Operand::Strided(&x[offset..], stride),
+        }
+    }
+
+    /// A full vector of the elements from i on.
+    #[inline(always)]
+    fn full<S: Simd<F32 = V>>(&self, s: S, i: usize) -> V {
+        match *self {
+            Operand::Contiguous(x) => s.load(&x[i..]),
+            Operand::Same(v) => v,
+            Operand::Strided(..) => self.partial(s, i, S::N),
+        }
+    }
+
+    /// `n` elements from i on.
+    #[inline(always)]
+    fn partial<S: Simd<F32 = V>>(&self, s: S, i: usize, n: usize) -> V {
+        match *self {
+            Operand::Contiguous(x) => s.load_partial(&x[i..]),
+            Operand::Same(v) => v,
+            Operand::Strided(x, stride) => {
+                let mut lanes = [0.0; 16];
+                for (j, lane) in lanes.iter_mut().enumerate().take(n) {
+                    *lane = x[(i + j) * stride];
+                }
+                s.load(&lanes)
+            }
+        }
+    }
+}
+
+/// An operation on vectors.
+trait Zip: Copy + Send + Sync {
+    fn apply<S: Simd>(self, s: S, a: S::F32, b: S::F32) -> S::F32;
+}
+
+macro_rules! zips {
+    ($($Op:ident: |$s:ident, $a:ident, $b:ident| $y:expr;)*) => {
+        $(
+            #[derive(Clone, Copy)]
+            struct $Op;
+
+            impl Zip for $Op {
+                #[inline(always)]
+                fn apply<S: Simd>(self, $s: S, $a: S::F32, $b: S::F32) -> S::F32 {
+                    $y
+                }
+            }
+        )*
+
+        fn stretch_of(isa: Isa, op: Binary, dims: &Dims<2>, start: usize, a: &[f32], b: &[f32], y: &mut [f32]) {
+            match op {
+                $(Binary::$Op => stretch(isa, $Op, dims, start, a, b, y),)*
+            }
+        }
+    };
+}
+
+zips! {
+    Add: |s, a, b| s.add(a, b);
+    Sub: |s, a, b| s.sub(a, b);
+    Mul: |s, a, b| s.mul(a, b);
+    Div: |s, a, b| s.div(a, b);
+    Pow: |s, a, b| math::pow(s, a, b);
+    Max: |s, a, b| math::maximum(s, a, b);
+    Min: |s, a, b| math::minimum(s, a, b);
+    Gt: |s, a, b| s.select(s.gt(a, b), s.splat(1.0), s.zero());
+    Ge: |s, a, b| s.select(s.ge(a, b), s.splat(1.0), s.zero());
+    Eq: |s, a, b| s.select(s.eq(a, b), s.splat(1.0), s.zero());
+}
+
+simd_fn! {
+    /// The elements of the output from `start` on, as many as `y` has.
+    fn stretch<S; Op: Zip>(s: S, op: Op, dims: &Dims<2>, start: usize, a: &[f32], b: &[f32], y: &mut [f32]) {
+        let [a_stride, b_stride] = dims.inner_strides();
+        let mut rest = y;
+        for (len, [i, j]) in dims.runs(start..start + rest.len()) {
+            let (row, after) = std::mem::take(&mut rest).split_at_mut(len);
+            rest = after;
+            let (a, b) = (Operand::new(s, a, i, a_stride, len), Operand::new(s, b, j, b_stride, len));
+            let mut chunks = row.chunks_exact_mut(S::N);
+            let mut at = 0;
+            for y in &mut chunks {
+                s.store(y, op.apply(s, a.full(s, at), b.full(s, at)));
+                at += S::N;
+            }
+            let tail = chunks.into_remainder();
+            if !tail.is_empty() {
+                let (a, b) = (a.partial(s, at, tail.len()), b.partial(s, at, tail.len()));
+                s.store_partial(tail, op.apply(s, a, b));
+            }
+        }
+    }
+}
+
+simd_fn! {
+    /// The elements of the output from `start` on, as many as `y` has.
+    fn select_stretch<S>(s: S, dims: &Dims<3>, start: usize, c: &[f32], a: &[f32], b: &[f32], y: &mut [f32]) {
+        let strides = dims.inner_strides();
+        let mut rest = y;
+        for (len, offsets) in dims.runs(start..start + rest.len()) {
+            let (row, after) = std::mem::take(&mut rest).split_at_mut(len);
+            rest = after;
+            let c = Operand::new(s, c, offsets[0], strides[0], len);
+            let a = Operand::new(s, a, offsets[1], strides[1], len);
+            let b = Operand::new(s, b, offsets[2], strides[2], len);
+            for (i, y) in row.chunks_mut(S::N).enumerate() {
+                let (at, n) = (i * S::N, y.len());
+                let zero = s.eq(c.partial(s, at, n), s.zero());
+                s.store_partial(y, s.select(zero, b.partial(s, at, n), a.partial(s, at, n)));
+            }
+        }
+    }
+}
+
+/// Vectors, one thread.
+pub(super) fn simd(
+    isa: Isa,
+    op: Binary,
+    shape: &[usize],
+    a: &[f32],
+    a_strides: &[usize],
+    b: &[f32],
+    b_strides: &[usize],
+    y: &mut [f32],
+) {
+    assert_eq!(y.len(), size(shape), "length of y");
+    let dims = Dims::new(shape, [a_strides, b_strides], [a.len(), b.len()]);
+    stretch_of(isa, op, &dims, 0, a, b, y);
+}
+
+/// Vectors on all threads: a task for each stretch of the output, wherever in a row that begins.
+pub(super) fn threads(
+    isa: Isa,
+    op: Binary,
+    shape: &[usize],
+    a: &[f32],
+    a_strides: &[usize],
+    b: &[f32],
+    b_strides: &[usize],
+    y: &mut [f32],
+) {
+    assert_eq!(y.len(), size(shape), "length of y");
+    let dims = Dims::new(shape, [a_strides, b_strides], [a.len(), b.len()]);
+    in_stretches(y, |start, y| stretch_of(isa, op, &dims, start, a, b, y));
+}
+
+/// Calls `work` with the start of every stretch of y and the stretch, on all threads where there are several.
+fn in_stretches(y: &mut [f32], work: impl Fn(usize, &mut [f32]) + Send + Sync) {
+    let n = items_per_task(y.len(), COST);
+    if n >= y.len() {
+        work(0, y);
+    } else {
+        y.par_chunks_mut(n).enumerate().for_each(|(i, y)| work(i * n, y));
+    }
+}
+
+/// [`super::select`] at a given instruction set.
+pub(super) fn select(
+    isa: Isa,
+    shape: &[usize],
+    cond: &[f32],
+    cond_strides: &[usize],
+    a: &[f32],
+    a_strides: &[usize],
+    b: &[f32],
+    b_strides: &[usize],
+    y: &mut [f32],
+) {
+    assert_eq!(y.len(), size(shape), "length of y");
+    let dims = Dims::new(shape, [cond_strides, a_strides, b_strides], [cond.len(), a.len(), b.len()]);
+    in_stretches(y, |start, y| select_stretch(isa, &dims, start, cond, a, b, y));
+}

@@ -1,0 +1,134 @@
+//! One operand: the vector rung and the threaded one, forward and backward.
+//!
+//! Every operation is a type with two methods on vectors, so that the loop is compiled once for each of them and the
+//! choice costs nothing inside it.
+
+use super::{Unary, assert_saved};
+use crate::parallel::items_per_task;
+use crate::simd::{Simd, math};
+use crate::{Isa, simd_fn};
+use rayon::prelude::*;
+
+/// An operation on vectors.
+trait Map: Copy + Send + Sync {
+    /// y
+    fn forward<S: Simd>(self, s: S, x: S::F32) -> S::F32;
+    /// dx from what is saved and dy.
+    fn backward<S: Simd>(self, s: S, saved: S::F32, dy: S::F32) -> S::F32;
+}
+
+macro_rules! maps {
+    ($($Op:ident: |$s:ident, $x:ident| $y:expr, |$saved:ident, $dy:ident| $dx:expr;)*) => {
+        $(
+            #[derive(Clone, Copy)]
+            struct $Op;
+
+            impl Map for $Op {
+                #[inline(always)]
+                fn forward<S: Simd>(self, $s: S, $x: S::F32) -> S::F32 {
+                    $y
+                }
+                #[inline(always)]
+                fn backward<S: Simd>(self, $s: S, $saved: S::F32, $dy: S::F32) -> S::F32 {
+                    $dx
+                }
+            }
+        )*
+
+        fn forward_of(isa: Isa, op: Unary, x: &[f32], y: &mut [f32]) {
+            match op {
+                $(Unary::$Op => forward_loop(isa, $Op, x, y),)*
+            }
+        }
+
+        fn backward_of(isa: Isa, op: Unary, saved: &[f32], dy: &[f32], dx: &mut [f32]) {
+            match op {
+                $(Unary::$Op => backward_loop(isa, $Op, saved, dy, dx),)*
+            }
+        }
+    };
+}
+
+maps! {
+    Neg: |s, x| s.neg(x), |_saved, dy| s.neg(dy);
+    Exp: |s, x| math::exp(s, x), |y, dy| s.mul(dy, y);
+    Ln: |s, x| math::ln(s, x), |x, dy| s.div(dy, x);
+    Sqrt: |s, x| s.sqrt(x), |y, dy| s.div(dy, s.add(y, y));
+    Tanh: |s, x| math::tanh(s, x), |y, dy| s.mul(dy, s.neg_mul_add(y, y, s.splat(1.0)));
+    Sigmoid: |s, x| math::sigmoid(s, x), |y, dy| s.mul(s.mul(dy, y), s.sub(s.splat(1.0), y));
+    Relu: |s, x| s.select(s.le(x, s.zero()), s.zero(), x), |y, dy| s.select(s.le(y, s.zero()), s.zero(), dy);
+    GeluTanh: |s, x| math::gelu_tanh(s, x), |x, dy| s.mul(dy, math::gelu_tanh_derivative(s, x));
+    GeluErf: |s, x| math::gelu_erf(s, x), |x, dy| s.mul(dy, math::gelu_erf_derivative(s, x));
+    Silu: |s, x| math::silu(s, x), |x, dy| s.mul(dy, math::silu_derivative(s, x));
+    Abs: |s, x| s.abs(x), |x, dy| s.mul(dy, sign(s, x));
+    Square: |s, x| s.mul(x, x), |x, dy| s.mul(dy, s.add(x, x));
+}
+
+/// 1, −1, or x itself where it is 0 or NaN.
+#[inline(always)]
+fn sign<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    let negative = s.select(s.lt(x, s.zero()), s.splat(-1.0), x);
+    s.select(s.lt(s.zero(), x), s.splat(1.0), negative)
+}
+
+simd_fn! {
+    fn forward_loop<S; Op: Map>(s: S, op: Op, x: &[f32], y: &mut [f32]) {
+        let (mut xs, mut ys) = (x.chunks_exact(S::N), y.chunks_exact_mut(S::N));
+        for (x, y) in (&mut xs).zip(&mut ys) {
+            s.store(y, op.forward(s, s.load(x)));
+        }
+        s.store_partial(ys.into_remainder(), op.forward(s, s.load_partial(xs.remainder())));
+    }
+}
+
+simd_fn! {
+    fn backward_loop<S; Op: Map>(s: S, op: Op, saved: &[f32], dy: &[f32], dx: &mut [f32]) {
+        let saved = if saved.is_empty() { dy } else { saved }; // nothing saved: any operand, and the compiler drops it
+        let (mut saved, mut dys) = (saved.chunks_exact(S::N), dy.chunks_exact(S::N));
+        let mut dxs = dx.chunks_exact_mut(S::N);
+        for ((saved, dy), dx) in (&mut saved).zip(&mut dys).zip(&mut dxs) {
+            s.store(dx, op.backward(s, s.load(saved), s.load(dy)));
+        }
+        let (saved, dy) = (s.load_partial(saved.remainder()), s.load_partial(dys.remainder()));
+        s.store_partial(dxs.into_remainder(), op.backward(s, saved, dy));
+    }
+}
+
+/// Vectors, one thread.
+pub(super) fn simd(isa: Isa, op: Unary, x: &[f32], y: &mut [f32]) {
+    assert_eq!(x.len(), y.len(), "lengths of x and y");
+    forward_of(isa, op, x, y);
+}
+
+/// Vectors, one thread.
+pub(super) fn simd_backward(isa: Isa, op: Unary, saved: &[f32], dy: &[f32], dx: &mut [f32]) {
+    assert_saved(op, saved.len(), dy.len(), dx.len());
+    backward_of(isa, op, saved, dy, dx);
+}
+
+/// What an element costs, as [`items_per_task`] counts.
+pub(super) const COST: usize = 2;
+
+/// Vectors on all threads: a task for each stretch of the output.
+pub(super) fn threads(isa: Isa, op: Unary, x: &[f32], y: &mut [f32]) {
+    assert_eq!(x.len(), y.len(), "lengths of x and y");
+    let n = items_per_task(y.len(), COST);
+    if n >= y.len() {
+        return forward_of(isa, op, x, y);
+    }
+    y.par_chunks_mut(n).zip(x.par_chunks(n)).for_each(|(y, x)| forward_of(isa, op, x, y));
+}
+
+/// Vectors on all threads: a task for each stretch of the output.
+pub(super) fn threads_backward(isa: Isa, op: Unary, saved: &[f32], dy: &[f32], dx: &mut [f32]) {
+    assert_saved(op, saved.len(), dy.len(), dx.len());
+    let n = items_per_task(dx.len(), COST);
+    if n >= dx.len() {
+        return backward_of(isa, op, saved, dy, dx);
+    }
+    let tasks = dx.par_chunks_mut(n).zip(dy.par_chunks(n)).enumerate();
+    tasks.for_each(|(i, (dx, dy))| {
+        let saved = if saved.is_empty() { saved } else { &saved[i * n..][..dy.len()] };
+        backward_of(isa, op, saved, dy, dx);
+    });
+}
