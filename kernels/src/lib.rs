@@ -28,6 +28,7 @@ pub mod ladder;
 pub mod oracle;
 pub mod parallel;
 pub mod philox;
+mod rows;
 pub mod scratch;
 pub mod simd;
 

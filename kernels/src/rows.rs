@@ -1,0 +1,80 @@
+//! A matrix row by row, and a row by vectors: the whole ones, then what is left over.
+//!
+//! Only the last step of a row has lanes to mask. [`for_vectors`] writes the step of a loop once and compiles it
+//! twice, with [`Whole`] and with [`Rest`] as the way to memory, so that the steps before it pay nothing for the last.
+
+use crate::simd::Simd;
+
+/// Panics unless a matrix of `rows` × `c` has `len` elements.
+#[track_caller]
+pub(crate) fn expect_len(name: &str, rows: usize, c: usize, len: usize) {
+    assert_eq!(Some(len), rows.checked_mul(c), "{name} has {len} elements, not {rows} × {c}");
+}
+
+/// How one step of a loop over a row reads and writes.
+pub(crate) trait Access: Copy {
+    /// The next elements of the row, and `fill` in the lanes past its end.
+    fn load_or<S: Simd>(self, s: S, x: &[f32], fill: S::F32) -> S::F32;
+    /// The next elements of the row, and zero in the lanes past its end.
+    fn load<S: Simd>(self, s: S, x: &[f32]) -> S::F32;
+    /// Writes the next elements of the row.
+    fn store<S: Simd>(self, s: S, x: &mut [f32], v: S::F32);
+}
+
+/// All lanes are in the row.
+#[derive(Clone, Copy)]
+pub(crate) struct Whole;
+
+/// The row ends within the vector.
+#[derive(Clone, Copy)]
+pub(crate) struct Rest;
+
+impl Access for Whole {
+    #[inline(always)]
+    fn load_or<S: Simd>(self, s: S, x: &[f32], _fill: S::F32) -> S::F32 {
+        s.load(x)
+    }
+    #[inline(always)]
+    fn load<S: Simd>(self, s: S, x: &[f32]) -> S::F32 {
+        s.load(x)
+    }
+    #[inline(always)]
+    fn store<S: Simd>(self, s: S, x: &mut [f32], v: S::F32) {
+        s.store(x, v);
+    }
+}
+
+impl Access for Rest {
+    #[inline(always)]
+    fn load_or<S: Simd>(self, s: S, x: &[f32], fill: S::F32) -> S::F32 {
+        let inside = s.lt_u32(s.iota_u32(), s.splat_u32(x.len() as u32)); // fewer than N are left
+        s.select(inside, s.load_partial(x), fill)
+    }
+    #[inline(always)]
+    fn load<S: Simd>(self, s: S, x: &[f32]) -> S::F32 {
+        s.load_partial(x)
+    }
+    #[inline(always)]
+    fn store<S: Simd>(self, s: S, x: &mut [f32], v: S::F32) {
+        s.store_partial(x, v);
+    }
+}
+
+/// `for_vectors!(S, len, |i, at| body)`: the body for every `i` = 0, N, 2N … below `len`, where `at` is the [`Access`].
+///
+/// A macro and not a closure, for a closure that is not inlined loses the instruction set.
+macro_rules! for_vectors {
+    ($S:ident, $len:expr, |$i:ident, $at:ident| $body:block) => {{
+        let len: usize = $len;
+        let whole = len - len % $S::N;
+        for $i in (0..whole).step_by($S::N) {
+            let $at = $crate::rows::Whole;
+            $body
+        }
+        if whole < len {
+            let ($i, $at) = (whole, $crate::rows::Rest);
+            $body
+        }
+    }};
+}
+pub(crate) use for_vectors;
