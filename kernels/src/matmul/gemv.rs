@@ -1,0 +1,121 @@
+//! Matrix times vector, for products with one row or one column: y = W·x.
+//!
+//! Every weight is used once, so the time is that of reading W, and all that matters is that W is read front to back
+//! by every core, fast enough. Where rows of W lie together (NT, a token times a weight \[n, k\]) each output is a dot
+//! product with several sums, to hide the latency of the additions; where columns do (NN), a block of y stays in the
+//! first-level cache while rows of memory, a column of W each, are scaled and added, four at a time. Tasks are
+//! blocks of y, or, where columns lie together and y is short, parts of the sum, added in order.
+
+use super::View;
+use crate::{Isa, scratch, simd::Simd, simd_fn};
+use rayon::prelude::*;
+
+/// Weights of one task: 256 KiB, some 15 µs of reading.
+const TASK: usize = 1 << 16;
+/// Fewest outputs of a task where columns lie together: 1 KiB is read at a time.
+const COLUMN_BLOCK: usize = 256;
+
+/// y = W·x, or y += W·x with `accumulate`, for W with `y.len()` rows and `k` columns, and x with its step.
+pub(super) fn product(isa: Isa, w: View<'_>, x: (&[f32], usize), k: usize, y: &mut [f32], accumulate: bool) {
+    let (data, step) = x;
+    if step == 1 {
+        return contiguous(isa, w, &data[..k], y, accumulate);
+    }
+    scratch::with(k, |x: &mut [f32]| {
+        for (p, x) in x.iter_mut().enumerate() {
+            *x = data[p * step];
+        }
+        contiguous(isa, w, x, y, accumulate);
+    });
+}
+
+fn contiguous(isa: Isa, w: View<'_>, x: &[f32], y: &mut [f32], accumulate: bool) {
+    let by_columns = w.row == 1 && w.col != 1;
+    let rows = y.len();
+    let outputs = TASK.div_ceil(x.len()).max(rows.div_ceil(64)).next_multiple_of(16);
+    let outputs = if by_columns { outputs.max(COLUMN_BLOCK) } else { outputs };
+    let task = |(index, y): (usize, &mut [f32])| {
+        let w = w.from(index * outputs, 0);
+        if by_columns {
+            columns(isa, w, x, y, accumulate);
+        } else if w.col == 1 {
+            dots(isa, w, x, y, accumulate);
+        } else {
+            strided(w, x, y, accumulate);
+        }
+    };
+    if rows <= outputs {
+        task((0, y));
+    } else {
+        y.par_chunks_mut(outputs).with_max_len(1).enumerate().for_each(task);
+    }
+}
+
+simd_fn! {
+    /// A dot product for each output.
+    fn dots<S>(s: S, w: View<'_>, x: &[f32], y: &mut [f32], accumulate: bool) {
+        for (i, y) in y.iter_mut().enumerate() {
+            let sum = dot(s, &w.data[i * w.row..][..x.len()], x);
+            *y = if accumulate { *y + sum } else { sum };
+        }
+    }
+}
+
+/// Σ aᵢ·bᵢ in four vectors of sums.
+#[inline(always)]
+fn dot<S: Simd>(s: S, a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [s.zero(); 4];
+    let (wide, step) = (a.len() / (4 * S::N), 4 * S::N);
+    for (a, b) in a.chunks_exact(step).zip(b.chunks_exact(step)) {
+        for v in 0..4 {
+            sums[v] = s.mul_add(s.load(&a[v * S::N..]), s.load(&b[v * S::N..]), sums[v]);
+        }
+    }
+    let (a, b) = (&a[wide * step..], &b[wide * step..]);
+    for (a, b) in a.chunks(S::N).zip(b.chunks(S::N)) {
+        sums[0] = s.mul_add(s.load_partial(a), s.load_partial(b), sums[0]);
+    }
+    s.reduce_sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))
+}
+
+simd_fn! {
+    /// y += x_p · column p, four columns at a time.
+    fn columns<S>(s: S, w: View<'_>, x: &[f32], y: &mut [f32], accumulate: bool) {
+        if !accumulate {
+            y.fill(0.0);
+        }
+        let (fours, rest) = x.as_chunks::<4>();
+        let mut p = 0;
+        for &[x0, x1, x2, x3] in fours {
+            let column = |q: usize| &w.data[(p + q) * w.col..][..y.len()];
+            let all = [column(0), column(1), column(2), column(3)];
+            add_columns(s, [x0, x1, x2, x3], all, y);
+            p += 4;
+        }
+        for &x in rest {
+            add_columns(s, [x], [&w.data[p * w.col..][..y.len()]], y);
+            p += 1;
+        }
+    }
+}
+
+#[inline(always)]
+fn add_columns<S: Simd, const Q: usize>(s: S, x: [f32; Q], w: [&[f32]; Q], y: &mut [f32]) {
+    for (j, y) in y.chunks_mut(S::N).enumerate() {
+        let mut sum = s.load_partial(y);
+        for q in 0..Q {
+            let w = &w[q][j * S::N..][..y.len()];
+            sum = s.mul_add(s.splat(x[q]), s.load_partial(w), sum);
+        }
+        s.store_partial(y, sum);
+    }
+}
+
+/// Any steps.
+fn strided(w: View<'_>, x: &[f32], y: &mut [f32], accumulate: bool) {
+    for (i, y) in y.iter_mut().enumerate() {
+        let row = &w.data[i * w.row..];
+        let sum: f32 = x.iter().enumerate().map(|(p, x)| row[p * w.col] * x).sum();
+        *y = if accumulate { *y + sum } else { sum };
+    }
+}

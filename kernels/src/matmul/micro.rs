@@ -1,0 +1,201 @@
+//! The microkernel: a tile of C in registers, from one panel of A and one of B.
+//!
+//! The tile is that of [`super::register_tile`], but both operands are read front to back: a step of k is 8 elements
+//! of A's panel and V vectors of B's. On packed tiles it runs at the speed of the multiply-add units.
+
+use super::Isa;
+use crate::{simd::Simd, simd_fn};
+use std::marker::PhantomData;
+
+/// Rows of a panel of A.
+pub(super) const PANEL_ROWS: usize = 8;
+
+/// Columns of a panel of B: a tile's V vectors.
+pub(super) const fn panel_columns(isa: Isa) -> usize {
+    match isa {
+        Isa::Portable => 8,
+        Isa::Avx2 => 24,
+        Isa::Avx512 => 48,
+    }
+}
+
+/// A block of C that one task writes.
+pub(super) struct Block<'a> {
+    c: *mut f32,
+    stride: usize,
+    rows: usize,
+    columns: usize,
+    lifetime: PhantomData<&'a mut [f32]>,
+}
+
+impl<'a> Block<'a> {
+    /// All of a contiguous matrix.
+    pub(super) fn whole(c: &'a mut [f32], columns: usize) -> Block<'a> {
+        let rows = c.len() / columns;
+        Block { c: c.as_mut_ptr(), stride: columns, rows, columns, lifetime: PhantomData }
+    }
+
+    /// A part of it.
+    pub(super) fn part(&mut self, row: usize, column: usize, rows: usize, columns: usize) -> Block<'_> {
+        // SAFETY: `self` is borrowed while the part lives.
+        unsafe { Shared(self).part(row, column, rows, columns) }
+    }
+}
+
+/// A block of C that several tasks write, each a part of its own.
+pub(super) struct Shared<'a>(pub(super) &'a Block<'a>);
+
+// SAFETY: `part` makes its caller answer for parts that do not overlap.
+unsafe impl Sync for Shared<'_> {}
+
+impl<'a> Shared<'a> {
+    /// A part of the block.
+    ///
+    /// # Safety
+    /// While it lives nobody else touches these rows and columns.
+    pub(super) unsafe fn part(&self, row: usize, column: usize, rows: usize, columns: usize) -> Block<'a> {
+        let block = self.0;
+        assert!(row <= block.rows && rows <= block.rows - row, "rows of the block");
+        assert!(column <= block.columns && columns <= block.columns - column, "columns of the block");
+        // SAFETY: within the block, or at the end of it.
+        let c = unsafe { block.c.add(if rows == 0 { 0 } else { row * block.stride + column }) };
+        Block { c, stride: block.stride, rows, columns, lifetime: PhantomData }
+    }
+}
+
+simd_fn! {
+    /// C = A·B, or C += A·B with `add`: all tiles of a block, from packed panels with `k` steps.
+    pub(super) fn multiply<S>(s: S, k: usize, a: &[f32], b: &[f32], c: Block<'_>, add: bool) {
+        match S::ISA {
+            Isa::Avx512 => tiles::<S, 8, 3>(s, k, a, b, c, add),
+            Isa::Avx2 => tiles::<S, 4, 3>(s, k, a, b, c, add),
+            Isa::Portable => tiles::<S, 4, 1>(s, k, a, b, c, add),
+        }
+    }
+}
+
+/// Panel of B after panel of B; each stays in the cache while all panels of A go by.
+#[inline(always)]
+fn tiles<S: Simd, const R: usize, const V: usize>(s: S, k: usize, a: &[f32], b: &[f32], c: Block<'_>, add: bool) {
+    let width = V * S::N;
+    assert!(a.len() >= c.rows.next_multiple_of(PANEL_ROWS) * k, "panels of A");
+    assert!(b.len() >= c.columns.next_multiple_of(width) * k, "panels of B");
+    let mut j = 0;
+    while j < c.columns {
+        let columns = width.min(c.columns - j);
+        let mut i = 0;
+        while i < c.rows {
+            let rows = PANEL_ROWS.min(c.rows - i);
+            // SAFETY: the assertions: panels of k steps follow at i·k and j·k; rows and columns lie in the block.
+            unsafe {
+                let (a, b) = (a.as_ptr().add(i * k), b.as_ptr().add(j * k));
+                let tile = Tile { k, a, b, width, c: c.c.add(i * c.stride + j), stride: c.stride, columns, add };
+                match columns.div_ceil(S::N) {
+                    3.. if V >= 3 => panel::<S, R, 3>(s, rows, tile),
+                    2.. if V >= 2 => panel::<S, R, 2>(s, rows, tile),
+                    _ => panel::<S, R, 1>(s, rows, tile),
+                }
+            }
+            i += PANEL_ROWS;
+        }
+        j += width;
+    }
+}
+
+/// What the tiles of a panel have in common.
+#[derive(Clone, Copy)]
+struct Tile {
+    k: usize,
+    a: *const f32,
+    b: *const f32,
+    width: usize,
+    c: *mut f32,
+    stride: usize,
+    columns: usize,
+    add: bool,
+}
+
+/// The rows of a panel, R, 4 or 1 at a time.
+///
+/// # Safety
+/// `a` and `b` are panels of `k` steps; `rows`×`columns` of C may be read and written.
+#[inline(always)]
+unsafe fn panel<S: Simd, const R: usize, const V: usize>(s: S, rows: usize, mut tile: Tile) {
+    let mut left = rows;
+    while left > 0 {
+        // SAFETY: the caller's; a tile of R > `left` rows reads the panel's zeros and writes `left` rows.
+        let done = unsafe {
+            if left > 4 && R == 8 {
+                multiply_tile::<S, 8, V>(s, left, tile)
+            } else if left > 1 {
+                multiply_tile::<S, 4, V>(s, left, tile)
+            } else {
+                multiply_tile::<S, 1, V>(s, left, tile)
+            }
+        };
+        if done >= left {
+            break;
+        }
+        left -= done;
+        // SAFETY: there is another row in the panel and in C.
+        unsafe {
+            tile.a = tile.a.add(done);
+            tile.c = tile.c.add(done * tile.stride);
+        }
+    }
+}
+
+/// At most R rows and V vectors of C; returns R.
+///
+/// # Safety
+/// As for [`panel`].
+#[inline(always)]
+unsafe fn multiply_tile<S: Simd, const R: usize, const V: usize>(s: S, rows: usize, tile: Tile) -> usize {
+    let mut sums = [[s.zero(); V]; R];
+    let Tile { k, mut a, mut b, width, .. } = tile;
+    for _ in 0..k {
+        // SAFETY: step p of both panels, p < k.
+        unsafe {
+            let mut row = [s.zero(); V];
+            for v in 0..V {
+                row[v] = s.load_ptr(b.add(v * S::N));
+            }
+            for r in 0..R {
+                let a = s.splat(*a.add(r));
+                for v in 0..V {
+                    sums[r][v] = s.mul_add(a, row[v], sums[r][v]);
+                }
+            }
+            a = a.add(PANEL_ROWS);
+            b = b.add(width);
+        }
+    }
+    for r in 0..R {
+        if r < rows {
+            for v in 0..V {
+                // SAFETY: row r and the columns from v·N on are in the block; V is the number of vectors they need.
+                unsafe {
+                    store(s, tile.c.add(r * tile.stride + v * S::N), tile.columns - v * S::N, sums[r][v], tile.add)
+                }
+            }
+        }
+    }
+    R
+}
+
+/// Writes or adds the first `count` lanes, at most N.
+///
+/// # Safety
+/// So many elements at `c` may be read and written.
+#[inline(always)]
+unsafe fn store<S: Simd>(s: S, c: *mut f32, count: usize, sum: S::F32, add: bool) {
+    // SAFETY: the caller's.
+    unsafe {
+        if count >= S::N {
+            s.store_ptr(c, if add { s.add(s.load_ptr(c), sum) } else { sum });
+        } else {
+            let c = std::slice::from_raw_parts_mut(c, count);
+            s.store_partial(c, if add { s.add(s.load_partial(c), sum) } else { sum });
+        }
+    }
+}

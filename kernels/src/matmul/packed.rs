@@ -1,0 +1,76 @@
+//! Packing and cache blocking, on one thread: the algorithm of Goto and van de Geijn.
+//!
+//! B is cut into blocks of [`K_BLOCK`] rows, A into blocks of [`M_BLOCK`] rows and as many columns, and both are
+//! copied into panels ([`super::pack`]'s layout). A's block (at most 256 KiB) stays in the second-level cache, B's in the
+//! third; the microkernel multiplies them tile by tile. Copying costs 1/M of the work for B and 1/N for A.
+//! Goto, van de Geijn: *Anatomy of High-Performance Matrix Multiplication*, ACM TOMS 34(3), 2008, section 4; the
+//! loops around the microkernel are those of Van Zee, van de Geijn: *BLIS*, ACM TOMS 41(3), 2015, figure 4.
+
+use super::{
+    Shape, Strides, View, begin,
+    micro::{Block, PANEL_ROWS, multiply, panel_columns},
+    pack::pack,
+};
+use crate::{Isa, scratch};
+
+/// Most steps of k in a panel.
+pub(super) const K_BLOCK: usize = 512;
+/// Most rows of a block of A.
+pub(super) const M_BLOCK: usize = 128;
+/// Most columns of a block of B.
+pub(super) const N_BLOCK: usize = 4096;
+
+/// The rung: see [`super::forward`].
+///
+/// # Panics
+/// As [`super::forward`].
+pub fn run(
+    isa: Isa,
+    shape: Shape,
+    a: &[f32],
+    a_strides: Strides,
+    b: &[f32],
+    b_strides: Strides,
+    c: &mut [f32],
+    accumulate: bool,
+) {
+    if !begin(shape, a, a_strides, b, b_strides, c, accumulate) {
+        return;
+    }
+    for (index, c) in c.chunks_exact_mut(shape.m * shape.n).enumerate() {
+        let (a, b) = (View::of(a, a_strides, index), View::of(b, b_strides, index));
+        product(isa, shape, a, b, c, accumulate);
+    }
+}
+
+/// The length of the blocks that k is cut into: equal but for the last, at most [`K_BLOCK`].
+pub(super) fn k_block(k: usize) -> usize {
+    k.div_ceil(k.div_ceil(K_BLOCK)).next_multiple_of(8).min(K_BLOCK)
+}
+
+/// One matrix of the batch; none of the sizes is 0.
+pub(super) fn product(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32], accumulate: bool) {
+    let Shape { m, n, k, .. } = shape;
+    let mut c = Block::whole(c, n);
+    let (m_block, n_block, k_block) = (m.min(M_BLOCK), n.min(N_BLOCK), k_block(k));
+    let width = panel_columns(isa);
+    let a_len = m_block.next_multiple_of(PANEL_ROWS) * k_block;
+    let b_len = n_block.next_multiple_of(width) * k_block;
+    scratch::with(a_len + b_len, |panels: &mut [f32]| {
+        let (a_panels, b_panels) = panels.split_at_mut(a_len);
+        for j in (0..n).step_by(n_block) {
+            let columns = n_block.min(n - j);
+            for p in (0..k).step_by(k_block) {
+                let steps = k_block.min(k - p);
+                let b_panels = &mut b_panels[..columns.next_multiple_of(width) * steps];
+                pack(isa, b.from(p, j).transposed(), columns, steps, width, b_panels);
+                for i in (0..m).step_by(m_block) {
+                    let rows = m_block.min(m - i);
+                    let a_panels = &mut a_panels[..rows.next_multiple_of(PANEL_ROWS) * steps];
+                    pack(isa, a.from(i, p), rows, steps, PANEL_ROWS, a_panels);
+                    multiply(isa, steps, a_panels, b_panels, c.part(i, j, rows, columns), accumulate || p > 0);
+                }
+            }
+        }
+    });
+}

@@ -1,0 +1,191 @@
+//! Threads: blocks of C are tasks, all of which read one packed B.
+//!
+//! B is packed once, by all threads, and then every task packs its own rows of A and multiplies. The tasks are cut by
+//! the shape alone and each element of C is summed by one task in one order, so the bits do not depend on the number
+//! of threads. Work that is too small for a second thread stays on the one that has it, and three kinds of product
+//! go other ways: matrix times vector ([`super::gemv`]), a small C with a long sum ([`super::split_k`]), and a batch
+//! of small products, where a task takes several of them whole.
+
+use super::{
+    Shape, Strides, View, begin, gemv,
+    micro::{Block, PANEL_ROWS, Shared, multiply, panel_columns},
+    pack::pack,
+    packed::{self, M_BLOCK, N_BLOCK, k_block},
+    split_k,
+};
+use crate::{Isa, scratch};
+use rayon::prelude::*;
+
+/// The least multiply-adds that are worth a task: about 10 µs.
+const TASK: usize = 1 << 19;
+/// Most elements of B that are packed at a time: 8 MiB, a part of the third-level cache.
+const PACKED_B: usize = 1 << 21;
+/// The least elements that are worth packing in a task of their own.
+const PACK_TASK: usize = 1 << 15;
+
+/// The rung: see [`super::forward`].
+///
+/// # Panics
+/// As [`super::forward`].
+pub fn run(
+    isa: Isa,
+    shape: Shape,
+    a: &[f32],
+    a_strides: Strides,
+    b: &[f32],
+    b_strides: Strides,
+    c: &mut [f32],
+    accumulate: bool,
+) {
+    if !begin(shape, a, a_strides, b, b_strides, c, accumulate) {
+        return;
+    }
+    let shape = fold_batch(shape, a_strides, b_strides);
+    let Shape { batch, m, n, .. } = shape;
+    let work = work(shape);
+    let one = |index: usize, c: &mut [f32]| {
+        product(isa, shape, View::of(a, a_strides, index), View::of(b, b_strides, index), c, accumulate);
+    };
+    if batch == 1 || work >= 16 * TASK {
+        c.chunks_exact_mut(m * n).enumerate().for_each(|(index, c)| one(index, c));
+        return;
+    }
+    let group = (TASK / work).max(batch.div_ceil(64)).clamp(1, batch);
+    let several = |(first, c): (usize, &mut [f32])| {
+        for (index, c) in c.chunks_exact_mut(m * n).enumerate() {
+            one(first * group + index, c);
+        }
+    };
+    if group == batch {
+        several((0, c));
+    } else {
+        c.par_chunks_mut(group * m * n).with_max_len(1).enumerate().for_each(several);
+    }
+}
+
+/// A batch that shares B, its A one below the other, is one product with more rows.
+fn fold_batch(shape: Shape, a: Strides, b: Strides) -> Shape {
+    let Shape { batch, m, .. } = shape;
+    let below = m.checked_mul(a.row) == Some(a.batch);
+    if b.batch == 0 && below { Shape { batch: 1, m: batch * m, ..shape } } else { shape }
+}
+
+/// Multiply-adds of one matrix of the batch.
+fn work(shape: Shape) -> usize {
+    shape.m.saturating_mul(shape.n).saturating_mul(shape.k).max(1)
+}
+
+/// One matrix of the batch; none of the sizes is 0.
+fn product(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32], accumulate: bool) {
+    let Shape { m, n, k, .. } = shape;
+    if m == 1 {
+        gemv::product(isa, b.transposed(), (a.data, a.col), k, c, accumulate);
+    } else if n == 1 {
+        gemv::product(isa, a, (b.data, b.row), k, c, accumulate);
+    } else if work(shape) < 2 * TASK {
+        packed::product(isa, shape, a, b, c, accumulate);
+    } else if split_k::pays(shape) {
+        split_k::product(isa, shape, a, b, c, accumulate);
+    } else {
+        output_blocks(isa, shape, a, b, c, accumulate);
+    }
+}
+
+/// Packs B, as much of it at a time as [`PACKED_B`] allows, and multiplies.
+fn output_blocks(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32], accumulate: bool) {
+    let Shape { m, n, k, .. } = shape;
+    let mut c = Block::whole(c, n);
+    let width = panel_columns(isa);
+    let n_block = n.min(N_BLOCK);
+    let padded = n_block.next_multiple_of(width);
+    let k_block = k_block(k);
+    let k_chunk = (PACKED_B / padded / k_block).max(1) * k_block;
+    for j in (0..n).step_by(n_block) {
+        let columns = n_block.min(n - j);
+        for p in (0..k).step_by(k_chunk) {
+            let steps = k_chunk.min(k - p);
+            let len = columns.next_multiple_of(width) * steps;
+            scratch::with(len, |panels: &mut [f32]| {
+                pack_b(isa, b.from(p, j), columns, k_block, panels);
+                let shape = Shape { batch: 1, m, n: columns, k: steps };
+                multiply_blocks(
+                    isa,
+                    shape,
+                    a.from(0, p),
+                    panels,
+                    k_block,
+                    c.part(0, j, m, columns),
+                    accumulate || p > 0,
+                );
+            });
+        }
+    }
+}
+
+/// Packs all of `panels`: block of k after block of k, each with the panels of all columns.
+fn pack_b(isa: Isa, b: View<'_>, columns: usize, k_block: usize, panels: &mut [f32]) {
+    let width = panel_columns(isa);
+    let padded = columns.next_multiple_of(width);
+    let parallel = panels.len() >= 2 * PACK_TASK;
+    let block = |(q, panels): (usize, &mut [f32])| {
+        let steps = panels.len() / padded;
+        let group = PACK_TASK.div_ceil(width * steps);
+        let part = |(g, panels): (usize, &mut [f32])| {
+            let first = g * group * width;
+            let source = b.from(q * k_block, first).transposed();
+            pack(isa, source, (group * width).min(columns - first), steps, width, panels);
+        };
+        if parallel {
+            panels.par_chunks_mut(group * width * steps).with_max_len(1).enumerate().for_each(part);
+        } else {
+            panels.chunks_mut(group * width * steps).enumerate().for_each(part);
+        }
+    };
+    if parallel {
+        panels.par_chunks_mut(k_block * padded).with_max_len(1).enumerate().for_each(block);
+    } else {
+        panels.chunks_mut(k_block * padded).enumerate().for_each(block);
+    }
+}
+
+/// How C is cut: (rows, columns) of a task, about 8 tasks or as many as blocks of [`M_BLOCK`] rows make.
+fn task_size(shape: Shape, width: usize) -> (usize, usize) {
+    let Shape { m, n, k, .. } = shape;
+    let tasks = (work(shape) / TASK).clamp(1, 8);
+    let rows = m.div_ceil(tasks).next_multiple_of(PANEL_ROWS).min(M_BLOCK);
+    let across = tasks.div_ceil(m.div_ceil(rows));
+    let columns = n.div_ceil(across).next_multiple_of(width);
+    (rows.max(TASK.div_ceil(n.saturating_mul(k)).next_multiple_of(PANEL_ROWS).min(M_BLOCK)), columns)
+}
+
+/// Multiplies with packed B (blocks of `k_block` steps), a task for each block of C.
+fn multiply_blocks(isa: Isa, shape: Shape, a: View<'_>, b: &[f32], k_block: usize, c: Block<'_>, add: bool) {
+    let Shape { m, n, k, .. } = shape;
+    let width = panel_columns(isa);
+    let padded = n.next_multiple_of(width);
+    let (task_rows, task_columns) = task_size(shape, width);
+    let across = n.div_ceil(task_columns);
+    let c = Shared(&c);
+    let task = |index: usize| {
+        let (i, j) = (index / across * task_rows, index % across * task_columns);
+        let (rows, columns) = (task_rows.min(m - i), task_columns.min(n - j));
+        let padded_rows = rows.next_multiple_of(PANEL_ROWS);
+        scratch::with(padded_rows * k_block.min(k), |panels: &mut [f32]| {
+            for p in (0..k).step_by(k_block) {
+                let steps = k_block.min(k - p);
+                let a_panels = &mut panels[..padded_rows * steps];
+                pack(isa, a.from(i, p), rows, steps, PANEL_ROWS, a_panels);
+                let b_panels = &b[p * padded + j * steps..][..columns.next_multiple_of(width) * steps];
+                // SAFETY: no two tasks have the same rows and columns.
+                let c = unsafe { c.part(i, j, rows, columns) };
+                multiply(isa, steps, a_panels, b_panels, c, add || p > 0);
+            }
+        });
+    };
+    let tasks = m.div_ceil(task_rows) * across;
+    if tasks == 1 {
+        task(0);
+    } else {
+        (0..tasks).into_par_iter().with_max_len(1).for_each(task);
+    }
+}
