@@ -3,7 +3,7 @@
 //! Only the last step of a row has lanes to mask. [`for_vectors`] writes the step of a loop once and compiles it
 //! twice, with [`Whole`] and with [`Rest`] as the way to memory, so that the steps before it pay nothing for the last.
 
-use crate::simd::Simd;
+use crate::{simd::Simd, simd_fn};
 
 /// Panics unless a matrix of `rows` × `c` has `len` elements.
 #[track_caller]
@@ -78,3 +78,25 @@ macro_rules! for_vectors {
     }};
 }
 pub(crate) use for_vectors;
+
+/// The next elements of a parameter, or what stands for it where there is none.
+#[inline(always)]
+pub(crate) fn parameter<S: Simd, A: Access>(s: S, at: A, parameter: Option<&[f32]>, i: usize, default: f32) -> S::F32 {
+    match parameter {
+        Some(parameter) => at.load(s, &parameter[i..]),
+        None => s.splat(default),
+    }
+}
+
+simd_fn! {
+    /// out = the sum of the rows of `partial`, of `width` each, in their order; of the elements from `first` on.
+    pub(crate) fn add_rows<S>(s: S, partial: &[f32], width: usize, first: usize, out: &mut [f32]) {
+        for_vectors!(S, out.len(), |i, at| {
+            let mut sum = s.zero();
+            for row in partial.chunks_exact(width) {
+                sum = s.add(sum, at.load(s, &row[first + i..first + out.len()]));
+            }
+            at.store(s, &mut out[i..], sum);
+        });
+    }
+}

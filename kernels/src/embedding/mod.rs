@@ -1,1 +1,82 @@
-//! embedding
+//! Embedding: rows of a table, chosen by number.
+//!
+//! - y_n = table[ids_n], for a table of `v` rows of `c` elements;
+//! - dtable[i] = Σ over the n with ids_n = i of dy_n, zero in rows that nobody chose.
+//!
+//! It is the product of a one-hot matrix with the table, without the multiplications by 0 and 1. The backward pass is
+//! a scatter: an id that occurs twice gets both gradients, so two threads may not write one row.
+//!
+//! Cost for n ids: 8·n·c bytes forward; 4·v·c + 4·n·c bytes and n·c additions backward.
+//!
+//! The ladder: [`naive`], [`simd`] (backward alone: a copy of rows is vectors already), [`threads`].
+
+pub mod naive;
+pub mod simd;
+#[cfg(test)]
+mod tests;
+pub mod threads;
+
+use crate::{Isa, Rung, rows::expect_len};
+
+/// `(isa, v, c, table, ids, y)`
+pub type Forward = fn(Isa, usize, usize, &[f32], &[u32], &mut [f32]);
+/// `(isa, v, c, ids, dy, dtable)`
+pub type Backward = fn(Isa, usize, usize, &[u32], &[f32], &mut [f32]);
+
+/// The rungs of the forward pass.
+pub static FORWARD_RUNGS: [Rung<Forward>; 2] = [
+    Rung {
+        name: "naive",
+        idea: "a copy of a row for every id",
+        run: |_, v, c, table, ids, y| naive::forward(v, c, table, ids, y),
+        simd: false,
+    },
+    Rung { name: "threads", idea: "chunks of ids on all cores", run: threads::forward, simd: false },
+];
+
+/// The rungs of the backward pass.
+pub static BACKWARD_RUNGS: [Rung<Backward>; 3] = [
+    Rung {
+        name: "naive",
+        idea: "every id adds its gradient to its row, one after the other",
+        run: |_, v, c, ids, dy, dtable| naive::backward(v, c, ids, dy, dtable),
+        simd: false,
+    },
+    Rung { name: "simd", idea: "16 or 8 lanes of a row at a time", run: simd::backward, simd: true },
+    Rung {
+        name: "threads",
+        idea: "every task owns some rows of the table and takes from all ids those that are its own",
+        run: threads::backward,
+        simd: true,
+    },
+];
+
+/// Panics unless the sizes fit and every id is below `v`.
+fn expect(v: usize, c: usize, ids: &[u32], table: usize, y: usize) {
+    expect_len("the table or its gradient", v, c, table);
+    expect_len("y or dy", ids.len(), c, y);
+    let largest = ids.iter().fold(0, |m, &id| m.max(id)); // without a branch, so that it is vectors
+    assert!(ids.is_empty() || (largest as usize) < v, "id {largest} of a table of {v} rows");
+}
+
+/// y = the rows of the table that the ids choose.
+///
+/// # Panics
+/// Unless `table` has `v` · `c` elements, `y` has as many rows of `c` as there are ids, and every id is below `v`.
+///
+/// ```
+/// let mut y = [0.0; 4];
+/// gradus_kernels::embedding::forward(3, 2, &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], &[2, 0], &mut y);
+/// assert_eq!(y, [4.0, 5.0, 0.0, 1.0]);
+/// ```
+pub fn forward(v: usize, c: usize, table: &[f32], ids: &[u32], y: &mut [f32]) {
+    threads::forward(Isa::active(), v, c, table, ids, y);
+}
+
+/// dtable (overwritten): in each row the sum of the gradients of the ids that chose it, in the order of the ids.
+///
+/// # Panics
+/// Unless `dtable` has `v` · `c` elements, `dy` has as many rows of `c` as there are ids, and every id is below `v`.
+pub fn backward(v: usize, c: usize, ids: &[u32], dy: &[f32], dtable: &mut [f32]) {
+    threads::backward(Isa::active(), v, c, ids, dy, dtable);
+}

@@ -1,0 +1,64 @@
+//! The specification: row by row, as the formula reads once the maximum is taken away.
+
+use super::{Options, expect};
+use crate::{Float, rows::expect_len};
+
+/// The mean loss of the rows that count; fills `losses` and `lse`.
+pub fn forward<E: Float>(
+    rows: usize,
+    v: usize,
+    options: Options,
+    logits: &[E],
+    targets: &[u32],
+    losses: &mut [E],
+    lse: &mut [E],
+) -> E {
+    let count = expect(rows, v, options, logits.len(), targets, &[losses.len(), lse.len()]);
+    let smoothing = E::of(f64::from(options.label_smoothing));
+    for r in 0..rows {
+        let x = &logits[r * v..][..v];
+        let max = x.iter().copied().fold(E::neg_infinity(), E::max);
+        let log_sum = x.iter().map(|&x| (x - max).exp()).sum::<E>().ln();
+        lse[r] = max + log_sum;
+        losses[r] = E::zero();
+        if options.ignores(targets[r]) {
+            continue;
+        }
+        // L − x = ln Σ exp(x − max) − (x − max): the small numbers first, for L is rounded to the size of max.
+        let loss = |x: E| log_sum - (x - max);
+        losses[r] = (E::one() - smoothing) * loss(x[targets[r] as usize]);
+        if smoothing > E::zero() {
+            losses[r] += smoothing * x.iter().map(|&x| loss(x)).sum() / E::of(v as f64);
+        }
+    }
+    losses.iter().copied().sum::<E>() / E::of(count as f64)
+}
+
+/// dlogits = d_loss / count · (softmax − target distribution)
+pub fn backward<E: Float>(
+    rows: usize,
+    v: usize,
+    options: Options,
+    logits: &[E],
+    targets: &[u32],
+    lse: &[E],
+    d_loss: E,
+    dlogits: &mut [E],
+) {
+    let count = expect(rows, v, options, logits.len(), targets, &[lse.len()]);
+    expect_len("dlogits", rows, v, dlogits.len());
+    let smoothing = E::of(f64::from(options.label_smoothing));
+    for r in 0..rows {
+        let (x, dx) = (&logits[r * v..][..v], &mut dlogits[r * v..][..v]);
+        if options.ignores(targets[r]) {
+            dx.fill(E::zero());
+            continue;
+        }
+        let d_row = d_loss / E::of(count as f64);
+        for j in 0..v {
+            let onehot = if j == targets[r] as usize { E::one() } else { E::zero() };
+            let target = (E::one() - smoothing) * onehot + smoothing / E::of(v as f64);
+            dx[j] = d_row * ((x[j] - lse[r]).exp() - target);
+        }
+    }
+}

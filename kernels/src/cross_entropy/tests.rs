@@ -1,0 +1,176 @@
+use super::*;
+use crate::oracle::{check, values, widen};
+use std::fmt::Debug;
+
+const SHAPES: [(usize, usize); 8] = [(0, 7), (1, 1), (5, 1), (5, 7), (1, 33), (5, 65), (3, 130), (2, 1031)];
+const PLAIN: Options = Options { ignore_index: None, label_smoothing: 0.0 };
+const BOTH: Options = Options { ignore_index: Some(0), label_smoothing: 0.1 };
+
+fn runs<F: Copy + Debug>(rungs: &'static [Rung<F>]) -> impl Iterator<Item = (&'static str, Isa, F)> {
+    rungs
+        .iter()
+        .flat_map(|r| Isa::available().filter(|&isa| r.simd || isa == Isa::Portable).map(|isa| (r.name, isa, r.run)))
+}
+
+fn targets(rows: usize, v: usize) -> Vec<u32> {
+    (0..rows).map(|r| ((r * 7 + v - 1) % v) as u32).collect()
+}
+
+fn check_all(rows: usize, v: usize, options: Options, x: &[f32], targets: &[u32]) {
+    let wide = widen(x);
+    let (mut plain, mut exact) = ([vec![7.0; rows], vec![7.0; rows]], [vec![7.0; rows], vec![7.0; rows]]);
+    let [losses, lse] = &mut plain;
+    let mean = naive::forward(rows, v, options, x, targets, losses, lse);
+    let [exact_losses, exact_lse] = &mut exact;
+    let exact_mean = naive::forward(rows, v, options, &wide, targets, exact_losses, exact_lse);
+    for (name, isa, run) in runs(&FORWARD_RUNGS) {
+        let (mut got_losses, mut got_lse) = (vec![7.0; rows], vec![7.0; rows]);
+        let got = run(isa, rows, v, options, x, targets, &mut got_losses, &mut got_lse);
+        for (got, plain, exact) in [
+            (&[got][..], &[mean][..], &[exact_mean][..]),
+            (&got_losses, losses, exact_losses),
+            (&got_lse, lse, exact_lse),
+        ] {
+            check(got, plain, exact).unwrap_or_else(|e| panic!("{name} {isa} {rows}×{v} {options:?}: {e}"));
+        }
+    }
+    let lse = &plain[1];
+    let (mut plain, mut exact) = (vec![7.0; x.len()], vec![7.0; x.len()]);
+    naive::backward(rows, v, options, x, targets, lse, 0.7, &mut plain);
+    naive::backward(rows, v, options, &wide, targets, &widen(lse), f64::from(0.7_f32), &mut exact);
+    for (name, isa, run) in runs(&BACKWARD_RUNGS) {
+        let mut dx = vec![7.0; x.len()];
+        run(isa, rows, v, options, x, targets, lse, 0.7, &mut dx);
+        check(&dx, &plain, &exact).unwrap_or_else(|e| panic!("{name} {isa} {rows}×{v} {options:?}: {e}"));
+    }
+}
+
+#[test]
+fn every_rung_keeps_to_the_oracle() {
+    for (rows, v) in SHAPES {
+        for size in [1.0, 1e4, 90.0, 1e-40] {
+            let x: Vec<f32> = values(1, rows * v).iter().map(|x| x * size).collect();
+            for options in [PLAIN, BOTH] {
+                check_all(rows, v, options, &x, &targets(rows, v));
+            }
+        }
+    }
+}
+
+#[test]
+fn masked_logits_and_nan() {
+    let (rows, v) = (5, 37);
+    let mut x = values(3, rows * v);
+    x[..v].fill(f32::NEG_INFINITY); // no distribution at all: the loss is NaN
+    x[v] = f32::NEG_INFINITY;
+    x[2 * v + 36] = f32::NAN;
+    x[3 * v + 3] = f32::NEG_INFINITY; // its target: an infinite loss
+    for options in [PLAIN, BOTH] {
+        for last in 1..=3 {
+            check_all(1, v, options, &x[last * v..][..v], &[3]);
+        }
+        check_all(rows, v, options, &x, &[3; 5]);
+    }
+}
+
+#[test]
+fn figures_of_pytorch() {
+    // torch.nn.functional.cross_entropy(tensor([[1., 2, 3], [1, 1, 1], [0, 5, 0]]), tensor([2, 0, 1]), …)
+    let x = [1.0, 2.0, 3.0, 1.0, 1.0, 1.0, 0.0, 5.0, 0.0];
+    let (mut losses, mut lse) = ([0.0; 3], [0.0; 3]);
+    let mut mean = |options| forward(3, 3, options, &x, &[2, 0, 1], &mut losses, &mut lse);
+    let (a, b, c) = (3_f32.ln(), (1.0 + (-1_f32).exp() + (-2_f32).exp()).ln(), (1.0 + 2.0 * (-5_f32).exp()).ln());
+    approx::assert_relative_eq!(mean(PLAIN), (a + b + c) / 3.0, max_relative = 1e-6);
+    let ignored = Options { ignore_index: Some(0), ..PLAIN };
+    approx::assert_relative_eq!(mean(ignored), (b + c) / 2.0, max_relative = 1e-6);
+    // Smoothing 0.3 adds 0.1 · Σ (x_t − xⱼ) to each loss: 0.1 · (2 + 1), 0, 0.1 · (5 + 5).
+    let smooth = Options { label_smoothing: 0.3, ..PLAIN };
+    approx::assert_relative_eq!(mean(smooth), (a + b + c + 1.3) / 3.0, max_relative = 1e-6);
+}
+
+#[test]
+fn where_nothing_counts_the_mean_is_nan_and_the_gradient_zero() {
+    let options = Options { ignore_index: Some(9), ..PLAIN };
+    for (name, isa, run) in runs(&FORWARD_RUNGS) {
+        let (mut losses, mut lse) = ([7.0; 2], [7.0; 2]);
+        assert!(run(isa, 2, 3, options, &[0.0; 6], &[9, 9], &mut losses, &mut lse).is_nan(), "{name} {isa}");
+        assert_eq!(losses, [0.0; 2], "{name} {isa}");
+    }
+    for (name, isa, run) in runs(&BACKWARD_RUNGS) {
+        let mut dx = [7.0; 6];
+        run(isa, 2, 3, options, &[0.0; 6], &[9, 9], &[0.0; 2], 1.0, &mut dx);
+        assert_eq!(dx, [0.0; 6], "{name} {isa}");
+    }
+}
+
+#[test]
+fn gradients_agree_with_central_differences() {
+    let (rows, v, h) = (5, 7, 1e-5);
+    let (x, targets) = (widen(&values(5, rows * v)), [3, 0, 6, 2, 0]);
+    for options in [PLAIN, BOTH, Options { label_smoothing: 1.0, ..PLAIN }] {
+        let run = |x: &[f64]| {
+            let (mut losses, mut lse) = ([0.0; 5], [0.0; 5]);
+            (naive::forward(rows, v, options, x, &targets, &mut losses, &mut lse), lse)
+        };
+        let mut dx = vec![0.0; x.len()];
+        naive::backward(rows, v, options, &x, &targets, &run(&x).1, 1.7, &mut dx);
+        for i in 0..x.len() {
+            let (mut up, mut down) = (x.clone(), x.clone());
+            up[i] += h;
+            down[i] -= h;
+            let difference = 1.7 * (run(&up).0 - run(&down).0) / (2.0 * h);
+            approx::assert_abs_diff_eq!(dx[i], difference, epsilon = 1e-9);
+        }
+    }
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let (rows, v) = (3001, 65);
+    let (x, targets) = (values(7, rows * v), targets(rows, v));
+    let all = |threads: usize| {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
+            let (mut losses, mut lse, mut dx) = (vec![0.0; rows], vec![0.0; rows], vec![0.0; rows * v]);
+            let mean = forward(rows, v, BOTH, &x, &targets, &mut losses, &mut lse);
+            backward(rows, v, BOTH, &x, &targets, &lse, 1.0, &mut dx);
+            [vec![mean], losses, lse, dx].concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        })
+    };
+    let one = all(1);
+    assert!(one == all(2) && one == all(4));
+    check_all(rows, v, BOTH, &x, &targets);
+}
+
+#[test]
+fn wrong_lengths_and_targets_are_refused() {
+    let refused = |f: &dyn Fn()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err();
+    let sure = Options { label_smoothing: 1.5, ..PLAIN };
+    for (name, isa, run) in runs(&FORWARD_RUNGS) {
+        let refuses = |options, x: usize, targets: &[u32], losses: usize, lse: usize| {
+            refused(&|| {
+                run(isa, 2, 3, options, &vec![0.0; x], targets, &mut vec![0.0; losses], &mut vec![0.0; lse]);
+            })
+        };
+        assert!(!refuses(PLAIN, 6, &[0, 2], 2, 2), "{name} {isa}");
+        assert!(!refuses(BOTH, 6, &[0, 2], 2, 2), "{name} {isa}");
+        assert!(refuses(PLAIN, 7, &[0, 2], 2, 2), "{name} {isa}");
+        assert!(refuses(PLAIN, 6, &[0], 2, 2), "{name} {isa}");
+        assert!(refuses(PLAIN, 6, &[0, 2], 1, 2), "{name} {isa}");
+        assert!(refuses(PLAIN, 6, &[0, 2], 2, 3), "{name} {isa}");
+        assert!(refuses(PLAIN, 6, &[0, 3], 2, 2), "{name} {isa}");
+        assert!(refuses(sure, 6, &[0, 2], 2, 2), "{name} {isa}");
+    }
+    for (name, isa, run) in runs(&BACKWARD_RUNGS) {
+        let refuses = |x: usize, targets: &[u32], lse: usize, dx: usize| {
+            refused(&|| {
+                run(isa, 2, 3, PLAIN, &vec![0.0; x], targets, &vec![0.0; lse], 1.0, &mut vec![0.0; dx]);
+            })
+        };
+        assert!(!refuses(6, &[0, 2], 2, 6), "{name} {isa}");
+        assert!(refuses(5, &[0, 2], 2, 6), "{name} {isa}");
+        assert!(refuses(6, &[0, 2, 1], 2, 6), "{name} {isa}");
+        assert!(refuses(6, &[0, 2], 1, 6), "{name} {isa}");
+        assert!(refuses(6, &[0, 2], 2, 7), "{name} {isa}");
+        assert!(refuses(6, &[3, 2], 2, 6), "{name} {isa}");
+    }
+}

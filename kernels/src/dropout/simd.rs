@@ -1,0 +1,41 @@
+//! Vectors: a vector of counters makes four words a lane, for four runs of neighbouring elements. A mask bit takes one
+//! word, of which it uses all 32 bits, so that p is met to 2⁻³².
+
+use super::{Dropout, expect};
+use crate::{Isa, philox::GROUP, simd_fn};
+
+/// y = x·keep / (1 − p)
+pub fn apply(isa: Isa, dropout: Dropout, x: &[f32], y: &mut [f32]) {
+    expect(dropout, x.len(), y.len());
+    apply_from(isa, dropout, 0, x, y);
+}
+
+simd_fn! {
+    /// The same where the first element is the first of the group `first`.
+    pub(super) fn apply_from<S>(s: S, dropout: Dropout, first: u64, x: &[f32], y: &mut [f32]) {
+        let scale = s.splat(dropout.scale());
+        let (whole_x, rest_x) = x.as_chunks::<GROUP>();
+        let (whole_y, rest_y) = y.as_chunks_mut::<GROUP>();
+        let mut group = first;
+        for (x, y) in whole_x.iter().zip(whole_y) {
+            for part in 0..16 / S::N {
+                for (word, mask) in dropout.drop_masks(s, group, part).into_iter().enumerate() {
+                    let i = word * 16 + part * S::N;
+                    let v = s.mul(s.load(&x[i..]), scale);
+                    s.store(&mut y[i..], s.select(mask, s.zero(), v));
+                }
+            }
+            group += 1;
+        }
+        if rest_x.is_empty() {
+            return;
+        }
+        for part in 0..16 / S::N {
+            for (word, mask) in dropout.drop_masks(s, group, part).into_iter().enumerate() {
+                let i = (word * 16 + part * S::N).min(rest_x.len());
+                let v = s.mul(s.load_partial(&rest_x[i..]), scale);
+                s.store_partial(&mut rest_y[i..], s.select(mask, s.zero(), v));
+            }
+        }
+    }
+}

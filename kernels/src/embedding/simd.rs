@@ -1,0 +1,33 @@
+//! Vectors: 16 or 8 lanes of a gradient are added to a row at a time.
+
+use super::expect;
+use crate::{
+    Isa,
+    rows::{Access, for_vectors},
+    simd_fn,
+};
+
+/// dtable = in each row the sum of the gradients of the ids that chose it.
+pub fn backward(isa: Isa, v: usize, c: usize, ids: &[u32], dy: &[f32], dtable: &mut [f32]) {
+    expect(v, c, ids, dtable.len(), dy.len());
+    add_owned(isa, c, 0, v, ids, dy, dtable);
+}
+
+simd_fn! {
+    /// The rows `first` to `first` + `count` of the table's gradient; ids elsewhere are passed over.
+    pub(super) fn add_owned<S>(
+        s: S, c: usize, first: usize, count: usize, ids: &[u32], dy: &[f32], dtable: &mut [f32],
+    ) {
+        dtable.fill(0.0);
+        for (n, &id) in ids.iter().enumerate() {
+            let row = (id as usize).wrapping_sub(first);
+            if row < count {
+                let (dy, sum) = (&dy[n * c..][..c], &mut dtable[row * c..][..c]);
+                for_vectors!(S, c, |i, at| {
+                    let old = at.load(s, &sum[i..]);
+                    at.store(s, &mut sum[i..], s.add(old, at.load(s, &dy[i..])));
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+use super::*;
+use crate::oracle::{check, values, widen};
+use std::fmt::Debug;
+
+const SHAPES: [(usize, usize); 9] = [(0, 7), (5, 0), (1, 1), (5, 1), (5, 7), (1, 33), (5, 65), (3, 130), (2, 1031)];
+
+fn runs<F: Copy + Debug>(rungs: &'static [Rung<F>]) -> impl Iterator<Item = (&'static str, Isa, F)> {
+    rungs
+        .iter()
+        .flat_map(|r| Isa::available().filter(|&isa| r.simd || isa == Isa::Portable).map(|isa| (r.name, isa, r.run)))
+}
+
+fn check_each(what: &str, got: &[&[f32]], plain: &[&[f32]], exact: &[&[f64]]) {
+    for (i, ((got, plain), exact)) in got.iter().zip(plain).zip(exact).enumerate() {
+        check(got, plain, exact).unwrap_or_else(|e| panic!("{what}, output {i}: {e}"));
+    }
+}
+
+/// Both directions, with and without the parameters.
+fn check_all(rows: usize, c: usize, eps: f32, x: &[f32]) {
+    let (gamma, beta, dy) = (values(2, c), values(3, c), values(4, rows * c));
+    let (wide_x, wide_gamma, wide_beta) = (widen(x), widen(&gamma), widen(&beta));
+    for on in [false, true] {
+        let (gamma, beta) = (on.then_some(&gamma[..]), on.then_some(&beta[..]));
+        let (wide_gamma, wide_beta) = (on.then_some(&wide_gamma[..]), on.then_some(&wide_beta[..]));
+        let (mut y, mut mean, mut rstd) = (vec![7.0; x.len()], vec![7.0; rows], vec![7.0; rows]);
+        naive::forward(rows, c, eps, x, gamma, beta, &mut y, &mut mean, &mut rstd);
+        let (mut ey, mut em, mut er) = (vec![7.0; x.len()], vec![7.0; rows], vec![7.0; rows]);
+        naive::forward(rows, c, eps, &wide_x, wide_gamma, wide_beta, &mut ey, &mut em, &mut er);
+        for (name, isa, run) in runs(&FORWARD_RUNGS) {
+            let (mut gy, mut gm, mut gr) = (vec![7.0; x.len()], vec![7.0; rows], vec![7.0; rows]);
+            run(isa, rows, c, eps, x, gamma, beta, &mut gy, &mut gm, &mut gr);
+            check_each(&format!("{name} {isa} {rows}×{c}"), &[&gy, &gm, &gr], &[&y, &mean, &rstd], &[&ey, &em, &er]);
+        }
+        let (wide_mean, wide_rstd) = (widen(&mean), widen(&rstd));
+        let (mut dx, mut dg, mut db) = (vec![7.0; x.len()], vec![7.0; c], vec![7.0; c]);
+        naive::backward(rows, c, x, gamma, &mean, &rstd, &dy, &mut dx, Some(&mut dg), Some(&mut db));
+        let (mut ex, mut eg, mut eb) = (vec![7.0; x.len()], vec![7.0; c], vec![7.0; c]);
+        let wide_dy = widen(&dy);
+        let (some_eg, some_eb) = (Some(&mut eg[..]), Some(&mut eb[..]));
+        naive::backward(rows, c, &wide_x, wide_gamma, &wide_mean, &wide_rstd, &wide_dy, &mut ex, some_eg, some_eb);
+        for (name, isa, run) in runs(&BACKWARD_RUNGS) {
+            let (mut gx, mut gg, mut gb) = (vec![7.0; x.len()], vec![7.0; c], vec![7.0; c]);
+            run(isa, rows, c, x, gamma, &mean, &rstd, &dy, &mut gx, Some(&mut gg), Some(&mut gb));
+            check_each(&format!("{name} {isa} {rows}×{c}"), &[&gx, &gg, &gb], &[&dx, &dg, &db], &[&ex, &eg, &eb]);
+            let (mut hx, mut hg, mut hb) = (vec![7.0; x.len()], vec![7.0; c], vec![7.0; c]);
+            run(isa, rows, c, x, gamma, &mean, &rstd, &dy, &mut hx, Some(&mut hg), None);
+            run(isa, rows, c, x, gamma, &mean, &rstd, &dy, &mut hx, None, Some(&mut hb));
+            run(isa, rows, c, x, gamma, &mean, &rstd, &dy, &mut hx, None, None);
+            let same = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits());
+            assert!(
+                same(&hx, &gx) && same(&hg, &gg) && same(&hb, &gb),
+                "{name} {isa} {rows}×{c}: what is asked for changes the rest"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_rung_keeps_to_the_oracle() {
+    for (rows, c) in SHAPES {
+        for size in [1.0, 1e4, 1e-3, 1e-40] {
+            let x: Vec<f32> = values(1, rows * c).iter().map(|x| x * size).collect();
+            check_all(rows, c, 1e-5, &x);
+        }
+        // A mean far from zero: a variance as mean(x²) − μ² would have no right digit.
+        let x: Vec<f32> = values(1, rows * c).iter().map(|x| 1000.0 + x).collect();
+        check_all(rows, c, 1e-5, &x);
+    }
+}
+
+#[test]
+fn constant_rows_and_nan() {
+    let (rows, c) = (3, 37);
+    let mut x = vec![2.0; rows * c];
+    x[c + 36] = f32::NAN;
+    check_all(rows, c, 1e-5, &x);
+    let (mut y, mut mean, mut rstd) = (vec![7.0; x.len()], [0.0; 3], [0.0; 3]);
+    forward(rows, c, 1e-5, &x, None, Some(&vec![0.5; c]), &mut y, &mut mean, &mut rstd);
+    assert_eq!((&y[..c], mean[0]), (&vec![0.5; c][..], 2.0));
+    assert!(y[c..2 * c].iter().all(|y| y.is_nan()));
+}
+
+#[test]
+fn gradients_agree_with_central_differences() {
+    let (rows, c, h) = (3, 7, 1e-5);
+    let inputs = [widen(&values(5, rows * c)), widen(&values(6, c)), widen(&values(7, c))];
+    let dy = widen(&values(8, rows * c));
+    let run = |[x, gamma, beta]: &[Vec<f64>; 3]| {
+        let (mut y, mut mean, mut rstd) = (vec![0.0; rows * c], vec![0.0; rows], vec![0.0; rows]);
+        naive::forward(rows, c, 1e-5, x, Some(gamma), Some(beta), &mut y, &mut mean, &mut rstd);
+        (y.iter().zip(&dy).map(|(y, dy)| y * dy).sum::<f64>(), mean, rstd)
+    };
+    let (_, mean, rstd) = run(&inputs);
+    let mut d = [vec![7.0; rows * c], vec![7.0; c], vec![7.0; c]];
+    let [dx, dgamma, dbeta] = &mut d;
+    naive::backward(rows, c, &inputs[0], Some(&inputs[1]), &mean, &rstd, &dy, dx, Some(dgamma), Some(dbeta));
+    for which in 0..3 {
+        for i in 0..inputs[which].len() {
+            let (mut up, mut down) = (inputs.clone(), inputs.clone());
+            up[which][i] += h;
+            down[which][i] -= h;
+            let difference = (run(&up).0 - run(&down).0) / (2.0 * h);
+            approx::assert_abs_diff_eq!(d[which][i], difference, epsilon = 1e-8);
+        }
+    }
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let (rows, c) = (3001, 67);
+    let (x, gamma, dy) = (values(7, rows * c), values(8, c), values(9, rows * c));
+    let all = |threads: usize| {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
+            let (mut y, mut mean, mut rstd) = (vec![0.0; x.len()], vec![0.0; rows], vec![0.0; rows]);
+            forward(rows, c, 1e-5, &x, Some(&gamma), None, &mut y, &mut mean, &mut rstd);
+            let (mut dx, mut dg, mut db) = (vec![0.0; x.len()], vec![0.0; c], vec![0.0; c]);
+            backward(rows, c, &x, Some(&gamma), &mean, &rstd, &dy, &mut dx, Some(&mut dg), Some(&mut db));
+            [y, mean, rstd, dx, dg, db].concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        })
+    };
+    let one = all(1);
+    assert!(one == all(2) && one == all(4));
+    check_all(rows, c, 1e-5, &x);
+}
+
+#[test]
+fn wrong_lengths_are_refused() {
+    let refused = |f: &dyn Fn()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err();
+    let z = |len: usize| vec![0.0; len];
+    for (name, isa, run) in runs(&FORWARD_RUNGS) {
+        let refuses = |[x, gamma, beta, y, mean, rstd]: [usize; 6]| {
+            refused(&|| {
+                let (mut y, mut mean, mut rstd) = (z(y), z(mean), z(rstd));
+                run(isa, 2, 3, 0.1, &z(x), Some(&z(gamma)), Some(&z(beta)), &mut y, &mut mean, &mut rstd);
+            })
+        };
+        let right = [6, 3, 3, 6, 2, 2];
+        assert!(!refuses(right), "{name} {isa}");
+        for i in 0..6 {
+            for change in [1, usize::MAX] {
+                let mut wrong = right;
+                wrong[i] = wrong[i].wrapping_add(change);
+                assert!(refuses(wrong), "{name} {isa} {wrong:?}");
+            }
+        }
+    }
+    for (name, isa, run) in runs(&BACKWARD_RUNGS) {
+        let refuses = |[x, gamma, mean, rstd, dy, dx, dgamma, dbeta]: [usize; 8]| {
+            refused(&|| {
+                let (mut dg, mut db) = (z(dgamma), z(dbeta));
+                let (dg, db) = (Some(&mut dg[..]), Some(&mut db[..]));
+                run(isa, 2, 3, &z(x), Some(&z(gamma)), &z(mean), &z(rstd), &z(dy), &mut z(dx), dg, db);
+            })
+        };
+        let right = [6, 3, 2, 2, 6, 6, 3, 3];
+        assert!(!refuses(right), "{name} {isa}");
+        for i in 0..8 {
+            for change in [1, usize::MAX] {
+                let mut wrong = right;
+                wrong[i] = wrong[i].wrapping_add(change);
+                assert!(refuses(wrong), "{name} {isa} {wrong:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The specification: a pass for the mean square, one for the result.
+
+use super::expect;
+use crate::Float;
+
+/// y = x·rrms·γ
+pub fn forward<E: Float>(rows: usize, c: usize, eps: f32, x: &[E], gamma: Option<&[E]>, y: &mut [E], rrms: &mut [E]) {
+    expect(rows, c, &[x.len(), y.len()], rrms.len(), &[gamma.map(<[E]>::len)]);
+    for r in 0..rows {
+        let (x, y) = (&x[r * c..][..c], &mut y[r * c..][..c]);
+        let mean_square = x.iter().map(|&x| x * x).sum::<E>() / E::of(c as f64);
+        rrms[r] = (mean_square + E::of(f64::from(eps))).sqrt().recip();
+        for i in 0..c {
+            y[i] = x[i] * rrms[r] * gamma.map_or(E::one(), |g| g[i]);
+        }
+    }
+}
+
+/// dx = rrms·(g − x̂·mean(g∘x̂)) with g = dy∘γ; dγ = Σ dy∘x̂
+pub fn backward<E: Float>(
+    rows: usize,
+    c: usize,
+    x: &[E],
+    gamma: Option<&[E]>,
+    rrms: &[E],
+    dy: &[E],
+    dx: &mut [E],
+    mut dgamma: Option<&mut [E]>,
+) {
+    let parameters = [gamma.map(<[E]>::len), dgamma.as_ref().map(|d| d.len())];
+    expect(rows, c, &[x.len(), dy.len(), dx.len()], rrms.len(), &parameters);
+    if let Some(dgamma) = &mut dgamma {
+        dgamma.fill(E::zero());
+    }
+    for r in 0..rows {
+        let (x, dy, dx) = (&x[r * c..][..c], &dy[r * c..][..c], &mut dx[r * c..][..c]);
+        let x_hat = |i: usize| x[i] * rrms[r];
+        let g = |i: usize| dy[i] * gamma.map_or(E::one(), |gamma| gamma[i]);
+        let mean_gx = (0..c).map(|i| g(i) * x_hat(i)).sum::<E>() / E::of(c as f64);
+        for i in 0..c {
+            dx[i] = rrms[r] * (g(i) - x_hat(i) * mean_gx);
+            if let Some(dgamma) = &mut dgamma {
+                dgamma[i] += dy[i] * x_hat(i);
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Vectors: the passes of the naive rung on 16 or 8 lanes.
+
+use super::expect;
+use crate::{
+    rows::{Access, for_vectors, parameter},
+    simd_fn,
+};
+
+simd_fn! {
+    /// y = x·rrms·γ
+    pub fn forward<S>(
+        s: S, rows: usize, c: usize, eps: f32, x: &[f32], gamma: Option<&[f32]>, y: &mut [f32], rrms: &mut [f32],
+    ) {
+        expect(rows, c, &[x.len(), y.len()], rrms.len(), &[gamma.map(<[f32]>::len)]);
+        for r in 0..rows {
+            let (x, y) = (&x[r * c..][..c], &mut y[r * c..][..c]);
+            let mut squares = s.zero();
+            for_vectors!(S, c, |i, at| {
+                let x = at.load(s, &x[i..]);
+                squares = s.mul_add(x, x, squares);
+            });
+            rrms[r] = 1.0 / (s.reduce_sum(squares) / c as f32 + eps).sqrt();
+            let scale = s.splat(rrms[r]);
+            for_vectors!(S, c, |i, at| {
+                let x_hat = s.mul(at.load(s, &x[i..]), scale);
+                at.store(s, &mut y[i..], s.mul(x_hat, parameter(s, at, gamma, i, 1.0)));
+            });
+        }
+    }
+}
+
+simd_fn! {
+    /// dx = rrms·(g − x̂·mean(g∘x̂)) with g = dy∘γ; dγ = Σ dy∘x̂
+    pub fn backward<S>(
+        s: S, rows: usize, c: usize, x: &[f32], gamma: Option<&[f32]>, rrms: &[f32],
+        dy: &[f32], dx: &mut [f32], dgamma: Option<&mut [f32]>,
+    ) {
+        let parameters = [gamma.map(<[f32]>::len), dgamma.as_ref().map(|d| d.len())];
+        expect(rows, c, &[x.len(), dy.len(), dx.len()], rrms.len(), &parameters);
+        let mut dgamma = dgamma;
+        if let Some(dgamma) = &mut dgamma {
+            dgamma.fill(0.0);
+        }
+        for r in 0..rows {
+            let (x, dy, dx) = (&x[r * c..][..c], &dy[r * c..][..c], &mut dx[r * c..][..c]);
+            let scale = s.splat(rrms[r]);
+            let mut sum_gx = s.zero();
+            for_vectors!(S, c, |i, at| {
+                let g = s.mul(at.load(s, &dy[i..]), parameter(s, at, gamma, i, 1.0));
+                sum_gx = s.mul_add(g, s.mul(at.load(s, &x[i..]), scale), sum_gx);
+            });
+            let mean_gx = s.splat(s.reduce_sum(sum_gx) / c as f32);
+            for_vectors!(S, c, |i, at| {
+                let x_hat = s.mul(at.load(s, &x[i..]), scale);
+                let d = at.load(s, &dy[i..]);
+                let g = s.mul(d, parameter(s, at, gamma, i, 1.0));
+                at.store(s, &mut dx[i..], s.mul(scale, s.neg_mul_add(x_hat, mean_gx, g)));
+                if let Some(dgamma) = &mut dgamma {
+                    let sum = at.load(s, &dgamma[i..]);
+                    at.store(s, &mut dgamma[i..], s.mul_add(d, x_hat, sum));
+                }
+            });
+        }
+    }
+}
