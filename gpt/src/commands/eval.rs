@@ -1,0 +1,58 @@
+//! `gradus eval`: the loss of a model on a whole text.
+
+use crate::{
+    args::EvalArgs,
+    config::RunConfig,
+    dataset::{Dataset, Part, Source},
+    error::Result,
+    output, settings,
+};
+
+/// All that the measurement needs besides the weights.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The settings of the model.
+    pub run: RunConfig,
+    /// The text; all of it is [`Part::Whole`].
+    pub data: Dataset,
+    /// How many threads to use; `None` for all cores.
+    pub threads: Option<usize>,
+}
+
+/// Measures.
+///
+/// # Errors
+/// Those of [`prepare`].
+pub fn run(args: &EvalArgs) -> Result<()> {
+    let prepared = prepare(args)?;
+    output::note(&format!("{} tokens", output::thousands(prepared.data.len(Part::Whole) as u128)));
+    Ok(())
+}
+
+/// Reads the settings of the model and the text.
+///
+/// # Errors
+/// The first thing that is wrong with them. A text of two tokens is enough: the last window may be a short one.
+pub fn prepare(args: &EvalArgs) -> Result<Prepared> {
+    let threads = settings::threads(args.threads)?;
+    let run = RunConfig::load(&args.model)?;
+    let mut source = Source::new(Some(&args.data));
+    let data = Dataset::new(&source.read()?, &run.tokenizer)?;
+    data.check(&source.name(), &[Part::Whole], 1)?;
+    Ok(Prepared { run, data, threads })
+}
+
+/// The result in one line: the loss in nats, and what it means: the number of tokens among which the model wavers.
+pub fn result_line(loss: f64, targets: usize) -> String {
+    format!("loss {loss:.4}, perplexity {:.2}, over {targets} tokens", loss.exp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::result_line;
+
+    #[test]
+    fn a_loss_of_ln_65_is_a_choice_among_65() {
+        assert_eq!(result_line(65f64.ln(), 9), "loss 4.1744, perplexity 65.00, over 9 tokens");
+    }
+}

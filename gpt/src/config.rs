@@ -1,0 +1,357 @@
+//! The sizes of a model, the settings of a run, and `config.json`, which keeps both beside the weights.
+//!
+//! A file of weights is a list of numbers. What makes a model of it is the other file: how many layers and heads, what
+//! token 17 stands for, and how far the learning rate has come by step 500.
+
+use crate::{
+    dataset::Source,
+    error::{Error, Result},
+    files,
+    preset::Preset,
+    tokenizer::Tokenizer,
+};
+use serde::{Deserialize, Serialize};
+use std::{fs, path::Path};
+
+/// The version of the layout of `config.json`.
+pub const FORMAT: u32 = 1;
+
+/// The name of the file.
+pub const FILE: &str = "config.json";
+
+/// Above this, memory is not even tried: a slip of the finger should end in a message, not in a swapping machine.
+pub const MOST_MEMORY: u128 = 64 << 30;
+
+/// The sizes of a GPT.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// L: blocks, one after the other.
+    pub layers: usize,
+    /// H: attention heads in a block.
+    pub heads: usize,
+    /// C: channels of the residual stream; a head has C / H of them.
+    pub width: usize,
+    /// T: the most tokens that the model looks back on.
+    pub context: usize,
+    /// V: distinct tokens.
+    pub vocab_size: usize,
+    /// The chance that an activation is dropped in training.
+    pub dropout: f32,
+    /// Whether the linear layers and the norms add a bias.
+    pub bias: bool,
+}
+
+/// How a model is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Where the defaults came from.
+    pub preset: Preset,
+    /// The text.
+    pub data: Source,
+    /// Decides initialisation, batches and dropout.
+    pub seed: u64,
+    /// Updates of the weights; the learning rate reaches its minimum there.
+    pub steps: u64,
+    /// B: windows in a micro-batch.
+    pub batch: usize,
+    /// Micro-batches whose gradients are added up before an update.
+    pub grad_accum: usize,
+    /// The learning rate at the end of the warm-up.
+    pub lr: f64,
+    /// The learning rate at the last step.
+    pub min_lr: f64,
+    /// Steps over which the learning rate rises from nothing.
+    pub warmup: u64,
+    /// AdamW's pull of the weight matrices towards 0, per unit of learning rate.
+    pub weight_decay: f64,
+    /// AdamW's memory of the gradient.
+    pub beta1: f64,
+    /// AdamW's memory of the squared gradient.
+    pub beta2: f64,
+    /// What AdamW adds to the root of the squared gradient.
+    pub eps: f64,
+    /// The largest norm that the gradient of all parameters together may have; 0 lets it be.
+    pub clip: f64,
+    /// Steps from one validation (and checkpoint) to the next.
+    pub eval_every: u64,
+    /// Batches that the validation loss is estimated from.
+    pub eval_batches: usize,
+    /// Steps from one line of metrics to the next.
+    pub log_every: u64,
+}
+
+/// All that `config.json` holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The sizes of the model.
+    pub model: ModelConfig,
+    /// How the model was, or is being, trained.
+    pub train: TrainConfig,
+    /// What the tokens mean; last, because the vocabulary may be long.
+    pub tokenizer: Tokenizer,
+}
+
+impl ModelConfig {
+    /// D: channels of a head.
+    pub fn head_size(&self) -> usize {
+        self.width / self.heads
+    }
+
+    /// The parameters: V·C token embeddings (shared with the output), T·C positions, and in each block 4·C² for
+    /// attention, 8·C² for the feed-forward part and 2·C for two norms, then C for the last norm; biases on top.
+    /// Saturates at sizes that no machine has.
+    pub fn parameters(&self) -> u128 {
+        let [c, t, v, l] = [self.width, self.context, self.vocab_size, self.layers].map(|size| size as u128);
+        let biases = if self.bias { 11 * c } else { 0 }; // 2 norms, 3 + 1 in attention, 4 + 1 in feed-forward
+        let block = c.saturating_mul(c).saturating_mul(12).saturating_add(2 * c + biases);
+        let last = if self.bias { 2 * c } else { c };
+        let embeddings = (v + t).saturating_mul(c);
+        block.saturating_mul(l).saturating_add(embeddings).saturating_add(last)
+    }
+
+    /// That a model of these sizes can be built.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for the first size that is wrong.
+    pub fn validate(&self) -> Result<()> {
+        within("layers", self.layers, 1, 1000)?;
+        within("heads", self.heads, 1, 1 << 16)?;
+        within("width", self.width, 1, 1 << 20)?;
+        within("context", self.context, 1, 1 << 24)?;
+        within("vocab_size", self.vocab_size, 1, 0x11_0000)?;
+        if !self.width.is_multiple_of(self.heads) {
+            return Err(Error::setting(
+                "heads",
+                self.heads,
+                format!("does not divide the width {}: every head takes an equal share of it", self.width),
+            ));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(Error::setting("dropout", self.dropout, "must be at least 0 and below 1"));
+        }
+        fits(self.parameters().saturating_mul(4), self.parameters())
+    }
+}
+
+impl TrainConfig {
+    /// That a `model` can be trained so.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for the first value that is wrong.
+    pub fn validate(&self, model: &ModelConfig) -> Result<()> {
+        model.validate()?;
+        within("batch", self.batch, 1, 1 << 24)?;
+        within("grad-accum", self.grad_accum, 1, 1 << 24)?;
+        within("eval-batches", self.eval_batches, 1, 1 << 24)?;
+        at_least_one("eval-every", self.eval_every)?;
+        at_least_one("log-every", self.log_every)?;
+        for (name, value) in [("lr", self.lr), ("min-lr", self.min_lr), ("weight-decay", self.weight_decay)] {
+            not_negative(name, value)?;
+        }
+        not_negative("clip", self.clip)?;
+        if self.min_lr > self.lr {
+            let problem = format!("is above lr {}: the learning rate falls from lr to min-lr", self.lr);
+            return Err(Error::setting("min-lr", self.min_lr, problem));
+        }
+        for (name, value) in [("beta1", self.beta1), ("beta2", self.beta2)] {
+            if !(0.0..1.0).contains(&value) {
+                return Err(Error::setting(name, value, "must be at least 0 and below 1"));
+            }
+        }
+        if !(self.eps > 0.0 && self.eps.is_finite()) {
+            return Err(Error::setting("eps", self.eps, "must be above 0"));
+        }
+        fits(self.memory(model), model.parameters())
+    }
+
+    /// The bytes that training takes, roughly: weights, gradients and two moments, and the activations of a micro-batch,
+    /// 16·C for each layer and 2·V for the logits and their gradient at each of its B·T places.
+    pub fn memory(&self, model: &ModelConfig) -> u128 {
+        let [c, v, l] = [model.width, model.vocab_size, model.layers].map(|size| size as u128);
+        let places = (self.batch as u128).saturating_mul(model.context as u128);
+        let activations = places.saturating_mul((16 * c).saturating_mul(l).saturating_add(2 * v));
+        model.parameters().saturating_mul(4).saturating_add(activations).saturating_mul(4)
+    }
+}
+
+impl RunConfig {
+    /// Writes `config.json` into `dir`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        let path = dir.join(FILE);
+        let text = serde_json::to_string_pretty(self).map_err(|error| Error::damaged(&path, error))?;
+        files::write(&path, (text + "\n").as_bytes())
+    }
+
+    /// Reads `config.json` in `dir` and checks that it makes sense.
+    ///
+    /// # Errors
+    /// [`Error::NoCheckpoint`] without the file, [`Error::Damaged`] for a file that says something else.
+    pub fn load(dir: &Path) -> Result<RunConfig> {
+        let path = dir.join(FILE);
+        let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::NoCheckpoint { dir: dir.to_path_buf(), file: FILE },
+            std::io::ErrorKind::InvalidData => Error::damaged(&path, "not UTF-8 text"),
+            _ => Error::io("read", &path)(error),
+        })?;
+        let config: RunConfig = serde_json::from_str(&text).map_err(|error| Error::damaged(&path, error))?;
+        if config.format != FORMAT {
+            let problem = format!("its format is {}, and this program reads {FORMAT}", config.format);
+            return Err(Error::damaged(&path, problem));
+        }
+        config.train.validate(&config.model).map_err(|error| Error::damaged(&path, error))?;
+        let (model, tokenizer) = (config.model.vocab_size, config.tokenizer.vocab_size());
+        if model != tokenizer {
+            let problem = format!("vocab_size is {model}, but the vocabulary has {tokenizer} tokens");
+            return Err(Error::damaged(&path, problem));
+        }
+        Ok(config)
+    }
+}
+
+fn within(name: &'static str, value: usize, least: usize, most: usize) -> Result<()> {
+    match value {
+        _ if value < least => Err(Error::setting(name, value, format!("must be at least {least}"))),
+        _ if value > most => Err(Error::setting(name, value, format!("must be at most {most}"))),
+        _ => Ok(()),
+    }
+}
+
+fn at_least_one(name: &'static str, value: u64) -> Result<()> {
+    if value == 0 { Err(Error::setting(name, value, "must be at least 1")) } else { Ok(()) }
+}
+
+fn not_negative(name: &'static str, value: f64) -> Result<()> {
+    if value >= 0.0 && value.is_finite() {
+        Ok(())
+    } else {
+        Err(Error::setting(name, value, "must be a number of at least 0"))
+    }
+}
+
+fn fits(bytes: u128, parameters: u128) -> Result<()> {
+    if bytes <= MOST_MEMORY {
+        return Ok(());
+    }
+    let problem = format!(
+        "these sizes make {parameters} parameters, and more than {} GiB is not tried; \
+         take smaller --layers, --width, --context or --batch",
+        MOST_MEMORY >> 30
+    );
+    Err(Error::setting("memory", format!("of about {} GiB", bytes >> 30), problem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokenizer::TokenizerKind;
+
+    fn small() -> RunConfig {
+        let (mut model, train, _) = Preset::Small.settings();
+        let tokenizer = Tokenizer::new(TokenizerKind::Char, "abc\n");
+        model.vocab_size = 4;
+        RunConfig { format: FORMAT, model, train, tokenizer }
+    }
+
+    fn problem(change: impl FnOnce(&mut RunConfig)) -> String {
+        let mut config = small();
+        change(&mut config);
+        let error = config.train.validate(&config.model).expect_err("it should be refused");
+        assert_eq!(error.exit_code(), 2);
+        error.to_string()
+    }
+
+    #[test]
+    fn parameters_are_those_of_nanogpt() {
+        let (mut model, ..) = Preset::Large.settings();
+        model.vocab_size = 65;
+        // nanoGPT prints 10.65M for this model, without the 256·384 positions that it leaves out of the count.
+        assert_eq!(model.parameters() - 256 * 384, 10_646_784);
+        let gpt2 = ModelConfig {
+            layers: 12,
+            heads: 12,
+            width: 768,
+            context: 1024,
+            vocab_size: 50257,
+            dropout: 0.0,
+            bias: true,
+        };
+        assert_eq!(gpt2.parameters(), 124_439_808); // GPT-2, as OpenAI published it
+    }
+
+    #[test]
+    fn each_wrong_value_is_named() {
+        assert!(problem(|c| c.model.heads = 3).starts_with("heads 3: does not divide the width 128"));
+        assert_eq!(problem(|c| c.model.heads = 0), "heads 0: must be at least 1");
+        assert_eq!(problem(|c| c.model.width = 0), "width 0: must be at least 1");
+        assert_eq!(problem(|c| c.model.layers = 0), "layers 0: must be at least 1");
+        assert_eq!(problem(|c| c.model.context = 0), "context 0: must be at least 1");
+        assert_eq!(problem(|c| c.train.batch = 0), "batch 0: must be at least 1");
+        assert_eq!(problem(|c| c.train.grad_accum = 0), "grad-accum 0: must be at least 1");
+        assert_eq!(problem(|c| c.train.eval_every = 0), "eval-every 0: must be at least 1");
+        assert_eq!(problem(|c| c.train.eval_batches = 0), "eval-batches 0: must be at least 1");
+        assert_eq!(problem(|c| c.model.dropout = 1.0), "dropout 1: must be at least 0 and below 1");
+        assert!(problem(|c| c.model.dropout = f32::NAN).starts_with("dropout NaN"));
+        assert!(problem(|c| c.train.lr = f64::NAN).starts_with("lr NaN"));
+        assert!(problem(|c| c.train.lr = -1.0).starts_with("lr -1"));
+        assert!(problem(|c| c.train.min_lr = 1.0).starts_with("min-lr 1: is above lr 0.001"));
+        assert!(problem(|c| c.train.beta2 = 1.0).starts_with("beta2 1"));
+        assert!(problem(|c| c.train.eps = 0.0).starts_with("eps 0"));
+        assert!(problem(|c| c.train.clip = f64::INFINITY).starts_with("clip inf"));
+        assert!(problem(|c| c.train.weight_decay = -0.1).starts_with("weight-decay -0.1"));
+    }
+
+    #[test]
+    fn huge_sizes_are_refused_and_never_overflow() {
+        assert!(problem(|c| c.model.width = 1 << 20).starts_with("memory of about "));
+        assert!(problem(|c| c.model.width = usize::MAX).starts_with("width 18446744073709551615: must be at most"));
+        assert!(problem(|c| c.train.batch = 1 << 24).contains("parameters, and more than 64 GiB is not tried"));
+        let biggest = ModelConfig {
+            layers: usize::MAX,
+            heads: 1,
+            width: usize::MAX,
+            context: usize::MAX,
+            vocab_size: usize::MAX,
+            dropout: 0.0,
+            bias: true,
+        };
+        assert_eq!(biggest.parameters(), u128::MAX);
+    }
+
+    #[test]
+    fn a_file_comes_back_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = small();
+        config.train.lr = 0.1 + 0.2; // 0.30000000000000004: the last bit counts when a run goes on bit for bit
+        config.save(folder.path()).unwrap();
+        assert_eq!(RunConfig::load(folder.path()).unwrap(), config);
+    }
+
+    #[test]
+    fn a_wrong_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(RunConfig::load(folder.path()), Err(Error::NoCheckpoint { file: FILE, .. })));
+        small().save(folder.path()).unwrap();
+        let good = fs::read_to_string(folder.path().join(FILE)).unwrap();
+        let wrong = |text: &str| {
+            fs::write(folder.path().join(FILE), text).unwrap();
+            let error = RunConfig::load(folder.path()).unwrap_err();
+            assert!(matches!(error, Error::Damaged { .. }) && error.exit_code() == 1);
+            error.to_string()
+        };
+        assert!(wrong(&good[..good.len() / 2]).contains("config.json is damaged"));
+        assert!(wrong(&good.replace("\"heads\": 4", "\"heads\": 3")).contains("does not divide"));
+        assert!(wrong(&good.replace("\"format\": 1", "\"format\": 2")).contains("its format is 2"));
+        assert!(wrong(&good.replace("\"vocab_size\": 4", "\"vocab_size\": 5")).contains("the vocabulary has 4 tokens"));
+        assert!(wrong("{}").contains("missing field"));
+        fs::write(folder.path().join(FILE), b"\xff").unwrap();
+        assert!(RunConfig::load(folder.path()).unwrap_err().to_string().contains("not UTF-8"));
+    }
+}

@@ -1,0 +1,387 @@
+//! The text as tokens, in a training part and a validation part, and the batches that are cut from it.
+//!
+//! The first 90% train and the rest validates, as in nanoGPT. A training batch is a handful of windows at random
+//! places; where they lie is a function of (seed, index) alone and of no state, so a run that is resumed at step 500
+//! sees the same windows as one that never stopped.
+//! Tokens are kept in the smallest integer that holds the vocabulary: a byte each for English.
+
+use crate::{
+    corpus,
+    error::{Error, Result},
+    tokenizer::{Tokenizer, TokenizerKind},
+};
+use gradus_kernels::philox;
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+/// Where a text comes from, and how to tell whether it is still the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The file; without one, the built-in corpus.
+    pub path: Option<PathBuf>,
+    /// Its length and the 64-bit FNV-1a hash of its bytes; empty as long as it has not been read.
+    #[serde(default)]
+    pub fingerprint: String,
+}
+
+impl Source {
+    /// The file at `path`, or the built-in corpus, not yet read.
+    pub fn new(path: Option<&Path>) -> Source {
+        let path = path.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()));
+        Source { path, fingerprint: String::new() }
+    }
+
+    /// The name of the text in messages.
+    pub fn name(&self) -> String {
+        self.path.as_ref().map_or(corpus::NAME.into(), |path| path.display().to_string())
+    }
+
+    /// Reads the text and remembers its fingerprint.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::EmptyText`], [`Error::NotUtf8`]; [`Error::TextChanged`] where a fingerprint was known
+    /// and is another one now.
+    pub fn read(&mut self) -> Result<String> {
+        let text = match &self.path {
+            None => corpus::TEXT.to_string(),
+            Some(path) => {
+                let bytes = fs::read(path).map_err(Error::io("read", path))?;
+                let not_utf8 = |offset| Error::NotUtf8 { text: path.display().to_string(), offset };
+                String::from_utf8(bytes).map_err(|error| not_utf8(error.utf8_error().valid_up_to()))?
+            }
+        };
+        if text.is_empty() {
+            return Err(Error::EmptyText { text: self.name() });
+        }
+        let found = format!("{} bytes, {:016x}", text.len(), fnv1a(text.as_bytes()));
+        if !self.fingerprint.is_empty() && self.fingerprint != found {
+            return Err(Error::TextChanged { text: self.name(), found, saved: self.fingerprint.clone() });
+        }
+        self.fingerprint = found;
+        Ok(text)
+    }
+}
+
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+/// A part of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The first 90%.
+    Training,
+    /// The rest.
+    Validation,
+    /// All of it, for `gradus eval`.
+    Whole,
+}
+
+/// Token ids, in as few bytes as the vocabulary allows.
+#[derive(Clone, Debug)]
+enum Tokens {
+    U8(Vec<u8>),
+    U16(Vec<u16>),
+    U32(Vec<u32>),
+}
+
+impl Tokens {
+    fn new(tokenizer: &Tokenizer, text: &str) -> Result<Tokens> {
+        let ids = tokenizer.ids(text);
+        match tokenizer.vocab_size() {
+            0..=0x100 => Ok(Tokens::U8(ids.map(|id| id.map(|id| id as u8)).collect::<Result<_>>()?)),
+            0..=0x1_0000 => Ok(Tokens::U16(ids.map(|id| id.map(|id| id as u16)).collect::<Result<_>>()?)),
+            _ => Ok(Tokens::U32(ids.collect::<Result<_>>()?)),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Tokens::U8(ids) => ids.len(),
+            Tokens::U16(ids) => ids.len(),
+            Tokens::U32(ids) => ids.len(),
+        }
+    }
+
+    fn append_to(&self, range: Range<usize>, out: &mut Vec<u32>) {
+        match self {
+            Tokens::U8(ids) => out.extend(ids[range].iter().map(|&id| u32::from(id))),
+            Tokens::U16(ids) => out.extend(ids[range].iter().map(|&id| u32::from(id))),
+            Tokens::U32(ids) => out.extend_from_slice(&ids[range]),
+        }
+    }
+}
+
+/// A text as tokens.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    tokens: Tokens,
+    training: usize,
+}
+
+impl Dataset {
+    /// Turns `text` into tokens.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCharacter`] where the tokenizer was made for another text.
+    pub fn new(text: &str, tokenizer: &Tokenizer) -> Result<Dataset> {
+        let tokens = Tokens::new(tokenizer, text)?;
+        let training = (tokens.len() as u128 * 9 / 10) as usize;
+        Ok(Dataset { tokens, training })
+    }
+
+    /// Reads the text of `source`, and makes a tokenizer for it and its tokens.
+    ///
+    /// # Errors
+    /// Those of [`Source::read`] and [`Dataset::check`].
+    pub fn load(source: &mut Source, kind: TokenizerKind, context: usize) -> Result<(Dataset, Tokenizer)> {
+        let text = source.read()?;
+        let tokenizer = Tokenizer::new(kind, &text);
+        let dataset = Dataset::new(&text, &tokenizer)?;
+        dataset.check(&source.name(), &[Part::Training, Part::Validation], context)?;
+        Ok((dataset, tokenizer))
+    }
+
+    /// That each of `parts` holds at least one window of `context` tokens and the target after it.
+    ///
+    /// # Errors
+    /// [`Error::TextTooShort`] with the sizes, for the text called `name`.
+    pub fn check(&self, name: &str, parts: &[Part], context: usize) -> Result<()> {
+        for &part in parts {
+            let tokens = self.len(part);
+            if tokens <= context {
+                let part = match part {
+                    Part::Training => "training",
+                    Part::Validation => "validation",
+                    Part::Whole => "whole",
+                };
+                return Err(Error::TextTooShort { text: name.into(), part, tokens, context });
+            }
+        }
+        Ok(())
+    }
+
+    fn range(&self, part: Part) -> Range<usize> {
+        match part {
+            Part::Training => 0..self.training,
+            Part::Validation => self.training..self.tokens.len(),
+            Part::Whole => 0..self.tokens.len(),
+        }
+    }
+
+    /// How many tokens a part has.
+    pub fn len(&self, part: Part) -> usize {
+        self.range(part).len()
+    }
+
+    /// Whether there is no token at all.
+    pub fn is_empty(&self) -> bool {
+        self.tokens.len() == 0
+    }
+
+    /// Batch `index` of the random sequence `seed`: `batch` windows of `context` tokens from `part`, row after row in
+    /// `inputs`, and in `targets` the token after each of them. Both vectors are emptied first.
+    ///
+    /// Training takes `index` = step · grad_accum + micro-batch; an estimate of the loss takes 0, 1, 2 … every time, so
+    /// that two estimates differ because the model does, and not because the text does.
+    ///
+    /// # Panics
+    /// Where the part has no more than `context` tokens; [`Dataset::check`] tells before.
+    pub fn batch(
+        &self,
+        part: Part,
+        seed: u64,
+        index: u64,
+        batch: usize,
+        context: usize,
+        inputs: &mut Vec<u32>,
+        targets: &mut Vec<u32>,
+    ) {
+        inputs.clear();
+        targets.clear();
+        let range = self.range(part);
+        assert!(range.len() > context, "a part of {} tokens has no window of {context} and a target", range.len());
+        let places = (range.len() - context) as u64;
+        for row in 0..batch {
+            let start = range.start + place(seed, part, index, row as u32, places) as usize;
+            self.tokens.append_to(start..start + context, inputs);
+            self.tokens.append_to(start + 1..start + context + 1, targets);
+        }
+    }
+
+    /// The windows of `part` one after the other, `batch` rows at a time: every token but the first is a target once.
+    pub fn sweep(&self, part: Part, batch: usize, context: usize) -> Sweep<'_> {
+        assert!(batch > 0 && context > 0, "a sweep needs at least one row of one token");
+        Sweep { dataset: self, rest: self.range(part), batch, context }
+    }
+}
+
+/// A place below `places`, by Philox: counter (row, index, what it is for), key the seed.
+fn place(seed: u64, part: Part, index: u64, row: u32, places: u64) -> u64 {
+    const PURPOSE: u32 = 0x6261_7463; // "batc": dropout draws from the same seed and must not see the same numbers
+    let counter = [row, index as u32, (index >> 32) as u32, PURPOSE ^ part as u32];
+    let [low, high, ..] = philox::block(counter, [seed as u32, (seed >> 32) as u32]);
+    let random = u64::from(low) | u64::from(high) << 32;
+    (u128::from(random) * u128::from(places) >> 64) as u64
+}
+
+/// The state of [`Dataset::sweep`].
+#[derive(Clone, Debug)]
+pub struct Sweep<'a> {
+    dataset: &'a Dataset,
+    rest: Range<usize>,
+    batch: usize,
+    context: usize,
+}
+
+impl Sweep<'_> {
+    /// Fills `inputs` and `targets` with the next (rows, tokens in a row), or says that there are no more.
+    ///
+    /// Rows are full windows as long as there are any; a last one may be shorter, and comes alone.
+    pub fn next_batch(&mut self, inputs: &mut Vec<u32>, targets: &mut Vec<u32>) -> Option<(usize, usize)> {
+        inputs.clear();
+        targets.clear();
+        let left = self.rest.len().saturating_sub(1); // the last token is a target only
+        let (rows, time) = match (left / self.context).min(self.batch) {
+            0 => (1, left),
+            rows => (rows, self.context),
+        };
+        if time == 0 {
+            return None;
+        }
+        let (start, end) = (self.rest.start, self.rest.start + rows * time);
+        self.dataset.tokens.append_to(start..end, inputs);
+        self.dataset.tokens.append_to(start + 1..end + 1, targets);
+        self.rest.start = end;
+        Some((rows, time))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counting(count: usize) -> Dataset {
+        let text: String = (0..count).map(|i| char::from_u32(0x4e00 + i as u32).unwrap()).collect();
+        Dataset::new(&text, &Tokenizer::new(TokenizerKind::Char, &text)).unwrap()
+    }
+
+    fn batch(data: &Dataset, part: Part, seed: u64, index: u64) -> (Vec<u32>, Vec<u32>) {
+        let (mut inputs, mut targets) = (vec![9; 3], vec![9; 3]);
+        data.batch(part, seed, index, 5, 7, &mut inputs, &mut targets);
+        (inputs, targets)
+    }
+
+    #[test]
+    fn windows_lie_in_their_part_and_targets_follow_inputs() {
+        let data = counting(300); // token i is the number i, in u16
+        for (part, range) in [(Part::Training, 0..270), (Part::Validation, 270..300), (Part::Whole, 0..300)] {
+            for index in 0..200 {
+                let (inputs, targets) = batch(&data, part, 1, index);
+                assert_eq!((inputs.len(), targets.len()), (35, 35));
+                for (row, next) in inputs.chunks(7).zip(targets.chunks(7)) {
+                    assert!((0..7).all(|i| row[i] == row[0] + i as u32 && next[i] == row[i] + 1), "{row:?} {next:?}");
+                    assert!(range.contains(&row[0]) && range.contains(&next[6]), "{part:?}: {row:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_place_is_drawn_about_as_often() {
+        let data = counting(300);
+        let mut counts = [0; 23]; // the validation part has 30 tokens, so 23 windows of 7 with a target
+        for index in 0..4600 {
+            for row in batch(&data, Part::Validation, 3, index).0.chunks(7) {
+                counts[row[0] as usize - 270] += 1;
+            }
+        }
+        assert!(counts.iter().all(|&count| (850..1150).contains(&count)), "{counts:?}"); // 1000 ± 31
+    }
+
+    #[test]
+    fn a_batch_depends_on_seed_and_index_alone() {
+        let data = counting(300);
+        let first = batch(&data, Part::Training, 1, 77);
+        assert_eq!(first, batch(&data, Part::Training, 1, 77));
+        assert_ne!(first, batch(&data, Part::Training, 1, 78));
+        assert_ne!(first, batch(&data, Part::Training, 2, 77));
+        assert_ne!(first, batch(&data, Part::Training, 1, 77 | 1 << 32));
+        assert_ne!(first, batch(&data, Part::Training, 1 | 1 << 32, 77));
+    }
+
+    #[test]
+    fn a_sweep_takes_every_target_once() {
+        for count in [80, 93, 100, 300, 301, 307] {
+            let data = counting(count);
+            for part in [Part::Training, Part::Validation, Part::Whole] {
+                let (mut inputs, mut targets) = (Vec::new(), Vec::new());
+                let (mut seen, mut sweep) = (Vec::new(), data.sweep(part, 3, 7));
+                while let Some((rows, time)) = sweep.next_batch(&mut inputs, &mut targets) {
+                    assert_eq!((inputs.len(), targets.len()), (rows * time, rows * time));
+                    assert!(inputs.iter().zip(&targets).all(|(input, target)| input + 1 == *target));
+                    assert!(rows <= 3 && (time == 7 || rows == 1));
+                    seen.extend_from_slice(&targets);
+                }
+                let range = data.range(part);
+                assert_eq!(seen, (range.start as u32 + 1..range.end as u32).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_text_is_refused_with_its_sizes() {
+        let data = counting(300);
+        assert!(data.check("a.txt", &[Part::Training, Part::Validation], 29).is_ok());
+        let error = data.check("a.txt", &[Part::Training, Part::Validation], 30).unwrap_err().to_string();
+        assert!(error.contains("validation part has 30 tokens") && error.contains("at least 31"), "{error}");
+        assert!(data.check("a.txt", &[Part::Whole], usize::MAX).is_err());
+    }
+
+    #[test]
+    fn every_size_of_vocabulary_is_stored_whole() {
+        for size in [2usize, 256, 257, 65_536, 65_537] {
+            let text: String = (0x100..).filter_map(char::from_u32).take(size).collect();
+            let data = Dataset::new(&text, &Tokenizer::new(TokenizerKind::Char, &text)).unwrap();
+            let (mut ids, expected) = (Vec::new(), (0..size as u32).collect::<Vec<_>>());
+            data.tokens.append_to(0..size, &mut ids);
+            assert_eq!(ids, expected);
+        }
+    }
+
+    #[test]
+    fn files_that_are_no_text_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        let read = |content: &[u8]| {
+            fs::write(&path, content).unwrap();
+            Source::new(Some(&path)).read()
+        };
+        assert!(matches!(read(b""), Err(Error::EmptyText { .. })));
+        assert!(matches!(read(b"abc\xff\xfe"), Err(Error::NotUtf8 { offset: 3, .. })));
+        assert_eq!(read("天".as_bytes()).unwrap(), "天");
+        assert!(Source::new(Some(Path::new("no such file"))).read().unwrap_err().to_string().contains("no such file"));
+    }
+
+    #[test]
+    fn a_changed_text_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        fs::write(&path, "abc").unwrap();
+        let mut source = Source::new(Some(&path));
+        source.read().unwrap();
+        assert!(source.read().is_ok());
+        fs::write(&path, "abd").unwrap();
+        assert!(matches!(source.read(), Err(Error::TextChanged { .. })));
+    }
+
+    #[test]
+    fn the_built_in_corpus_trains() {
+        let (data, tokenizer) = Dataset::load(&mut Source::new(None), TokenizerKind::Char, 256).unwrap();
+        assert!(data.len(Part::Validation) > 1000 && tokenizer.vocab_size() < 1000);
+    }
+}

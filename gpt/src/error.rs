@@ -1,0 +1,232 @@
+//! Every way in which a command can fail, each as one line: what is wrong, where, and what to do about it.
+
+use std::{io, path::Path, path::PathBuf};
+
+/// The result of everything in this crate that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong. `Display` gives one line, made to stand after `error: `.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The operating system refused something.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb: `read`, `write`, `create`.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// What the system answered.
+        source: io::Error,
+    },
+
+    /// A text without a single character.
+    #[error("{text} is empty: give a text to learn from")]
+    EmptyText {
+        /// The file, or the name of the built-in corpus.
+        text: String,
+    },
+
+    /// A file that is no UTF-8 text.
+    #[error("{text} is not UTF-8 text: byte {offset} starts no character; convert the file to UTF-8")]
+    NotUtf8 {
+        /// The file.
+        text: String,
+        /// The first byte that is wrong, counted from 0.
+        offset: usize,
+    },
+
+    /// A text that does not fill a single window.
+    #[error(
+        "{text} is too short: its {part} part has {tokens} tokens, and a context of {context} needs at least {}; \
+         take a longer text or a smaller --context",
+        context.saturating_add(1)
+    )]
+    TextTooShort {
+        /// The file, or the name of the built-in corpus.
+        text: String,
+        /// `training`, `validation`, or `whole`.
+        part: &'static str,
+        /// What is there.
+        tokens: usize,
+        /// What the model looks back on.
+        context: usize,
+    },
+
+    /// A character that the tokenizer has never seen.
+    #[error("the model does not know the character {character:?}: it was trained on {known}")]
+    UnknownCharacter {
+        /// The first such character.
+        character: char,
+        /// Some that it does know.
+        known: String,
+    },
+
+    /// A token id outside of the vocabulary.
+    #[error("token {token} is outside of the vocabulary of {vocabulary}")]
+    UnknownToken {
+        /// The id.
+        token: u32,
+        /// How many there are.
+        vocabulary: usize,
+    },
+
+    /// A value that makes no sense, from the command line or from `config.json`.
+    #[error("{name} {value}: {problem}")]
+    Setting {
+        /// The setting, as it is called on the command line, without dashes.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+
+    /// With `--resume`: a flag that says something else than the saved settings.
+    #[error("--{flag} {given} contradicts the saved run, which has {saved}: leave the flag away, or start a new run")]
+    Contradiction {
+        /// The flag, without dashes.
+        flag: &'static str,
+        /// What the command line says.
+        given: String,
+        /// What `config.json` says.
+        saved: String,
+    },
+
+    /// With `--resume`: the text is not the one that the run began with.
+    #[error("{text} has changed since the run began ({found} now, {saved} then): a resumed run needs the same text")]
+    TextChanged {
+        /// The file, or the name of the built-in corpus.
+        text: String,
+        /// What is there now.
+        found: String,
+        /// What was there.
+        saved: String,
+    },
+
+    /// No model where one was expected.
+    #[error("no model in {}: {} is missing; `gradus train --out {}` makes one", dir.display(), file, dir.display())]
+    NoCheckpoint {
+        /// The folder.
+        dir: PathBuf,
+        /// The file that is not there.
+        file: &'static str,
+    },
+
+    /// A file of a checkpoint that cannot be understood: truncated, foreign, or edited.
+    #[error("{} is damaged or not a file of gradus: {problem}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+
+    /// Weights of other sizes than the configuration says.
+    #[error(
+        "{}: {parameter} has shape {found:?}, but config.json asks for {expected:?}: these files do not belong together",
+        path.display()
+    )]
+    WrongShape {
+        /// The file with the weights.
+        path: PathBuf,
+        /// The parameter.
+        parameter: String,
+        /// Its shape in the file.
+        found: Vec<usize>,
+        /// Its shape by the configuration.
+        expected: Vec<usize>,
+    },
+
+    /// Numbers that ran away.
+    #[error("{what} is not finite{}: {hint}", at.map(|step| format!(" at step {step}")).unwrap_or_default())]
+    NotFinite {
+        /// Which number.
+        what: &'static str,
+        /// The step, where there is one.
+        at: Option<u64>,
+        /// What to do about it.
+        hint: &'static str,
+    },
+
+    /// An environment variable that says something impossible.
+    #[error("{problem}")]
+    Environment {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong with it, its name included.
+        problem: String,
+    },
+
+    /// The signal handler could not be installed.
+    #[error("cannot listen for Ctrl-C: {0}")]
+    Interrupt(#[from] ctrlc::Error),
+
+    /// A picture could not be drawn.
+    #[error("cannot draw {what}: {problem}")]
+    Plot {
+        /// Which picture.
+        what: &'static str,
+        /// Why not.
+        problem: String,
+    },
+}
+
+impl Error {
+    /// Turns what the system answered into an error that names the file: `.map_err(Error::io("read", path))`.
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
+        let path = path.to_path_buf();
+        move |source| Error::Io { action, path, source }
+    }
+
+    /// A setting with a value that makes no sense.
+    pub fn setting(name: &'static str, value: impl ToString, problem: impl Into<String>) -> Error {
+        Error::Setting { name, value: value.to_string(), problem: problem.into() }
+    }
+
+    /// A file of a checkpoint that cannot be understood.
+    pub fn damaged(path: &Path, problem: impl ToString) -> Error {
+        Error::Damaged { path: path.to_path_buf(), problem: problem.to_string() }
+    }
+
+    /// The exit code of the process: 2 where the command line is at fault, as clap has it, and 1 for all the rest.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Setting { .. } | Error::Contradiction { .. } | Error::Environment { .. } => 2,
+            _ => 1,
+        }
+    }
+
+    /// Whether the reader of our output has gone away, as `head` does: no mistake of anybody.
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_is_one_line_that_names_the_thing() {
+        let missing = Error::io("read", Path::new("poems.txt"))(io::Error::from(io::ErrorKind::NotFound));
+        let text = missing.to_string();
+        assert!(text.starts_with("cannot read poems.txt: ") && !text.contains('\n'), "{text}");
+
+        let short = Error::TextTooShort { text: "a.txt".into(), part: "validation", tokens: 7, context: 64 };
+        let text = short.to_string();
+        assert!(text.contains("has 7 tokens") && text.contains("at least 65") && !text.contains('\n'), "{text}");
+        assert!(!text.contains("  "), "no run of spaces: {text}");
+    }
+
+    #[test]
+    fn the_command_line_is_code_2_and_the_rest_1() {
+        assert_eq!(Error::setting("heads", 3, "must divide the width").exit_code(), 2);
+        assert_eq!(Error::EmptyText { text: "a.txt".into() }.exit_code(), 1);
+    }
+
+    #[test]
+    fn a_closed_pipe_is_told_apart() {
+        let closed = |kind| Error::io("write", Path::new("stdout"))(io::Error::from(kind)).is_broken_pipe();
+        assert!(closed(io::ErrorKind::BrokenPipe) && !closed(io::ErrorKind::NotFound));
+    }
+}

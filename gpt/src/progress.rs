@@ -1,0 +1,137 @@
+//! What a run shows of itself: a bar on a terminal, and plain lines where standard error goes into a file.
+
+use crate::output;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{
+    io::IsTerminal,
+    time::{Duration, Instant},
+};
+
+/// The state of a run at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct State {
+    /// Updates done.
+    pub step: u64,
+    /// The last training loss, if there was one.
+    pub train_loss: Option<f32>,
+    /// The last validation loss, if there was one.
+    pub val_loss: Option<f32>,
+    /// Tokens trained on in a second.
+    pub tokens_per_second: f64,
+}
+
+/// Shows a run from `first` to `last` step.
+#[derive(Debug)]
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    first: u64,
+    last: u64,
+    began: Instant,
+    shown: Option<Instant>,
+}
+
+impl Progress {
+    /// A bar where standard error is a terminal, and lines elsewhere.
+    pub fn new(first: u64, last: u64) -> Progress {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{bar:24.cyan/blue} {pos}/{len}  {msg}");
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─");
+            ProgressBar::new(last).with_style(style).with_position(first)
+        });
+        Progress { bar, first, last, began: Instant::now(), shown: None }
+    }
+
+    /// Shows `state`, if it is time to: ten times a second on a terminal; as lines after a second, and then ever more
+    /// seldom, so that a long run fills no disk.
+    pub fn step(&mut self, state: &State) {
+        let now = Instant::now();
+        let pause = match self.bar {
+            Some(_) => Duration::from_millis(100),
+            None => Duration::from_secs(1).max((now - self.began) / 20),
+        };
+        if now - self.shown.unwrap_or(self.began) >= pause {
+            self.show(state);
+        }
+    }
+
+    /// Shows `state` now, because something is new in it, as after a validation.
+    pub fn show(&mut self, state: &State) {
+        self.shown = Some(Instant::now());
+        let text = describe(state, self.time_left(state.step));
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(state.step);
+                bar.set_message(text);
+            }
+            None => output::note(&format!("step {}/{}  {text}", state.step, self.last)),
+        }
+    }
+
+    /// Prints `text` as a line of its own, above the bar.
+    pub fn note(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => output::note(text),
+        }
+    }
+
+    /// Takes its hands off the terminal; the bar stays as it is.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.abandon();
+        }
+    }
+
+    fn time_left(&self, step: u64) -> Option<Duration> {
+        let done = step.checked_sub(self.first).filter(|&done| done > 0)?;
+        Duration::try_from_secs_f64(
+            self.began.elapsed().as_secs_f64() / done as f64 * (self.last.saturating_sub(step)) as f64,
+        )
+        .ok()
+    }
+}
+
+fn describe(state: &State, left: Option<Duration>) -> String {
+    let mut parts = Vec::new();
+    parts.extend(state.train_loss.map(|loss| format!("train loss {loss:.4}")));
+    parts.extend(state.val_loss.map(|loss| format!("val loss {loss:.4}")));
+    if state.tokens_per_second > 0.0 {
+        parts.push(format!("{} tokens/s", output::thousands(state.tokens_per_second as u128)));
+    }
+    parts.extend(left.map(|left| format!("{} left", clock(left))));
+    parts.join("  ")
+}
+
+/// 75 s as `1:15`, 3700 s as `1:01:40`.
+fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_what_is_known() {
+        let state = State { step: 9, train_loss: Some(1.5), val_loss: None, tokens_per_second: 45_123.9 };
+        assert_eq!(describe(&state, Some(Duration::from_secs(75))), "train loss 1.5000  45,123 tokens/s  1:15 left");
+        let state = State { val_loss: Some(2.0), ..State::default() };
+        assert_eq!(describe(&state, None), "val loss 2.0000");
+    }
+
+    #[test]
+    fn time_is_read_like_a_clock() {
+        assert_eq!([59, 61, 3700].map(|s| clock(Duration::from_secs(s))), ["0:59", "1:01", "1:01:40"]);
+    }
+
+    #[test]
+    fn time_left_follows_the_pace_since_the_start() {
+        let began = Instant::now() - Duration::from_secs(10);
+        let progress = Progress { bar: None, first: 100, last: 200, began, shown: None };
+        assert_eq!(progress.time_left(100), None, "no step done: no pace known");
+        assert_eq!(progress.time_left(120).unwrap().as_secs(), 40);
+        assert_eq!(progress.time_left(200).unwrap().as_secs(), 0);
+    }
+}

@@ -1,0 +1,248 @@
+//! From flags to settings: a new run starts from a preset, a resumed one from what it saved.
+//!
+//! A resumed run must go on bit for bit as if it had never stopped, so a flag that says something else than the saved
+//! settings is refused by its name. Free are only `--steps` (train longer), `--stop-at`, `--threads` (no result depends
+//! on them) and what only watches: `--eval-every`, `--eval-batches`, `--log-every`.
+
+use crate::{
+    args::TrainArgs,
+    config::{ModelConfig, RunConfig, TrainConfig},
+    dataset::Source,
+    error::{Error, Result},
+    tokenizer::TokenizerKind,
+};
+use std::path::PathBuf;
+
+/// The most threads that are started.
+pub const MOST_THREADS: usize = 1024;
+
+/// The settings of a new run: the preset's, changed by the flags. The vocabulary is not known yet.
+///
+/// # Errors
+/// [`Error::Setting`] for a value that makes no sense.
+pub fn fresh(args: &TrainArgs) -> Result<(ModelConfig, TrainConfig, TokenizerKind)> {
+    let (mut model, mut train, mut tokenizer) = args.preset.unwrap_or_default().settings();
+    set(&mut tokenizer, args.model.tokenizer);
+    set(&mut model.layers, args.model.layers);
+    set(&mut model.heads, args.model.heads);
+    set(&mut model.width, args.model.width);
+    set(&mut model.context, args.model.context);
+    set(&mut model.dropout, args.model.dropout.map(|p| p as f32));
+    set(&mut model.bias, args.model.bias);
+
+    let flags = &args.train;
+    train.data = Source::new(args.data.as_deref());
+    set(&mut train.seed, flags.seed);
+    set(&mut train.steps, flags.steps);
+    set(&mut train.batch, flags.batch);
+    set(&mut train.grad_accum, flags.grad_accum);
+    set(&mut train.lr, flags.lr);
+    set(&mut train.min_lr, flags.min_lr.or(flags.lr.map(|lr| lr / 10.0)));
+    set(&mut train.warmup, flags.warmup);
+    set(&mut train.weight_decay, flags.weight_decay);
+    set(&mut train.beta1, flags.beta1);
+    set(&mut train.beta2, flags.beta2);
+    set(&mut train.clip, flags.clip);
+    watch(args, &mut train);
+
+    train.validate(&model)?;
+    warmup_fits(flags.warmup, &train)?;
+    stop_fits(args.stop_at, &train)?;
+    Ok((model, train, tokenizer))
+}
+
+/// The settings of a resumed run: the saved ones, but for what may change.
+///
+/// # Errors
+/// [`Error::Contradiction`] for the first flag that says something else; [`Error::Setting`] for a value that makes no
+/// sense.
+pub fn resumed(args: &TrainArgs, saved: &RunConfig) -> Result<RunConfig> {
+    let (model, train) = (&saved.model, &saved.train);
+    same("preset", args.preset.map(|preset| preset.name()), train.preset.name())?;
+    same("tokenizer", args.model.tokenizer.map(kind_name), kind_name(saved.tokenizer.kind()))?;
+    same("layers", args.model.layers, model.layers)?;
+    same("heads", args.model.heads, model.heads)?;
+    same("width", args.model.width, model.width)?;
+    same("context", args.model.context, model.context)?;
+    same("dropout", args.model.dropout.map(|p| p as f32), model.dropout)?;
+    same("bias", args.model.bias, model.bias)?;
+
+    let flags = &args.train;
+    same("seed", flags.seed, train.seed)?;
+    same("batch", flags.batch, train.batch)?;
+    same("grad-accum", flags.grad_accum, train.grad_accum)?;
+    same("lr", flags.lr, train.lr)?;
+    same("min-lr", flags.min_lr, train.min_lr)?;
+    same("warmup", flags.warmup, train.warmup)?;
+    same("weight-decay", flags.weight_decay, train.weight_decay)?;
+    same("beta1", flags.beta1, train.beta1)?;
+    same("beta2", flags.beta2, train.beta2)?;
+    same("clip", flags.clip, train.clip)?;
+
+    let mut run = saved.clone();
+    if let Some(path) = &args.data {
+        // The same text may lie elsewhere by now: reading it compares what it says, not where it is.
+        run.train.data.path = Source::new(Some(path)).path;
+    }
+    set(&mut run.train.steps, flags.steps);
+    watch(args, &mut run.train);
+    run.train.validate(&run.model)?;
+    stop_fits(args.stop_at, &run.train)?;
+    Ok(run)
+}
+
+/// The folder of a run: `--out`, or the preset's name below `out`.
+pub fn folder(args: &TrainArgs) -> PathBuf {
+    args.out.clone().unwrap_or_else(|| PathBuf::from("out").join(args.preset.unwrap_or_default().name()))
+}
+
+/// That `threads`, if given, is a number of threads that can be started.
+///
+/// # Errors
+/// [`Error::Setting`].
+pub fn threads(threads: Option<usize>) -> Result<Option<usize>> {
+    match threads {
+        Some(n) if n == 0 || n > MOST_THREADS => {
+            Err(Error::setting("threads", n, format!("must be from 1 to {MOST_THREADS}")))
+        }
+        threads => Ok(threads),
+    }
+}
+
+fn set<T>(setting: &mut T, flag: Option<T>) {
+    if let Some(value) = flag {
+        *setting = value;
+    }
+}
+
+/// The flags that change what is seen of a run, and not the run.
+fn watch(args: &TrainArgs, train: &mut TrainConfig) {
+    set(&mut train.eval_every, args.train.eval_every);
+    set(&mut train.eval_batches, args.train.eval_batches);
+    set(&mut train.log_every, args.train.log_every);
+}
+
+fn same<T: PartialEq + ToString>(flag: &'static str, given: Option<T>, saved: T) -> Result<()> {
+    match given {
+        Some(given) if given != saved => {
+            Err(Error::Contradiction { flag, given: given.to_string(), saved: saved.to_string() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn kind_name(kind: TokenizerKind) -> &'static str {
+    match kind {
+        TokenizerKind::Char => "char",
+        TokenizerKind::Byte => "byte",
+    }
+}
+
+/// A preset's warm-up may be longer than a run that is cut short by `--steps`; one that is asked for may not.
+fn warmup_fits(asked: Option<u64>, train: &TrainConfig) -> Result<()> {
+    match asked {
+        Some(warmup) if warmup > train.steps => {
+            let problem = format!("is more than the {} steps of the run", train.steps);
+            Err(Error::setting("warmup", warmup, problem))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn stop_fits(stop_at: Option<u64>, train: &TrainConfig) -> Result<()> {
+    match stop_at {
+        Some(step) if step > train.steps => {
+            Err(Error::setting("stop-at", step, format!("is after the last step, {}", train.steps)))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        args::{Cli, Command},
+        config::FORMAT,
+        tokenizer::Tokenizer,
+    };
+    use clap::Parser;
+
+    fn args(flags: &str) -> TrainArgs {
+        match Cli::parse_from(format!("gradus train {flags}").split_whitespace()).command() {
+            Command::Train(args) => *args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn saved() -> RunConfig {
+        let (mut model, train, _) = fresh(&args("--preset small --steps 100 --lr 0.0003")).unwrap();
+        let tokenizer = Tokenizer::new(TokenizerKind::Char, "abc");
+        model.vocab_size = tokenizer.vocab_size();
+        RunConfig { format: FORMAT, model, train, tokenizer }
+    }
+
+    #[test]
+    fn flags_win_over_the_preset() {
+        let flags = "--preset large --layers 2 --heads 3 --width 48 --context 9 --dropout 0.5 --bias --seed 7 --steps 30 \
+                     --batch 5 --grad-accum 2 --lr 0.01 --min-lr 0.002 --warmup 4 --weight-decay 0.3 --beta1 0.8 \
+                     --beta2 0.95 --clip 0 --eval-every 11 --eval-batches 12 --log-every 13 --tokenizer byte";
+        let (model, train, tokenizer) = fresh(&args(flags)).unwrap();
+        assert_eq!((model.layers, model.heads, model.width, model.context), (2, 3, 48, 9));
+        assert_eq!((model.dropout, model.bias, tokenizer), (0.5, true, TokenizerKind::Byte));
+        assert_eq!((train.seed, train.steps, train.batch, train.grad_accum, train.warmup), (7, 30, 5, 2, 4));
+        assert_eq!((train.lr, train.min_lr, train.weight_decay, train.clip), (0.01, 0.002, 0.3, 0.0));
+        assert_eq!((train.beta1, train.beta2), (0.8, 0.95));
+        assert_eq!((train.eval_every, train.eval_batches, train.log_every), (11, 12, 13));
+    }
+
+    #[test]
+    fn the_lowest_learning_rate_follows_the_highest() {
+        assert_eq!(fresh(&args("--lr 0.0001")).unwrap().1.min_lr, 0.00001);
+        assert!(fresh(&args("--lr 0.0001 --min-lr 0.001")).unwrap_err().to_string().starts_with("min-lr 0.001"));
+    }
+
+    #[test]
+    fn a_short_run_may_keep_the_warm_up_of_its_preset_but_not_ask_for_a_longer_one() {
+        assert!(fresh(&args("--steps 0")).is_ok() && fresh(&args("--steps 50")).is_ok());
+        assert_eq!(
+            fresh(&args("--steps 50 --warmup 51")).unwrap_err().to_string(),
+            "warmup 51: is more than the 50 steps of the run"
+        );
+        assert!(fresh(&args("--steps 50 --stop-at 51")).unwrap_err().to_string().starts_with("stop-at 51"));
+    }
+
+    #[test]
+    fn a_resumed_run_keeps_what_was_saved() {
+        let saved = saved();
+        assert_eq!(resumed(&args("--resume"), &saved).unwrap(), saved);
+        assert_eq!(resumed(&args("--resume --lr 0.0003 --layers 4 --preset small"), &saved).unwrap(), saved);
+        let free = "--resume --steps 200 --stop-at 150 --threads 4 --eval-every 1 --eval-batches 2 --log-every 3";
+        let run = resumed(&args(free), &saved).unwrap();
+        assert_eq!(
+            (run.train.steps, run.train.eval_every, run.train.eval_batches, run.train.log_every),
+            (200, 1, 2, 3)
+        );
+        assert_eq!((run.train.lr, run.train.warmup), (saved.train.lr, saved.train.warmup));
+    }
+
+    #[test]
+    fn each_flag_that_contradicts_is_named() {
+        let flags = "preset=demo tokenizer=byte layers=2 heads=2 width=64 context=32 dropout=0.1 bias=true seed=2 batch=3 \
+                     grad-accum=2 lr=0.1 min-lr=0.1 warmup=3 weight-decay=0 beta1=0.1 beta2=0.1 clip=2";
+        for flag in flags.split_whitespace() {
+            let error = resumed(&args(&format!("--resume --{flag}")), &saved()).unwrap_err();
+            let name = flag.split('=').next().unwrap();
+            assert!(matches!(&error, Error::Contradiction { flag, .. } if *flag == name), "{flag}: {error}");
+            assert!(error.to_string().starts_with(&format!("--{name} ")) && error.exit_code() == 2);
+        }
+    }
+
+    #[test]
+    fn threads_are_checked_and_folders_named() {
+        assert!(threads(Some(0)).is_err() && threads(Some(1025)).is_err());
+        assert_eq!((threads(Some(8)).unwrap(), threads(None).unwrap()), (Some(8), None));
+        assert_eq!(folder(&args("--preset small")), PathBuf::from("out/small"));
+        assert_eq!(folder(&args("--out x")), PathBuf::from("x"));
+    }
+}
