@@ -23,6 +23,11 @@ pub mod files;
 pub mod metrics;
 pub mod plot;
 
+// The model.
+pub mod generate;
+pub mod model;
+pub mod trainer;
+
 // The program.
 pub mod commands;
 pub mod error;
@@ -30,5 +35,7 @@ pub mod interrupt;
 pub mod memory;
 pub mod output;
 pub mod progress;
+pub mod threads;
+pub mod training;
 
 pub use error::{Error, Result};

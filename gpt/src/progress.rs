@@ -3,6 +3,7 @@
 use crate::output;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
+    cell::Cell,
     io::IsTerminal,
     time::{Duration, Instant},
 };
@@ -88,6 +89,47 @@ impl Progress {
             self.began.elapsed().as_secs_f64() / done as f64 * (self.last.saturating_sub(step)) as f64,
         )
         .ok()
+    }
+}
+
+/// Work that is counted and takes a while: a bar on a terminal, and a line every few seconds elsewhere.
+#[derive(Debug)]
+pub struct Counter {
+    bar: Option<ProgressBar>,
+    what: &'static str,
+    total: usize,
+    shown: Cell<Instant>,
+}
+
+impl Counter {
+    /// Nothing of `total` is done.
+    pub fn new(what: &'static str, total: usize) -> Counter {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{bar:24.cyan/blue} {pos}/{len}  {msg}  {eta} left");
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─");
+            ProgressBar::new(total as u64).with_style(style).with_message(what)
+        });
+        Counter { bar, what, total, shown: Cell::new(Instant::now()) }
+    }
+
+    /// So much is done.
+    pub fn at(&self, done: usize) {
+        match &self.bar {
+            Some(bar) => bar.set_position(done as u64),
+            None if self.shown.get().elapsed() >= Duration::from_secs(2) => {
+                self.shown.set(Instant::now());
+                output::note(&format!("{}: {done}/{}", self.what, self.total));
+            }
+            None => {}
+        }
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
     }
 }
 

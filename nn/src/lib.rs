@@ -1,3 +1,21 @@
-//! nn
+//! Neural networks on the autograd tape, from one threshold unit to a Transformer block.
+//!
+//! Read in this order: [`perceptron`] (1958: a weighted vote and a rule that learns it), [`mlp`] (layers of them),
+//! [`module`] (named parameters), [`layers`] (the parts of a Transformer), [`optim`] (how weights are changed).
+//! The numbered examples are the lessons.
+#![forbid(unsafe_code)]
+
 pub mod data;
+pub mod init;
+pub mod layers;
+pub mod loss;
+pub mod mlp;
+pub mod module;
+pub mod optim;
 pub mod perceptron;
+
+pub use gradus_autograd::Parameter;
+pub use init::Init;
+pub use mlp::Mlp;
+pub use module::{Layer, Module, Visitor};
+pub use perceptron::Perceptron;

@@ -1,1 +1,20 @@
-//! tensor
+//! Tensors on the CPU: a layout over pooled storage, views that move nothing, and checked operations.
+//!
+//! Read in this order: [`layout`] (shape, strides, offset: all view algebra), `storage` (memory and its pool),
+//! `tensor` (the two put together), [`ops`] (what can be computed). Nothing here knows gradients.
+//!
+//! Operators panic with the text of their [`Error`]; `try_` methods and the functions of [`ops`] return it.
+#![forbid(unsafe_code)]
+
+mod dtype;
+mod error;
+pub mod layout;
+pub mod ops;
+mod storage;
+mod tensor;
+
+pub use dtype::{DType, Element};
+pub use error::{Error, Result};
+pub use layout::Layout;
+pub use storage::{PoolStats, pool_stats, trim_pool};
+pub use tensor::Tensor;

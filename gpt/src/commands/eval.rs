@@ -5,7 +5,9 @@ use crate::{
     config::RunConfig,
     dataset::{Dataset, Part, Source},
     error::Result,
-    output, settings,
+    output,
+    progress::Counter,
+    settings, threads, trainer,
 };
 
 /// All that the measurement needs besides the weights.
@@ -25,8 +27,14 @@ pub struct Prepared {
 /// Those of [`prepare`].
 pub fn run(args: &EvalArgs) -> Result<()> {
     let prepared = prepare(args)?;
-    output::note(&format!("{} tokens", output::thousands(prepared.data.len(Part::Whole) as u128)));
-    Ok(())
+    let Prepared { run, data, .. } = &prepared;
+    threads::run(prepared.threads, || {
+        let (model, _) = trainer::load(&args.model, &run.model)?;
+        let targets = data.len(Part::Whole) - 1;
+        let counter = Counter::new("tokens", targets);
+        let loss = trainer::part_loss(&model, data, Part::Whole, run.train.batch, |done| counter.at(done));
+        output::line(&result_line(f64::from(loss), targets))
+    })
 }
 
 /// Reads the settings of the model and the text.

@@ -3,10 +3,24 @@
 use crate::{
     args::InspectArgs,
     checkpoint::{self, Expected},
+    commands::sample,
     config::RunConfig,
-    error::Result,
+    error::{Error, Result},
+    files,
+    generate::Generator,
+    model::Gpt,
     output,
+    plot::attention_map,
+    sampler::{Sampler, Sampling},
+    trainer,
 };
+use gradus_autograd::Tensor;
+
+/// The name of the picture.
+pub const ATTENTION_MAP: &str = "attention.svg";
+
+/// The most tokens in a picture: it has their square times layers times heads cells.
+const MOST_DRAWN: usize = 64;
 
 /// Prints the sizes and the parameters.
 ///
@@ -14,7 +28,45 @@ use crate::{
 /// Those of reading the folder.
 pub fn run(args: &InspectArgs) -> Result<()> {
     let run = RunConfig::load(&args.model)?;
-    output::print(&table(&run, &checkpoint::contents(&args.model)?))
+    let prompt = args.prompt.as_deref().map(|text| drawn_prompt(&run, text)).transpose()?;
+    let (model, _) = trainer::load(&args.model, &run.model)?;
+    output::print(&table(&run, &checkpoint::contents(&args.model)?))?;
+    let tokens = match prompt {
+        Some(tokens) => tokens,
+        None => own_words(&model, &run)?,
+    };
+    let path = args.out.clone().unwrap_or_else(|| args.model.join(ATTENTION_MAP));
+    files::write(&path, draw(&model, &run, &tokens).as_bytes())?;
+    output::note(&format!("wrote {}: what each of {} tokens looks at", path.display(), tokens.len()));
+    Ok(())
+}
+
+/// A prompt as tokens: at least one, and no more than can be drawn or than the model can see at once.
+fn drawn_prompt(run: &RunConfig, text: &str) -> Result<Vec<u32>> {
+    let tokens = run.tokenizer.encode(text)?;
+    let most = run.model.context.min(MOST_DRAWN);
+    if tokens.is_empty() || tokens.len() > most {
+        let problem = format!("has {} tokens; from 1 to {most} can be drawn for this model", tokens.len());
+        return Err(Error::setting("prompt", format!("{:?}", text.chars().take(20).collect::<String>()), problem));
+    }
+    Ok(tokens)
+}
+
+/// Without a prompt the model looks at what it writes itself.
+fn own_words(model: &Gpt, run: &RunConfig) -> Result<Vec<u32>> {
+    let mut tokens = sample::prompt_tokens(&run.tokenizer, None)?;
+    let mut generator = Generator::new(model, Sampler::new(Sampling::GREEDY, 0)?, &tokens);
+    while tokens.len() < run.model.context.min(32) {
+        tokens.push(generator.next_token()?);
+    }
+    Ok(tokens)
+}
+
+fn draw(model: &Gpt, run: &RunConfig, tokens: &[u32]) -> String {
+    let maps = model.attention_maps(&Tensor::from_slice(tokens, &[1, tokens.len()]));
+    let weights: Vec<f32> = maps.iter().flat_map(|map| map.to_vec::<f32>()).collect();
+    let labels: Vec<String> = tokens.iter().map(|&token| run.tokenizer.label(token)).collect();
+    attention_map(&weights, run.model.layers, run.model.heads, &labels)
 }
 
 /// The sizes of the model, and its parameters with their shapes and their shares of the whole.

@@ -4,11 +4,14 @@ use crate::{
     args::SampleArgs,
     config::RunConfig,
     error::Result,
+    generate::{Generator, stream},
     output,
     sampler::{Sampler, Sampling},
-    settings,
+    settings, threads,
     tokenizer::Tokenizer,
+    trainer,
 };
+use std::time::Instant;
 
 /// All that generation needs besides the weights.
 #[derive(Debug)]
@@ -28,8 +31,27 @@ pub struct Prepared {
 /// # Errors
 /// Those of [`prepare`].
 pub fn run(args: &SampleArgs) -> Result<()> {
-    let prepared = prepare(args)?;
-    output::print(&prepared.run.tokenizer.decode(&prepared.prompt)?)
+    let Prepared { run, prompt, sampler, threads } = prepare(args)?;
+    threads::run(threads, || {
+        let (model, _) = trainer::load(&args.model, &run.model)?;
+        let mut generator = Generator::new(&model, sampler, &prompt);
+        if let Some(text) = &args.prompt {
+            output::print(if args.probabilities { "" } else { text })?;
+        }
+        let begin = Instant::now();
+        if args.probabilities {
+            for _ in 0..args.tokens {
+                let likeliest = generator.likeliest(5)?.to_vec();
+                let chosen = generator.next_token()?;
+                output::line(&probabilities_line(&run.tokenizer, chosen, &likeliest))?;
+            }
+        } else {
+            stream(&mut generator, &run.tokenizer, args.tokens, output::print)?;
+            output::line("")?;
+        }
+        output::note(&speed_line(args.tokens, begin.elapsed().as_secs_f64()));
+        Ok(())
+    })
 }
 
 /// Reads the settings of the model and checks the flags and the prompt.

@@ -3,12 +3,19 @@
 use crate::{
     args::TrainArgs,
     checkpoint,
-    config::{FORMAT, RunConfig},
+    commands::sample,
+    config::{self, FORMAT, RunConfig},
     dataset::{Dataset, Part},
     error::Result,
+    generate::{Generator, stream},
     memory,
-    metrics::{Metric, MetricsLog},
-    output, settings,
+    metrics::{self, Metric, MetricsLog},
+    model::Gpt,
+    output,
+    sampler::{Sampler, Sampling},
+    settings, threads,
+    tokenizer::Tokenizer,
+    training,
 };
 use std::path::PathBuf;
 
@@ -36,7 +43,28 @@ pub struct Prepared {
 pub fn run(args: &TrainArgs) -> Result<()> {
     let prepared = prepare(args)?;
     output::note(&describe(&prepared));
-    Ok(())
+    threads::run(prepared.threads, || {
+        let outcome = training::train(&prepared)?;
+        if !outcome.interrupted {
+            show_sample(outcome.trainer.model(), &prepared.run.tokenizer)?;
+        }
+        let Prepared { dir, .. } = &prepared;
+        let files = [checkpoint::MODEL, config::FILE, metrics::FILE, checkpoint::LOSS_PLOT];
+        let paths = files.map(|file| dir.join(file).display().to_string());
+        output::note(&format!("wrote {}", paths.join(", ")));
+        let step = outcome.trainer.step_count();
+        output::line(&summary(step, outcome.train_loss, outcome.val_loss, outcome.tokens_per_second))
+    })
+}
+
+/// What the model writes now, as it writes it.
+fn show_sample(model: &Gpt, tokenizer: &Tokenizer) -> Result<()> {
+    const TOKENS: usize = 300;
+    let sampling = Sampling { temperature: 0.8, top_k: None, top_p: None };
+    let prompt = sample::prompt_tokens(tokenizer, None)?;
+    let mut generator = Generator::new(model, Sampler::new(sampling, 1337)?, &prompt);
+    stream(&mut generator, tokenizer, TOKENS, output::print)?;
+    output::line("")
 }
 
 /// Finds the settings (from the preset or the saved run, and the flags), reads the text, and checks both.

@@ -1,0 +1,138 @@
+//! Scaled dot-product attention: saved are the output and one number a query, ln Σ eˢ; the T×T probabilities are
+//! computed again, tile by tile, in the backward pass (Dao et al. 2022).
+
+use super::Op;
+use crate::gradcheck::Case;
+use crate::tape::Backward;
+use crate::var::{Var, record};
+use gradus_tensor::Tensor;
+pub use gradus_tensor::ops::attention::Options;
+use gradus_tensor::ops::attention::{Attended, backward, forward, packed_backward, packed_forward};
+#[cfg(doc)]
+use gradus_tensor::ops::attention;
+
+impl Var {
+    /// O = softmax(scale·Q·Kᵀ)·V: this is q [B, H, Tq, D]; k and v are [B, Hkv, Tk, D].
+    ///
+    /// # Panics
+    /// Where the shapes do not fit.
+    #[track_caller]
+    pub fn attention(&self, k: &Var, v: &Var, options: &Options) -> Var {
+        let attended = crate::ok(forward(self.value(), k.value(), v.value(), options));
+        record(&[self, k, v], attended.output.clone(), |_| Attention {
+            q: self.value().clone(),
+            k: k.value().clone(),
+            v: v.value().clone(),
+            attended,
+            options: options.clone(),
+        })
+    }
+
+    /// Self-attention of a packed projection qkv [B, T, 3·C] → [B, T, C]; see [`attention::packed_forward`].
+    ///
+    /// # Panics
+    /// Where the last axis is not three times a multiple of `heads`.
+    #[track_caller]
+    pub fn self_attention(&self, heads: usize, options: &Options) -> Var {
+        let (output, log_sum_exp) = crate::ok(packed_forward(self.value(), heads, options));
+        record(&[self], output, |output| SelfAttention {
+            qkv: self.value().clone(),
+            heads,
+            output: output.clone(),
+            log_sum_exp,
+            options: options.clone(),
+        })
+    }
+}
+
+struct Attention {
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    attended: Attended,
+    options: Options,
+}
+
+impl Backward for Attention {
+    fn name(&self) -> &'static str {
+        "attention"
+    }
+
+    fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
+        crate::ok(backward(&self.q, &self.k, &self.v, &self.attended, &dy, &self.options)).map(Some).into()
+    }
+
+    fn saved(&self) -> Vec<(&'static str, &Tensor)> {
+        let Attended { output, log_sum_exp } = &self.attended;
+        vec![("q", &self.q), ("k", &self.k), ("v", &self.v), ("output", output), ("log_sum_exp", log_sum_exp)]
+    }
+}
+
+struct SelfAttention {
+    qkv: Tensor,
+    heads: usize,
+    output: Tensor,
+    log_sum_exp: Tensor,
+    options: Options,
+}
+
+impl Backward for SelfAttention {
+    fn name(&self) -> &'static str {
+        "self_attention"
+    }
+
+    fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
+        let Self { qkv, heads, output, log_sum_exp, options } = &*self;
+        vec![Some(crate::ok(packed_backward(qkv, *heads, output, log_sum_exp, &dy, options)))]
+    }
+
+    fn saved(&self) -> Vec<(&'static str, &Tensor)> {
+        vec![("qkv", &self.qkv), ("output", &self.output), ("log_sum_exp", &self.log_sum_exp)]
+    }
+}
+
+/// The operations of this file.
+pub const OPS: &[Op] = &[
+    Op {
+        name: "attention",
+        formula: "O = softmax(scale·Q·Kᵀ)·V",
+        cases: || {
+            let case = |name, shapes: &[&[usize]], options: Options| {
+                Case::new(name, shapes, move |x| x[0].attention(&x[1], &x[2], &options))
+            };
+            let causal = || Options { causal: true, ..Options::default() };
+            let mask = Tensor::from_slice(&[1.0_f64, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0], &[3, 3]);
+            let one = [2, 2, 3, 4].as_slice();
+            let dropout = Some(crate::ops::dropout::Dropout { p: 0.25, seed: 3, stream: 2 });
+            vec![
+                case("everything seen", &[one, one, one], Options::default()),
+                case("causal", &[one, one, one], causal()),
+                case("another scale", &[one, one, one], Options { scale: Some(0.3), ..causal() }),
+                case("fewer queries than keys", &[&[1, 2, 2, 3], &[1, 2, 5, 3], &[1, 2, 5, 3]], causal()),
+                case("grouped queries", &[&[1, 4, 3, 2], &[1, 2, 3, 2], &[1, 2, 3, 2]], causal()),
+                case("a window", &[one, one, one], Options { window: Some(2), ..causal() }),
+                case("a mask with a row of zeros", &[one, one, one], Options { mask: Some(mask), ..Options::default() }),
+                case("dropout", &[one, one, one], Options { dropout, ..causal() }),
+                case("one position", &[&[1, 1, 1, 5], &[1, 1, 1, 5], &[1, 1, 1, 5]], causal()),
+                Case::new("views [B, T, H, D]", &[&[2, 3, 2, 4], &[2, 3, 2, 4], &[2, 3, 2, 4]], move |x| {
+                    let [q, k, v] = [0, 1, 2].map(|i| x[i].permute(&[0, 2, 1, 3]));
+                    q.attention(&k, &v, &causal())
+                }),
+            ]
+        },
+    },
+    Op {
+        name: "self_attention",
+        formula: "O = softmax(scale·Q·Kᵀ)·V with (Q, K, V) = qkv",
+        cases: || {
+            let options = Options { causal: true, ..Options::default() };
+            let dropout = Some(crate::ops::dropout::Dropout { p: 0.25, seed: 3, stream: 2 });
+            let with_dropout = Options { dropout, ..options.clone() };
+            vec![
+                Case::new("causal", &[&[2, 5, 18]], move |x| x[0].self_attention(2, &options)),
+                Case::new("dropout", &[&[1, 4, 12]], move |x| x[0].self_attention(2, &with_dropout)),
+                Case::new("everything seen", &[&[1, 3, 9]], |x| x[0].self_attention(3, &Options::default())),
+            ]
+        },
+    },
+];

@@ -1,0 +1,344 @@
+//! Element by element: what a derivative is made of decides what is saved: the input, the output, or nothing.
+
+use super::Op;
+use crate::gradcheck::Case;
+use crate::tape::Backward;
+use crate::var::{Var, record};
+use gradus_tensor::Tensor;
+use gradus_tensor::layout::Dims;
+use gradus_tensor::ops::elementwise::{Binary, Saves, Unary, unary_backward};
+
+impl Var {
+    /// op(x) for each element.
+    ///
+    /// # Panics
+    /// For indices.
+    #[track_caller]
+    pub fn unary(&self, op: Unary) -> Var {
+        record(&[self], self.value().unary(op), |y| {
+            let saved = match op.saves() {
+                Saves::Nothing => None,
+                Saves::Input => Some(self.value().clone()),
+                Saves::Output => Some(y.clone()),
+            };
+            UnaryBackward { op, saved }
+        })
+    }
+
+    /// op(a, b) for each element, under NumPy's broadcasting.
+    ///
+    /// # Panics
+    /// Where the shapes do not broadcast, or for a comparison of tracked values (its derivative is 0 everywhere).
+    #[track_caller]
+    pub fn binary(&self, op: Binary, other: &Var) -> Var {
+        let (a, b) = (self.value(), other.value());
+        record(&[self, other], a.binary(op, b), |y| {
+            let keep = |wanted: bool, t: &Tensor| wanted.then(|| t.clone());
+            use Binary::*;
+            assert!(!matches!(op, Gt | Ge | Eq), "{op:?} has no derivative: compare detached values");
+            BinaryBackward {
+                op,
+                shapes: [a, b].map(|t| t.shape().iter().copied().collect()),
+                a: keep(matches!(op, Pow | Max | Min) || (op == Mul && other.is_tracked()), a),
+                b: keep(matches!(op, Div | Pow | Max | Min) || (op == Mul && self.is_tracked()), b),
+                y: keep(matches!(op, Div | Pow), y),
+            }
+        })
+    }
+
+    /// The larger of each pair; equal elements share the gradient.
+    #[track_caller]
+    pub fn maximum(&self, other: &Var) -> Var {
+        self.binary(Binary::Max, other)
+    }
+
+    /// The smaller of each pair; equal elements share the gradient.
+    #[track_caller]
+    pub fn minimum(&self, other: &Var) -> Var {
+        self.binary(Binary::Min, other)
+    }
+
+    /// aᵇ.
+    #[track_caller]
+    pub fn pow(&self, exponent: &Var) -> Var {
+        self.binary(Binary::Pow, exponent)
+    }
+
+    /// `self` where `condition` is not zero, `other` elsewhere; all are broadcast.
+    #[track_caller]
+    pub fn where_(&self, condition: &Tensor, other: &Var) -> Var {
+        record(&[self, other], condition.select(self.value(), other.value()), |_| Where {
+            condition: condition.clone(),
+            shapes: [self, other].map(|v| v.shape().iter().copied().collect()),
+        })
+    }
+}
+
+macro_rules! unary_methods {
+    ($($(#[$doc:meta])* $name:ident = $op:ident;)*) => {
+        impl Var {$(
+            $(#[$doc])*
+            #[track_caller]
+            pub fn $name(&self) -> Var {
+                self.unary(Unary::$op)
+            }
+        )*}
+    };
+}
+unary_methods! {
+    /// eˣ
+    exp = Exp;
+    /// ln x
+    ln = Ln;
+    /// √x
+    sqrt = Sqrt;
+    /// tanh x
+    tanh = Tanh;
+    /// 1 / (1 + e⁻ˣ)
+    sigmoid = Sigmoid;
+    /// max(x, 0)
+    relu = Relu;
+    /// GELU in its tanh form (Hendrycks and Gimpel 2016): ½x(1 + tanh(√(2/π)(x + 0.044715x³))).
+    gelu_tanh = GeluTanh;
+    /// GELU in its exact form: ½x(1 + erf(x/√2)).
+    gelu = GeluErf;
+    /// SiLU: x · sigmoid(x).
+    silu = Silu;
+    /// |x|
+    abs = Abs;
+    /// x²
+    square = Square;
+}
+
+macro_rules! operators {
+    ($($trait:ident :: $method:ident = $op:ident),*) => {$(
+        impl std::ops::$trait<&Var> for &Var {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, other: &Var) -> Var {
+                self.binary(Binary::$op, other)
+            }
+        }
+        impl std::ops::$trait<f64> for &Var {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, other: f64) -> Var {
+                self.binary(Binary::$op, &Var::constant(Tensor::scalar(self.value().dtype(), other)))
+            }
+        }
+    )*};
+}
+operators!(Add::add = Add, Sub::sub = Sub, Mul::mul = Mul, Div::div = Div);
+
+impl std::ops::Neg for &Var {
+    type Output = Var;
+    fn neg(self) -> Var {
+        self.unary(Unary::Neg)
+    }
+}
+
+struct UnaryBackward {
+    op: Unary,
+    saved: Option<Tensor>,
+}
+
+impl Backward for UnaryBackward {
+    fn name(&self) -> &'static str {
+        unary_name(self.op)
+    }
+
+    fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
+        vec![Some(crate::ok(unary_backward(self.op, self.saved.as_ref(), &dy)))]
+    }
+
+    fn saved(&self) -> Vec<(&'static str, &Tensor)> {
+        let name = if matches!(self.op.saves(), Saves::Output) { "y" } else { "x" };
+        self.saved.iter().map(|tensor| (name, tensor)).collect()
+    }
+}
+
+struct BinaryBackward {
+    op: Binary,
+    shapes: [Dims; 2],
+    a: Option<Tensor>,
+    b: Option<Tensor>,
+    y: Option<Tensor>,
+}
+
+impl BinaryBackward {
+    /// The gradients in the broadcast shape; they are summed down to the shapes of the inputs afterwards.
+    fn gradients(&self, dy: &Tensor, needed: &[bool]) -> [Option<Tensor>; 2] {
+        let saved = |t: &Option<Tensor>| t.clone().expect("saved in the forward pass");
+        let [need_a, need_b] = [needed[0], needed[1]];
+        match self.op {
+            Binary::Add => [need_a.then(|| dy.clone()), need_b.then(|| dy.clone())],
+            Binary::Sub => [need_a.then(|| dy.clone()), need_b.then(|| -dy)],
+            Binary::Mul => [need_a.then(|| dy * &saved(&self.b)), need_b.then(|| dy * &saved(&self.a))],
+            Binary::Div => {
+                let per_b = dy / &saved(&self.b);
+                let db = need_b.then(|| -&(&per_b * &saved(&self.y)));
+                [need_a.then_some(per_b), db]
+            }
+            Binary::Pow => {
+                let (a, b, y) = (saved(&self.a), saved(&self.b), saved(&self.y));
+                let da = need_a.then(|| &(dy * &b) * &a.binary(Binary::Pow, &(&b - 1.0)));
+                // y·ln a tends to 0 as a does, where 0 · −∞ would be NaN.
+                let db = need_b.then(|| {
+                    let zero = Tensor::scalar(a.dtype(), 0.0);
+                    dy * &a.binary(Binary::Eq, &zero).select(&zero, &(&y * &a.unary(Unary::Ln)))
+                });
+                [da, db]
+            }
+            Binary::Max | Binary::Min => {
+                let (a, b) = (saved(&self.a), saved(&self.b));
+                let (high, low) = if self.op == Binary::Max { (&a, &b) } else { (&b, &a) };
+                // 1 where a is taken, ½ where both are equal, 0 elsewhere.
+                let share = &(&high.binary(Binary::Gt, low) + &high.binary(Binary::Ge, low)) * 0.5;
+                [need_a.then(|| dy * &share), need_b.then(|| dy * &(&(&share * -1.0) + 1.0))]
+            }
+            Binary::Gt | Binary::Ge | Binary::Eq => unreachable!("refused when it was recorded"),
+        }
+    }
+}
+
+impl Backward for BinaryBackward {
+    fn name(&self) -> &'static str {
+        binary_name(self.op)
+    }
+
+    fn backward(self: Box<Self>, dy: Tensor, needed: &[bool]) -> Vec<Option<Tensor>> {
+        let gradients = self.gradients(&dy, needed);
+        gradients.into_iter().zip(&self.shapes).map(|(g, shape)| Some(g?.sum_to(shape))).collect()
+    }
+
+    fn saved(&self) -> Vec<(&'static str, &Tensor)> {
+        let all = [("a", &self.a), ("b", &self.b), ("y", &self.y)];
+        all.into_iter().filter_map(|(name, tensor)| Some((name, tensor.as_ref()?))).collect()
+    }
+}
+
+struct Where {
+    condition: Tensor,
+    shapes: [Dims; 2],
+}
+
+impl Backward for Where {
+    fn name(&self) -> &'static str {
+        "where"
+    }
+
+    fn backward(self: Box<Self>, dy: Tensor, needed: &[bool]) -> Vec<Option<Tensor>> {
+        let zero = Tensor::scalar(dy.dtype(), 0.0);
+        let da = needed[0].then(|| self.condition.select(&dy, &zero).sum_to(&self.shapes[0]));
+        let db = needed[1].then(|| self.condition.select(&zero, &dy).sum_to(&self.shapes[1]));
+        vec![da, db]
+    }
+
+    fn saved(&self) -> Vec<(&'static str, &Tensor)> {
+        vec![("condition", &self.condition)]
+    }
+}
+
+const fn unary_name(op: Unary) -> &'static str {
+    match op {
+        Unary::Neg => "neg",
+        Unary::Exp => "exp",
+        Unary::Ln => "ln",
+        Unary::Sqrt => "sqrt",
+        Unary::Tanh => "tanh",
+        Unary::Sigmoid => "sigmoid",
+        Unary::Relu => "relu",
+        Unary::GeluTanh => "gelu_tanh",
+        Unary::GeluErf => "gelu",
+        Unary::Silu => "silu",
+        Unary::Abs => "abs",
+        Unary::Square => "square",
+    }
+}
+
+const fn binary_name(op: Binary) -> &'static str {
+    match op {
+        Binary::Add => "add",
+        Binary::Sub => "sub",
+        Binary::Mul => "mul",
+        Binary::Div => "div",
+        Binary::Pow => "pow",
+        Binary::Max => "max",
+        Binary::Min => "min",
+        Binary::Gt => "gt",
+        Binary::Ge => "ge",
+        Binary::Eq => "eq",
+    }
+}
+
+fn unary_cases(op: Unary) -> Vec<Case> {
+    // The logarithm and the root live on the positive numbers; the kinks of relu and |x| are nowhere near the values.
+    let (scale, shift) = if matches!(op, Unary::Ln | Unary::Sqrt) { (0.9, 1.5) } else { (2.0, 0.05) };
+    vec![
+        Case::scaled("odd size", &[&[7, 3]], scale, shift, move |x| x[0].unary(op)),
+        Case::scaled("one element", &[&[1]], scale, shift, move |x| x[0].unary(op)),
+        Case::scaled("a transposed view", &[&[3, 5]], scale, shift, move |x| x[0].transpose(0, 1).unary(op)),
+        Case::scaled("empty", &[&[0, 4]], scale, shift, move |x| x[0].unary(op)),
+    ]
+}
+
+fn binary_cases(op: Binary) -> Vec<Case> {
+    let (scale, shift) = if matches!(op, Binary::Div | Binary::Pow) { (0.8, 1.5) } else { (1.0, 0.0) };
+    let case = |name, shapes: &[&[usize]]| Case::scaled(name, shapes, scale, shift, move |x| x[0].binary(op, &x[1]));
+    vec![
+        case("one shape", &[&[5, 7], &[5, 7]]),
+        case("a row", &[&[5, 7], &[7]]),
+        case("a column", &[&[5, 1], &[5, 7]]),
+        case("both repeated", &[&[3, 1, 5], &[2, 1]]),
+        case("a number", &[&[2, 3], &[]]),
+        case("empty", &[&[0, 3], &[3]]),
+        Case::scaled("a transposed view", &[&[4, 3], &[3, 4]], scale, shift, move |x| {
+            x[0].transpose(0, 1).binary(op, &x[1])
+        }),
+        Case::scaled("with itself", &[&[3, 4]], scale, shift, move |x| x[0].binary(op, &x[0].transpose(0, 1).permute(&[1, 0]))),
+    ]
+}
+
+macro_rules! ops {
+    (unary { $($u:ident = $uf:literal,)* } binary { $($b:ident = $bf:literal,)* }) => {
+        &[
+            $(Op { name: unary_name(Unary::$u), formula: $uf, cases: || unary_cases(Unary::$u) },)*
+            $(Op { name: binary_name(Binary::$b), formula: $bf, cases: || binary_cases(Binary::$b) },)*
+            Op {
+                name: "where",
+                formula: "y = condition ? a : b",
+                cases: || {
+                    let condition = Tensor::from_slice(&[1.0_f64, 0.0, 1.0], &[3]);
+                    vec![Case::new("broadcast", &[&[2, 3], &[2, 1]], move |x| x[0].where_(&condition, &x[1]))]
+                },
+            },
+        ]
+    };
+}
+
+/// The operations of this file.
+pub const OPS: &[Op] = ops! {
+    unary {
+    Neg = "y = −x",
+    Exp = "y = eˣ",
+    Ln = "y = ln x",
+    Sqrt = "y = √x",
+    Tanh = "y = tanh x",
+    Sigmoid = "y = 1 / (1 + e⁻ˣ)",
+    Relu = "y = max(x, 0)",
+    GeluTanh = "y = ½x(1 + tanh(√(2/π)(x + 0.044715x³)))",
+    GeluErf = "y = ½x(1 + erf(x/√2))",
+    Silu = "y = x / (1 + e⁻ˣ)",
+    Abs = "y = |x|",
+    Square = "y = x²",
+    }
+    binary {
+    Add = "y = a + b",
+    Sub = "y = a − b",
+    Mul = "y = a · b",
+    Div = "y = a / b",
+    Pow = "y = aᵇ",
+    Max = "y = max(a, b)",
+    Min = "y = min(a, b)",
+    }
+};

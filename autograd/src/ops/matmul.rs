@@ -1,0 +1,136 @@
+//! The matrix product and the linear layer. For C = A·B: dA = dC·Bᵀ, dB = Aᵀ·dC; the transposes are views.
+
+use super::Op;
+use crate::gradcheck::Case;
+use crate::tape::Backward;
+use crate::var::{Var, record};
+use gradus_tensor::Tensor;
+
+impl Var {
+    /// C = A·B over the last two axes, [.., M, K] × [.., K, N] → [.., M, N]; the axes before them are broadcast.
+    ///
+    /// # Panics
+    /// Where the shapes do not fit.
+    #[track_caller]
+    pub fn matmul(&self, other: &Var) -> Var {
+        let (a, b) = (self.value(), other.value());
+        record(&[self, other], a.matmul(b), |_| Matmul { a: a.clone(), b: b.clone() })
+    }
+
+    /// y = x·Wᵀ + bias: x [.., K], weight [N, K], bias [N] → [.., N]. All rows of x are one matrix product.
+    ///
+    /// # Panics
+    /// Where the shapes do not fit.
+    #[track_caller]
+    pub fn linear(&self, weight: &Var, bias: Option<&Var>) -> Var {
+        let (x, w) = (self.value(), weight.value());
+        let y = linear(x, w);
+        let y = record(&[self, weight], y, |_| Linear { x: x.clone(), w: w.clone() });
+        match bias {
+            Some(bias) => &y + bias,
+            None => y,
+        }
+    }
+}
+
+fn linear(x: &Tensor, w: &Tensor) -> Tensor {
+    let rows = as_rows(x).matmul(&w.transpose(0, 1));
+    let mut shape: gradus_tensor::layout::Dims = x.shape().iter().copied().collect();
+    *shape.last_mut().expect("linear: x needs an axis") = w.shape()[0];
+    rows.reshape(&shape)
+}
+
+/// [.., K] as [rows, K].
+fn as_rows(x: &Tensor) -> Tensor {
+    let k = x.last_size();
+    x.contiguous().reshape(&[if k == 0 { 0 } else { x.len() / k }, k])
+}
+
+fn transposed(x: &Tensor) -> Tensor {
+    x.transpose(x.rank() - 2, x.rank() - 1)
+}
+
+struct Matmul {
+    a: Tensor,
+    b: Tensor,
+}
+
+impl Backward for Matmul {
+    fn name(&self) -> &'static str {
+        "matmul"
+    }
+
+    fn backward(self: Box<Self>, dy: Tensor, needed: &[bool]) -> Vec<Option<Tensor>> {
+        let da = needed[0].then(|| dy.matmul(&transposed(&self.b)).sum_to(self.a.shape()));
+        // One B for a whole batch of A: its gradient is one long product, not a sum of short ones.
+        let db = needed[1].then(|| {
+            if self.b.rank() == 2 && self.a.rank() > 2 {
+                as_rows(&self.a).transpose(0, 1).matmul(&as_rows(&dy))
+            } else {
+                transposed(&self.a).matmul(&dy).sum_to(self.b.shape())
+            }
+        });
+        vec![da, db]
+    }
+
+    fn saved(&self) -> Vec<(&'static str, &Tensor)> {
+        vec![("a", &self.a), ("b", &self.b)]
+    }
+}
+
+struct Linear {
+    x: Tensor,
+    w: Tensor,
+}
+
+impl Backward for Linear {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn backward(self: Box<Self>, dy: Tensor, needed: &[bool]) -> Vec<Option<Tensor>> {
+        let dy = as_rows(&dy);
+        let dw = needed[1].then(|| dy.transpose(0, 1).matmul(&as_rows(&self.x)));
+        let dx = needed[0].then(|| dy.matmul(&self.w).reshape(self.x.shape()));
+        vec![dx, dw]
+    }
+
+    fn saved(&self) -> Vec<(&'static str, &Tensor)> {
+        vec![("x", &self.x), ("w", &self.w)]
+    }
+}
+
+/// The operations of this file.
+pub const OPS: &[Op] = &[
+    Op {
+        name: "matmul",
+        formula: "C = A·B",
+        cases: || {
+            let product = |x: &[Var]| x[0].matmul(&x[1]);
+            vec![
+                Case::new("odd sizes", &[&[3, 5], &[5, 7]], product),
+                Case::new("one element", &[&[1, 1], &[1, 1]], product),
+                Case::new("batched", &[&[2, 3, 4], &[2, 4, 5]], product),
+                Case::new("one matrix for a batch", &[&[2, 3, 4], &[4, 5]], product),
+                Case::new("a batch for one matrix", &[&[3, 4], &[2, 4, 5]], product),
+                Case::new("broadcast batches", &[&[2, 1, 3, 4], &[3, 4, 2]], product),
+                Case::new("transposed views (TN, NT)", &[&[5, 3], &[7, 5]], |x| {
+                    x[0].transpose(0, 1).matmul(&x[1].transpose(0, 1))
+                }),
+                Case::new("no inner elements", &[&[3, 0], &[0, 2]], product),
+                Case::new("no rows", &[&[0, 3], &[3, 2]], product),
+            ]
+        },
+    },
+    Op {
+        name: "linear",
+        formula: "y = x·Wᵀ + b",
+        cases: || {
+            vec![
+                Case::new("with bias", &[&[2, 3, 5], &[7, 5], &[7]], |x| x[0].linear(&x[1], Some(&x[2]))),
+                Case::new("without bias, a view", &[&[5, 3], &[2, 5]], |x| x[0].transpose(0, 1).linear(&x[1], None)),
+                Case::new("empty", &[&[0, 5], &[7, 5]], |x| x[0].linear(&x[1], None)),
+            ]
+        },
+    },
+];

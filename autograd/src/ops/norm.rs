@@ -1,0 +1,127 @@
+//! Layer norm and RMS norm. What is saved is the input and two (or one) numbers a row; the normalised rows are cheap
+//! to compute again.
+
+use super::Op;
+use crate::gradcheck::Case;
+use crate::tape::Backward;
+use crate::var::{Var, record};
+use gradus_tensor::Tensor;
+use gradus_tensor::ops::norm::{NormGradients, layer_norm, layer_norm_backward, rms_norm, rms_norm_backward};
+
+impl Var {
+    /// (x − mean) / √(variance + eps) · gamma + beta over the last axis.
+    ///
+    /// # Panics
+    /// Where gamma or beta is not one number for each element of the last axis.
+    #[track_caller]
+    pub fn layer_norm(&self, gamma: Option<&Var>, beta: Option<&Var>, eps: f32) -> Var {
+        let x = self.value();
+        let normed = crate::ok(layer_norm(x, gamma.map(Var::value), beta.map(Var::value), eps));
+        let inputs: Vec<&Var> = [Some(self), gamma, beta].into_iter().flatten().collect();
+        record(&inputs, normed.y, |_| LayerNorm {
+            x: x.clone(),
+            gamma: gamma.map(|gamma| gamma.value().clone()),
+            has_beta: beta.is_some(),
+            mean: normed.mean.expect("layer norm has a mean"),
+            rstd: normed.rstd,
+        })
+    }
+
+    /// x / √(mean of x² + eps) · gamma over the last axis.
+    ///
+    /// # Panics
+    /// Where gamma is not one number for each element of the last axis.
+    #[track_caller]
+    pub fn rms_norm(&self, gamma: Option<&Var>, eps: f32) -> Var {
+        let x = self.value();
+        let normed = crate::ok(rms_norm(x, gamma.map(Var::value), eps));
+        let inputs: Vec<&Var> = [Some(self), gamma].into_iter().flatten().collect();
+        record(&inputs, normed.y, |_| RmsNorm {
+            x: x.clone(),
+            gamma: gamma.map(|gamma| gamma.value().clone()),
+            rrms: normed.rstd,
+        })
+    }
+}
+
+fn in_order(gradients: NormGradients) -> Vec<Option<Tensor>> {
+    let weights = [gradients.dgamma, gradients.dbeta].into_iter().flatten();
+    std::iter::once(gradients.dx).chain(weights).map(Some).collect()
+}
+
+struct LayerNorm {
+    x: Tensor,
+    gamma: Option<Tensor>,
+    has_beta: bool,
+    mean: Tensor,
+    rstd: Tensor,
+}
+
+impl Backward for LayerNorm {
+    fn name(&self) -> &'static str {
+        "layer_norm"
+    }
+
+    fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
+        let gamma = self.gamma.as_ref();
+        in_order(crate::ok(layer_norm_backward(&self.x, gamma, self.has_beta, &self.mean, &self.rstd, &dy)))
+    }
+
+    fn saved(&self) -> Vec<(&'static str, &Tensor)> {
+        let gamma = self.gamma.iter().map(|gamma| ("gamma", gamma));
+        [("x", &self.x), ("mean", &self.mean), ("rstd", &self.rstd)].into_iter().chain(gamma).collect()
+    }
+}
+
+struct RmsNorm {
+    x: Tensor,
+    gamma: Option<Tensor>,
+    rrms: Tensor,
+}
+
+impl Backward for RmsNorm {
+    fn name(&self) -> &'static str {
+        "rms_norm"
+    }
+
+    fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
+        in_order(crate::ok(rms_norm_backward(&self.x, self.gamma.as_ref(), &self.rrms, &dy)))
+    }
+
+    fn saved(&self) -> Vec<(&'static str, &Tensor)> {
+        let gamma = self.gamma.iter().map(|gamma| ("gamma", gamma));
+        [("x", &self.x), ("rrms", &self.rrms)].into_iter().chain(gamma).collect()
+    }
+}
+
+/// The operations of this file.
+pub const OPS: &[Op] = &[
+    Op {
+        name: "layer_norm",
+        formula: "y = (x − mean) / √(variance + eps) · gamma + beta",
+        cases: || {
+            vec![
+                Case::new("plain", &[&[3, 7]], |x| x[0].layer_norm(None, None, 1e-5)),
+                Case::new("gamma", &[&[2, 3, 5], &[5]], |x| x[0].layer_norm(Some(&x[1]), None, 1e-5)),
+                Case::new("gamma and beta", &[&[3, 5], &[5], &[5]], |x| {
+                    x[0].layer_norm(Some(&x[1]), Some(&x[2]), 1e-5)
+                }),
+                Case::new("beta", &[&[3, 5], &[5]], |x| x[0].layer_norm(None, Some(&x[1]), 1e-5)),
+                Case::new("a transposed view", &[&[5, 3]], |x| x[0].transpose(0, 1).layer_norm(None, None, 1e-5)),
+                Case::new("no rows", &[&[0, 5], &[5]], |x| x[0].layer_norm(Some(&x[1]), None, 1e-5)),
+            ]
+        },
+    },
+    Op {
+        name: "rms_norm",
+        formula: "y = x / √(mean of x² + eps) · gamma",
+        cases: || {
+            vec![
+                Case::new("plain", &[&[3, 7]], |x| x[0].rms_norm(None, 1e-5)),
+                Case::new("gamma", &[&[2, 3, 5], &[5]], |x| x[0].rms_norm(Some(&x[1]), 1e-5)),
+                Case::new("a transposed view", &[&[5, 3]], |x| x[0].transpose(0, 1).rms_norm(None, 1e-5)),
+                Case::new("no rows", &[&[0, 5], &[5]], |x| x[0].rms_norm(Some(&x[1]), 1e-5)),
+            ]
+        },
+    },
+];

@@ -1,0 +1,312 @@
+//! The tape: every tracked operation, in the order in which it ran.
+//!
+//! An operation can only use what was computed before it, so the order of recording is already a topological order:
+//! inputs before outputs. Going through it backwards meets every value after all of its uses, when its gradient is
+//! complete. That is all there is to "reverse mode"; no graph has to be searched.
+
+use crate::{Parameter, Var, ops};
+use gradus_tensor::Tensor;
+use gradus_tensor::layout::Dims;
+use gradus_tensor::ops::dropout::Dropout;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+
+/// The place of an operation on its tape.
+pub type NodeId = usize;
+
+/// The backward pass of one recorded operation, with what it saved of the forward pass.
+pub trait Backward {
+    /// The operation's name in the registry ([`ops::registry`]).
+    fn name(&self) -> &'static str;
+
+    /// The gradient of each input, in order, from the gradient of the output. `needed` says which inputs are tracked;
+    /// for the others `None` is right, and cheaper. It takes itself apart, so what it saved is freed.
+    fn backward(self: Box<Self>, dy: Tensor, needed: &[bool]) -> Vec<Option<Tensor>>;
+
+    /// What it saved, by name: an input, the output, a statistic, or nothing.
+    fn saved(&self) -> Vec<(&'static str, &Tensor)>;
+}
+
+enum Kind {
+    Op(Box<dyn Backward>),
+    Leaf,
+    Parameter(Parameter),
+}
+
+struct Node {
+    kind: Kind,
+    /// For each input its node, or `None` where it is not tracked.
+    inputs: Vec<Option<NodeId>>,
+    shape: Dims,
+}
+
+/// Seed and number of a training step: what dropout masks are drawn from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Randomness {
+    /// The seed of the run.
+    pub seed: u64,
+    /// The next stream: each dropout takes one.
+    pub stream: u64,
+}
+
+struct Inner {
+    nodes: Vec<Node>,
+    recording: bool,
+    randomness: Option<Randomness>,
+    consumed: bool,
+}
+
+/// A recording of tracked operations; clones are handles on the same one.
+///
+/// ```
+/// use gradus_autograd::{Tape, Tensor};
+/// let tape = Tape::new();
+/// let x = tape.leaf(Tensor::from_slice(&[3.0_f64], &[1]));
+/// let y = (&x * &x).sum(&[0], false); // y = x²
+/// assert_eq!(tape.backward(&y).get(&x).unwrap().to_vec::<f64>(), [6.0]); // dy/dx = 2x
+/// ```
+#[derive(Clone)]
+pub struct Tape(Rc<RefCell<Inner>>);
+
+impl Tape {
+    fn with(recording: bool, randomness: Option<Randomness>) -> Tape {
+        Tape(Rc::new(RefCell::new(Inner { nodes: Vec::new(), recording, randomness, consumed: false })))
+    }
+
+    /// A tape that records; dropout does nothing.
+    pub fn new() -> Tape {
+        Tape::with(true, None)
+    }
+
+    /// A tape that records, with dropout. Runs of the same seed and step drop the same elements.
+    pub fn training(seed: u64, step: u64) -> Tape {
+        Tape::with(true, Some(Randomness { seed, stream: step << 16 })) // 65536 masks a step
+    }
+
+    /// A tape that records nothing: the same module code runs on it and keeps no activations.
+    pub fn inference() -> Tape {
+        Tape::with(false, None)
+    }
+
+    pub(crate) fn with_randomness(randomness: Option<Randomness>, recording: bool) -> Tape {
+        Tape::with(recording, randomness)
+    }
+
+    pub(crate) fn randomness(&self) -> Option<Randomness> {
+        self.0.borrow().randomness
+    }
+
+    pub(crate) fn set_randomness(&self, randomness: Option<Randomness>) {
+        self.0.borrow_mut().randomness = randomness;
+    }
+
+    /// Whether operations on tracked values are recorded.
+    pub fn is_recording(&self) -> bool {
+        self.0.borrow().recording
+    }
+
+    /// A mask of its own for one use of dropout, or `None` outside training or where `p` is 0.
+    pub fn dropout(&self, p: f32) -> Option<Dropout> {
+        let mut inner = self.0.borrow_mut();
+        let randomness = inner.randomness.as_mut().filter(|_| p > 0.0)?;
+        randomness.stream += 1;
+        Some(Dropout { p, seed: randomness.seed, stream: randomness.stream - 1 })
+    }
+
+    /// A value whose gradient is wanted: it comes back from [`Tape::backward`].
+    pub fn leaf(&self, value: Tensor) -> Var {
+        self.tracked(value, Kind::Leaf)
+    }
+
+    /// A parameter as a value: its gradient is added to the parameter itself.
+    pub fn parameter(&self, parameter: &Parameter) -> Var {
+        self.tracked(parameter.value(), Kind::Parameter(parameter.clone()))
+    }
+
+    fn tracked(&self, value: Tensor, kind: Kind) -> Var {
+        if !self.is_recording() {
+            return Var::constant(value);
+        }
+        let id = self.push(Node { kind, inputs: Vec::new(), shape: value.shape().iter().copied().collect() });
+        Var::tracked(value, self.clone(), id)
+    }
+
+    fn push(&self, node: Node) -> NodeId {
+        let mut inner = self.0.borrow_mut();
+        assert!(!inner.consumed, "this tape has been played back: record on a new one");
+        inner.nodes.push(node);
+        inner.nodes.len() - 1
+    }
+
+    /// Records an operation with this output; called by [`crate::var::record`].
+    pub(crate) fn record(&self, inputs: Vec<Option<NodeId>>, value: Tensor, op: Box<dyn Backward>) -> Var {
+        debug_assert!(ops::find(op.name()).is_some(), "{} is not in the registry of operations", op.name());
+        let shape = value.shape().iter().copied().collect();
+        let id = self.push(Node { kind: Kind::Op(op), inputs, shape });
+        Var::tracked(value, self.clone(), id)
+    }
+
+    /// The number of recorded operations and leaves.
+    pub fn len(&self) -> usize {
+        self.0.borrow().nodes.len()
+    }
+
+    /// Whether nothing is recorded.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes that the recorded operations hold for the backward pass, each storage view counted as often as it is
+    /// saved.
+    pub fn saved_bytes(&self) -> usize {
+        self.0.borrow().nodes.iter().map(Node::saved_bytes).sum()
+    }
+
+    /// Gradients of a value of one element with respect to every leaf and parameter, the tape being used up.
+    ///
+    /// # Panics
+    /// Where `loss` has more than one element or is not on this tape, or the tape has been used.
+    pub fn backward(&self, loss: &Var) -> Gradients {
+        assert_eq!(loss.value().len(), 1, "backward: the loss has the shape {:?}, not one element", loss.shape());
+        let one = Tensor::scalar(loss.value().dtype(), 1.0).reshape(loss.shape());
+        self.backward_from(loss, one)
+    }
+
+    /// The same from any value `y` whose gradient `dy` is known: Σ dy·∂y/∂leaf for every leaf.
+    ///
+    /// # Panics
+    /// Where the shapes differ, `y` is not on this tape, or the tape has been used.
+    pub fn backward_from(&self, y: &Var, dy: Tensor) -> Gradients {
+        let root = y.node_on(self).expect("backward: the value is not tracked by this tape");
+        assert_eq!(y.shape(), dy.shape(), "backward: a gradient has the shape of its value");
+        let mut nodes = {
+            let mut inner = self.0.borrow_mut();
+            inner.consumed = true;
+            std::mem::take(&mut inner.nodes)
+        };
+        let mut grads: Vec<Option<Tensor>> = vec![None; nodes.len()];
+        grads[root] = Some(dy);
+        let mut leaves = HashMap::new();
+        // Popping frees each operation's saved tensors as soon as they have been used.
+        while let Some(node) = nodes.pop() {
+            let id = nodes.len();
+            let Some(dy) = grads.pop().flatten() else { continue };
+            match node.kind {
+                Kind::Leaf => _ = leaves.insert(id, dy),
+                Kind::Parameter(parameter) => parameter.add_grad(dy),
+                Kind::Op(op) => {
+                    let name = op.name();
+                    let needed: Vec<bool> = node.inputs.iter().map(Option::is_some).collect();
+                    let contributions = op.backward(dy, &needed);
+                    assert_eq!(contributions.len(), node.inputs.len(), "{name}: a gradient for each input");
+                    for (input, contribution) in node.inputs.into_iter().zip(contributions) {
+                        let Some(input) = input else { continue };
+                        let contribution = contribution.unwrap_or_else(|| panic!("{name} lost a gradient"));
+                        debug_assert_eq!(contribution.shape(), nodes[input].shape.as_slice(), "{name}: gradient shape");
+                        accumulate(&mut grads[input], contribution);
+                    }
+                }
+            }
+        }
+        Gradients(leaves)
+    }
+}
+
+/// A value that is used twice gets two contributions, and its gradient is their sum (the chain rule of several
+/// variables): in `b = a + a; c = b + b`, dc/da is 4.
+fn accumulate(slot: &mut Option<Tensor>, contribution: Tensor) {
+    match slot {
+        Some(sum) => crate::ok(sum.try_accumulate(&contribution)),
+        None => *slot = Some(contribution),
+    }
+}
+
+impl Default for Tape {
+    fn default() -> Tape {
+        Tape::new()
+    }
+}
+
+impl PartialEq for Tape {
+    fn eq(&self, other: &Tape) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Node {
+    fn saved(&self) -> Vec<(&'static str, &Tensor)> {
+        match &self.kind {
+            Kind::Op(op) => op.saved(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn saved_bytes(&self) -> usize {
+        self.saved().iter().map(|(_, tensor)| tensor.bytes()).sum()
+    }
+
+    fn name(&self) -> &'static str {
+        match &self.kind {
+            Kind::Op(op) => op.name(),
+            Kind::Leaf => "leaf",
+            Kind::Parameter(_) => "parameter",
+        }
+    }
+}
+
+/// The gradients of the leaves of a tape.
+#[derive(Debug)]
+pub struct Gradients(HashMap<NodeId, Tensor>);
+
+impl Gradients {
+    /// The gradient of a leaf, or `None` where the loss does not depend on it.
+    pub fn get(&self, leaf: &Var) -> Option<&Tensor> {
+        self.0.get(&leaf.node()?)
+    }
+}
+
+/// A table of the recorded operations: shapes, what each saves, the bytes held.
+impl fmt::Display for Tape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = self.0.borrow();
+        writeln!(f, "{:>4}  {:<16} {:<16} {:<18} {:>12}  saves", "id", "operation", "inputs", "shape", "bytes")?;
+        for (id, node) in inner.nodes.iter().enumerate() {
+            let inputs: Vec<String> =
+                node.inputs.iter().map(|input| input.map_or("–".into(), |id| id.to_string())).collect();
+            let saved: Vec<String> =
+                node.saved().iter().map(|(name, tensor)| format!("{name} {:?}", tensor.shape())).collect();
+            writeln!(
+                f,
+                "{id:>4}  {:<16} {:<16} {:<18} {:>12}  {}",
+                node.name(),
+                inputs.join(" "),
+                format!("{:?}", node.shape.as_slice()),
+                node.saved_bytes(),
+                if saved.is_empty() { "nothing".into() } else { saved.join(", ") }
+            )?;
+        }
+        let bytes: usize = inner.nodes.iter().map(Node::saved_bytes).sum();
+        write!(f, "{} entries, {bytes} bytes held for the backward pass", inner.nodes.len())
+    }
+}
+
+impl Tape {
+    /// The recording as a graph in Graphviz's language: `dot -Tsvg` draws it.
+    pub fn to_dot(&self) -> String {
+        use std::fmt::Write;
+        let inner = self.0.borrow();
+        let mut dot = String::from("digraph tape {\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];\n");
+        for (id, node) in inner.nodes.iter().enumerate() {
+            let style = if matches!(node.kind, Kind::Op(_)) { "" } else { ", style=filled, fillcolor=\"#dde8f5\"" };
+            let shape = node.shape.as_slice();
+            _ = writeln!(dot, "  n{id} [label=\"{} {}\\n{shape:?}\"{style}];", id, node.name());
+            for input in node.inputs.iter().flatten() {
+                _ = writeln!(dot, "  n{input} -> n{id};");
+            }
+        }
+        dot.push_str("}\n");
+        dot
+    }
+}

@@ -1,0 +1,83 @@
+//! A value and, where it is tracked, its place on a tape. The operations on it are in [`crate::ops`].
+
+use crate::tape::{Backward, NodeId, Tape};
+use gradus_tensor::Tensor;
+use std::fmt;
+
+/// A tensor that knows where it came from, if a tape tracks it.
+#[derive(Clone)]
+pub struct Var {
+    value: Tensor,
+    node: Option<(Tape, NodeId)>,
+}
+
+impl Var {
+    /// A value that no gradient flows to.
+    pub fn constant(value: Tensor) -> Var {
+        Var { value, node: None }
+    }
+
+    pub(crate) fn tracked(value: Tensor, tape: Tape, id: NodeId) -> Var {
+        Var { value, node: Some((tape, id)) }
+    }
+
+    /// The numbers.
+    pub fn value(&self) -> &Tensor {
+        &self.value
+    }
+
+    /// The size of each axis.
+    pub fn shape(&self) -> &[usize] {
+        self.value.shape()
+    }
+
+    /// Whether a tape tracks it.
+    pub fn is_tracked(&self) -> bool {
+        self.node.is_some()
+    }
+
+    pub(crate) fn node(&self) -> Option<NodeId> {
+        self.node.as_ref().map(|(_, id)| *id)
+    }
+
+    pub(crate) fn node_on(&self, tape: &Tape) -> Option<NodeId> {
+        self.node.as_ref().filter(|(own, _)| own == tape).map(|(_, id)| *id)
+    }
+
+    /// The same numbers, cut off from the tape: no gradient flows back through here.
+    pub fn detach(&self) -> Var {
+        Var::constant(self.value.clone())
+    }
+}
+
+impl From<Tensor> for Var {
+    fn from(value: Tensor) -> Var {
+        Var::constant(value)
+    }
+}
+
+impl fmt::Debug for Var {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}{}", self.value, if self.is_tracked() { " (tracked)" } else { "" })
+    }
+}
+
+/// The output of an operation: recorded on the tape of its inputs with the backward pass that `backward` makes, or a
+/// constant, with nothing saved, where no input is tracked.
+///
+/// An operation cannot be recorded without its backward pass, so no gradient is ever lost in silence.
+///
+/// # Panics
+/// Where inputs are on different tapes.
+pub fn record<B: Backward + 'static>(inputs: &[&Var], value: Tensor, backward: impl FnOnce(&Tensor) -> B) -> Var {
+    let Some((tape, _)) = inputs.iter().find_map(|input| input.node.as_ref()) else {
+        return Var::constant(value);
+    };
+    let place = |input: &&Var| {
+        let (own, id) = input.node.as_ref()?;
+        assert!(own == tape, "the inputs of one operation are on different tapes");
+        Some(*id)
+    };
+    let backward = Box::new(backward(&value));
+    tape.record(inputs.iter().map(place).collect(), value, backward)
+}

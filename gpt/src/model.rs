@@ -1,0 +1,185 @@
+//! The GPT: token ids in, for every position the logits of the next token out (Radford et al. 2019).
+//!
+//! Everything here is built of `gradus_nn`; the shapes stand behind each line. It is nanoGPT's model: learned positions,
+//! pre-norm, GELU, tied weights, optional shifts, dropout.
+
+use crate::config::ModelConfig;
+use gradus_autograd::ops::cross_entropy::Options;
+use gradus_autograd::{DType, Tape, Tensor, Var, checkpoint};
+use gradus_nn::layers::{Block, BlockConfig, Dropout, Embedding, KvCache, LayerNorm};
+use gradus_nn::{Init, Layer, Module, Visitor};
+
+/// A decoder-only Transformer.
+pub struct Gpt {
+    /// A vector for each token; also, transposed, what turns the last vectors into logits. Why tie them: both say
+    /// which tokens are alike, and a small model has no parameters to learn it twice (Press and Wolf 2017).
+    pub token_embedding: Embedding,
+    /// A vector for each position: attention alone does not know the order of what it sees.
+    pub position_embedding: Embedding,
+    /// Of the sum of the two.
+    pub dropout: Dropout,
+    /// L of them.
+    pub blocks: Vec<Block>,
+    /// Before the logits.
+    pub norm: LayerNorm,
+    /// Whether blocks are computed again in the backward pass instead of being kept.
+    pub recompute: bool,
+    config: ModelConfig,
+}
+
+impl Gpt {
+    /// GPT-2's first values. The settings must have been validated.
+    pub fn new(config: &ModelConfig, init: &mut Init) -> Gpt {
+        let block = BlockConfig {
+            width: config.width,
+            heads: config.heads,
+            bias: config.bias,
+            dropout: config.dropout,
+            standard_deviation: 0.02,
+            layers: config.layers,
+        };
+        Gpt {
+            token_embedding: Embedding::new(init, config.vocab_size, config.width, block.standard_deviation),
+            position_embedding: Embedding::new(init, config.context, config.width, block.standard_deviation),
+            dropout: Dropout { p: config.dropout },
+            blocks: (0..config.layers).map(|_| Block::new(init, &block)).collect(),
+            norm: LayerNorm::new(init, config.width, config.bias),
+            recompute: false,
+            config: config.clone(),
+        }
+    }
+
+    /// The settings that it was made with.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The type of its parameters.
+    pub fn dtype(&self) -> DType {
+        self.norm.weight.value().dtype()
+    }
+
+    /// ids [B, T] → logits [B, T, V]. Position t sees the ids up to t, so one pass trains T predictions at once.
+    ///
+    /// # Panics
+    /// Where T is larger than the context, or an id is not in the vocabulary.
+    pub fn logits(&self, tape: &Tape, ids: &Tensor) -> Var {
+        let mut x = self.embed(tape, ids, 0); // [B, T, C]
+        for block in &self.blocks {
+            x = if self.recompute {
+                let block = block.clone();
+                checkpoint(tape, &x, move |tape, x| block.forward(tape, x))
+            } else {
+                block.forward(tape, &x)
+            };
+        }
+        self.head(tape, &x)
+    }
+
+    /// The mean cross-entropy of the next tokens: ids and targets [B, T] → a number.
+    pub fn loss(&self, tape: &Tape, ids: &Tensor, targets: &Tensor) -> Var {
+        self.logits(tape, ids).cross_entropy(targets, Options::default())
+    }
+
+    fn embed(&self, tape: &Tape, ids: &Tensor, position: usize) -> Var {
+        let t = ids.shape()[1];
+        let context = self.config.context;
+        assert!(position + t <= context, "positions {position} to {} are past the context of {context}", position + t);
+        let positions = tape.parameter(&self.position_embedding.weight).slice(0, position..position + t); // [T, C]
+        self.dropout.forward(tape, &(&self.token_embedding.forward(tape, ids) + &positions)) // [B, T, C]
+    }
+
+    fn head(&self, tape: &Tape, x: &Var) -> Var {
+        self.norm.forward(tape, x).linear(&tape.parameter(&self.token_embedding.weight), None) // [B, T, V]
+    }
+
+    /// For each layer what every head looks at: probabilities [H, T, T] for ids [1, T].
+    pub fn attention_maps(&self, ids: &Tensor) -> Vec<Tensor> {
+        let tape = Tape::inference();
+        let mut x = self.embed(&tape, ids, 0);
+        let map = |block: &Block| {
+            let map = attention_probabilities(block, &tape, &x);
+            x = block.forward(&tape, &x);
+            map
+        };
+        self.blocks.iter().map(map).collect()
+    }
+}
+
+/// softmax(Q·Kᵀ/√D) with the future masked, [H, T, T]: what the fused operation never writes down.
+fn attention_probabilities(block: &Block, tape: &Tape, x: &Var) -> Tensor {
+    let (t, c) = (x.shape()[1], x.shape()[2]);
+    let (h, d) = (block.attention.heads, c / block.attention.heads);
+    let qkv = block.attention.qkv.forward(tape, &block.norm1.forward(tape, x)); // [1, T, 3·C]
+    let qkv = qkv.value().reshape(&[t, 3, h, d]).permute(&[1, 2, 0, 3]); // [3, H, T, D]
+    let part = |i: usize| qkv.slice(0, i..i + 1).reshape(&[h, t, d]);
+    let scores = &part(0).matmul(&part(1).transpose(1, 2)) * (1.0 / (d as f64).sqrt()); // [H, T, T]
+    let past: Vec<f32> = (0..t * t).map(|i| if i % t <= i / t { 1.0 } else { 0.0 }).collect();
+    let past = Tensor::from_slice(&past, &[t, t]).to_dtype(scores.dtype());
+    past.select(&scores, &Tensor::scalar(scores.dtype(), f64::NEG_INFINITY)).softmax(2)
+}
+
+impl Module for Gpt {
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        visitor.module("token_embedding", &self.token_embedding);
+        visitor.module("position_embedding", &self.position_embedding);
+        for (i, block) in self.blocks.iter().enumerate() {
+            visitor.module(&format!("blocks.{i}"), block);
+        }
+        visitor.module("norm", &self.norm);
+    }
+}
+
+/// Reads a text token by token with the keys and values of the past kept: one token costs one position, not T.
+pub struct Reader<'a> {
+    model: &'a Gpt,
+    caches: Vec<KvCache>,
+    /// The ids in the caches, in order.
+    window: Vec<u32>,
+}
+
+impl<'a> Reader<'a> {
+    /// Nothing read so far.
+    pub fn new(model: &'a Gpt) -> Reader<'a> {
+        let ModelConfig { heads, width, context, .. } = *model.config();
+        let cache = || KvCache::new(model.dtype(), 1, heads, context, width / heads);
+        Reader { model, caches: model.blocks.iter().map(|_| cache()).collect(), window: Vec::new() }
+    }
+
+    /// Reads more ids and returns the logits [V] of the one after them.
+    ///
+    /// Positions are learned, so they cannot slide: where the context is full, the later half of it is read again from
+    /// position 0, one pass for every T/2 tokens.
+    ///
+    /// # Panics
+    /// Where there are no ids, or one is not in the vocabulary.
+    pub fn read(&mut self, ids: &[u32]) -> Vec<f32> {
+        assert!(!ids.is_empty(), "there is nothing to read");
+        let context = self.model.config().context;
+        if self.window.len() + ids.len() <= context {
+            return self.extend(ids);
+        }
+        let all: Vec<u32> = self.window.iter().chain(ids).copied().collect();
+        let keep = (context / 2).max(1);
+        self.window.clear();
+        self.caches.iter_mut().for_each(KvCache::clear);
+        self.extend(&all[all.len() - keep..])
+    }
+
+    fn extend(&mut self, ids: &[u32]) -> Vec<f32> {
+        let tape = Tape::inference();
+        let input = Tensor::from_slice(ids, &[1, ids.len()]);
+        let mut x = self.model.embed(&tape, &input, self.window.len()); // [1, T, C]
+        for (block, cache) in self.model.blocks.iter().zip(&mut self.caches) {
+            x = block.forward_cached(&tape, &x, cache);
+        }
+        self.window.extend_from_slice(ids);
+        let last = x.slice(1, ids.len() - 1..ids.len()); // [1, 1, C]
+        self.model.head(&tape, &last).value().to_dtype(DType::F32).to_vec()
+    }
+
+    /// The ids that the next token is predicted from.
+    pub fn window(&self) -> &[u32] {
+        &self.window
+    }
+}

@@ -1,0 +1,204 @@
+//! One training run: a batch of text becomes a loss, the loss gradients, the gradients a step of the weights.
+//!
+//! Whatever a step needs (its batch, its dropout masks, its learning rate) is a function of the seed and the number of
+//! the step. So the weights, the moments and that number are all there is to save, and a run that was stopped goes on
+//! bit for bit as if it had not been.
+
+use crate::checkpoint::{self, Expected, NamedArray};
+use crate::config::{ModelConfig, RunConfig};
+use crate::dataset::{Dataset, Part};
+use crate::error::{Error, Result};
+use crate::model::Gpt;
+use gradus_autograd::{Tape, Tensor};
+use gradus_nn::optim::{AdamW, AdamWConfig, Schedule, clip_factor, global_norm};
+use gradus_nn::{Init, Module, Parameter};
+use std::path::Path;
+
+/// A model in training.
+pub struct Trainer<'a> {
+    model: Gpt,
+    optimizer: AdamW,
+    schedule: Schedule,
+    run: &'a RunConfig,
+    data: &'a Dataset,
+    inputs: Vec<u32>,
+    targets: Vec<u32>,
+}
+
+/// What one step showed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// The loss of its batch, before the update.
+    pub loss: f32,
+    /// Its learning rate.
+    pub learning_rate: f64,
+    /// The norm of the whole gradient before it was clipped.
+    pub grad_norm: f32,
+}
+
+fn expected(parameters: &[(String, Parameter)]) -> Vec<Expected> {
+    parameters.iter().map(|(name, parameter)| Expected { name: name.clone(), shape: parameter.shape() }).collect()
+}
+
+/// Reads the model in `dir`, and the step that it was saved at.
+///
+/// # Errors
+/// Those of [`checkpoint::load_model`].
+pub fn load(dir: &Path, config: &ModelConfig) -> Result<(Gpt, Option<u64>)> {
+    let model = Gpt::new(config, &mut Init::new(0));
+    let parameters = model.named_parameters();
+    let loaded = checkpoint::load_model(dir, &expected(&parameters))?;
+    for ((_, parameter), values) in parameters.iter().zip(loaded.arrays) {
+        parameter.set_value(Tensor::from_slice(&values, &parameter.shape()));
+    }
+    Ok((model, loaded.step))
+}
+
+impl<'a> Trainer<'a> {
+    /// First values from the seed of the run.
+    pub fn new(run: &'a RunConfig, data: &'a Dataset) -> Trainer<'a> {
+        Trainer::with_model(Gpt::new(&run.model, &mut Init::new(run.train.seed)), run, data)
+    }
+
+    fn with_model(model: Gpt, run: &'a RunConfig, data: &'a Dataset) -> Trainer<'a> {
+        let train = &run.train;
+        let config = AdamWConfig {
+            beta1: train.beta1 as f32,
+            beta2: train.beta2 as f32,
+            eps: train.eps as f32,
+            weight_decay: train.weight_decay as f32,
+        };
+        let schedule = Schedule {
+            learning_rate: train.lr,
+            min_learning_rate: train.min_lr,
+            warmup: train.warmup,
+            steps: train.steps,
+        };
+        let optimizer = AdamW::new(&model, config);
+        Trainer { model, optimizer, schedule, run, data, inputs: Vec::new(), targets: Vec::new() }
+    }
+
+    /// Goes on with the checkpoint in `dir`.
+    ///
+    /// # Errors
+    /// Those of [`checkpoint::load_model`] and [`checkpoint::load_optimizer`].
+    pub fn resume(run: &'a RunConfig, data: &'a Dataset, dir: &Path) -> Result<Trainer<'a>> {
+        let (model, step) = load(dir, &run.model)?;
+        let step = step.ok_or_else(|| {
+            Error::damaged(&dir.join(checkpoint::MODEL), "it names no step, so no training can go on with it")
+        })?;
+        let mut trainer = Trainer::with_model(model, run, data);
+        let moments = trainer.optimizer.state();
+        let expected: Vec<Expected> = moments
+            .iter()
+            .map(|(name, moment)| Expected { name: name.clone(), shape: moment.shape().to_vec() })
+            .collect();
+        let loaded = checkpoint::load_optimizer(dir, step, &expected)?;
+        let mut arrays = expected.iter().zip(loaded.arrays);
+        let next = |_: &str| arrays.next().map(|(wanted, values)| Tensor::from_slice(&values, &wanted.shape));
+        let loaded = trainer.optimizer.load_state(step, next);
+        loaded.map_err(|problem| Error::damaged(&checkpoint::optimizer_path(dir, step), problem))?;
+        Ok(trainer)
+    }
+
+    /// The model as it is now.
+    pub fn model(&self) -> &Gpt {
+        &self.model
+    }
+
+    /// The updates that have been made.
+    pub fn step_count(&self) -> u64 {
+        self.optimizer.steps()
+    }
+
+    /// One update: forward and backward over every micro-batch, clipping, AdamW.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] where the loss or a gradient ran away; the weights are as they were before.
+    pub fn step(&mut self) -> Result<Step> {
+        let (step, accum) = (self.step_count(), self.run.train.grad_accum as u64);
+        let mut loss = 0.0;
+        for index in step * accum..(step + 1) * accum {
+            loss += self.micro_batch(index) / accum as f64;
+        }
+        let grad_norm = global_norm(&self.model);
+        if !loss.is_finite() || !grad_norm.is_finite() {
+            let what = if loss.is_finite() { "the gradient" } else { "the training loss" };
+            return Err(Error::NotFinite { what, at: Some(step), hint: "try a smaller --lr or a longer --warmup" });
+        }
+        let learning_rate = self.schedule.at(step);
+        let grad_scale = clip_factor(grad_norm, self.run.train.clip);
+        self.optimizer.step(learning_rate as f32, grad_scale as f32);
+        Ok(Step { loss: loss as f32, learning_rate, grad_norm: grad_norm as f32 })
+    }
+
+    /// Adds the gradients of one micro-batch to those of the parameters, and returns its loss.
+    fn micro_batch(&mut self, index: u64) -> f64 {
+        let RunConfig { model, train, .. } = self.run;
+        self.fill(Part::Training, index);
+        let shape = [train.batch, model.context];
+        let (ids, targets) = (Tensor::from_slice(&self.inputs, &shape), Tensor::from_slice(&self.targets, &shape));
+        let tape = Tape::training(train.seed, index);
+        let loss = self.model.loss(&tape, &ids, &targets);
+        // The mean over all micro-batches: each contributes its share.
+        let share = Tensor::scalar(loss.value().dtype(), 1.0 / train.grad_accum as f64);
+        tape.backward_from(&loss, share);
+        loss.value().item()
+    }
+
+    fn fill(&mut self, part: Part, index: u64) {
+        let RunConfig { model, train, .. } = self.run;
+        let (inputs, targets) = (&mut self.inputs, &mut self.targets);
+        self.data.batch(part, train.seed, index, train.batch, model.context, inputs, targets);
+    }
+
+    /// The loss on `--eval-batches` random batches of the validation part, always the same ones.
+    pub fn estimate_validation_loss(&mut self) -> f32 {
+        let batches = self.run.train.eval_batches.max(1);
+        let shape = [self.run.train.batch, self.run.model.context];
+        let mut sum = 0.0;
+        for index in 0..batches as u64 {
+            self.fill(Part::Validation, index);
+            sum += batch_loss(&self.model, &self.inputs, &self.targets, shape);
+        }
+        (sum / batches as f64) as f32
+    }
+
+    /// The loss over the whole validation part. `progress` is told after each batch how many targets are done.
+    pub fn validation_loss(&self, progress: impl FnMut(usize)) -> f32 {
+        part_loss(&self.model, self.data, Part::Validation, self.run.train.batch, progress)
+    }
+
+    /// Saves weights and moments into `dir`.
+    ///
+    /// # Errors
+    /// Those of [`checkpoint::save`].
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        let model: Vec<(String, Tensor)> =
+            self.model.named_parameters().into_iter().map(|(name, parameter)| (name, parameter.value())).collect();
+        checkpoint::save(dir, self.step_count(), &arrays(&model), &arrays(&self.optimizer.state()))
+    }
+}
+
+fn arrays(tensors: &[(String, Tensor)]) -> Vec<NamedArray<'_>> {
+    tensors.iter().map(|(name, t)| NamedArray { name, shape: t.shape(), data: t.as_slice() }).collect()
+}
+
+fn batch_loss(model: &Gpt, inputs: &[u32], targets: &[u32], shape: [usize; 2]) -> f64 {
+    let (ids, targets) = (Tensor::from_slice(inputs, &shape), Tensor::from_slice(targets, &shape));
+    model.loss(&Tape::inference(), &ids, &targets).value().item()
+}
+
+/// The mean loss over every target of a part, in windows of the context. `progress` is told after each batch how many
+/// targets are done.
+pub fn part_loss(model: &Gpt, data: &Dataset, part: Part, batch: usize, mut progress: impl FnMut(usize)) -> f32 {
+    let (mut inputs, mut targets) = (Vec::new(), Vec::new());
+    let mut sweep = data.sweep(part, batch, model.config().context);
+    let (mut sum, mut count) = (0.0, 0);
+    while let Some((rows, time)) = sweep.next_batch(&mut inputs, &mut targets) {
+        sum += batch_loss(model, &inputs, &targets, [rows, time]) * (rows * time) as f64;
+        count += rows * time;
+        progress(count);
+    }
+    (sum / count as f64) as f32
+}

@@ -1,0 +1,191 @@
+//! The loop around the trainer: progress, metrics, validation, checkpoints, Ctrl-C.
+
+use crate::checkpoint;
+use crate::commands::train::Prepared;
+use crate::dataset::Part;
+use crate::error::Result;
+use crate::files;
+use crate::interrupt::Interrupt;
+use crate::metrics::{Metric, MetricsLog};
+use crate::output;
+use crate::plot::loss_curve;
+use crate::progress::{Counter, Progress, State};
+use crate::trainer::{Step, Trainer};
+use std::time::{Duration, Instant};
+
+/// How a run ended.
+pub struct Outcome<'a> {
+    /// The trainer with the model.
+    pub trainer: Trainer<'a>,
+    /// Whether Ctrl-C ended it.
+    pub interrupted: bool,
+    /// The loss of the last batch; that of the run before where no step was made.
+    pub train_loss: f32,
+    /// The loss on the whole validation part; an estimate after Ctrl-C.
+    pub val_loss: f32,
+    /// Over the training time of this run.
+    pub tokens_per_second: f64,
+}
+
+/// Trains from where the run stands to where it is to stop, and saves.
+///
+/// # Errors
+/// Those of the trainer, and of writing the folder.
+pub fn train(prepared: &Prepared) -> Result<Outcome<'_>> {
+    let Prepared { run, data, dir, .. } = prepared;
+    let trainer = match prepared.resume {
+        true => Trainer::resume(run, data, dir)?,
+        false => Trainer::new(run, data),
+    };
+    let (log, metrics) = prepared.open(trainer.step_count())?;
+    let mut training = Training {
+        progress: Progress::new(trainer.step_count(), prepared.stop_at),
+        state: State {
+            step: trainer.step_count(),
+            train_loss: metrics.last().map(|metric| metric.train_loss),
+            val_loss: metrics.iter().rev().find_map(|metric| metric.val_loss),
+            ..State::default()
+        },
+        clock: Clock::after(metrics.last().map_or(0.0, |metric| metric.elapsed_s)),
+        trainer,
+        prepared,
+        log,
+        metrics,
+        unrecorded: None,
+    };
+    if !prepared.resume {
+        training.trainer.save(dir)?; // so that there is something to go on with from the first moment
+    }
+    let interrupt = Interrupt::listen()?;
+    while training.trainer.step_count() < prepared.stop_at && !interrupt.requested() {
+        training.step()?;
+    }
+    training.end(interrupt.requested())
+}
+
+struct Training<'a> {
+    trainer: Trainer<'a>,
+    prepared: &'a Prepared,
+    progress: Progress,
+    state: State,
+    clock: Clock,
+    log: MetricsLog,
+    metrics: Vec<Metric>,
+    unrecorded: Option<Step>,
+}
+
+impl<'a> Training<'a> {
+    fn step(&mut self) -> Result<()> {
+        let train = &self.prepared.run.train;
+        let begin = Instant::now();
+        let step = self.trainer.step()?;
+        let tokens = train.batch * train.grad_accum * self.prepared.run.model.context;
+        self.clock.add(begin.elapsed(), tokens);
+
+        let done = self.trainer.step_count();
+        let last = done == self.prepared.stop_at;
+        let evaluate = train.eval_every > 0 && done.is_multiple_of(train.eval_every) && !last;
+        self.state = State { step: done, train_loss: Some(step.loss), ..self.state };
+        if evaluate {
+            self.state.val_loss = Some(self.trainer.estimate_validation_loss());
+        }
+        if last {
+            self.unrecorded = Some(step); // until its validation loss is known
+        } else if evaluate || done == 1 || done.is_multiple_of(train.log_every.max(1)) {
+            self.record(step, evaluate)?;
+        }
+        if evaluate {
+            self.progress.show(&self.state);
+            self.save()
+        } else {
+            self.progress.step(&self.state);
+            Ok(())
+        }
+    }
+
+    fn record(&mut self, step: Step, evaluated: bool) -> Result<()> {
+        self.state.tokens_per_second = self.clock.lap();
+        let metric = Metric {
+            step: self.state.step,
+            train_loss: step.loss,
+            val_loss: self.state.val_loss.filter(|_| evaluated),
+            lr: step.learning_rate,
+            grad_norm: step.grad_norm,
+            tokens_per_second: self.state.tokens_per_second,
+            elapsed_s: self.clock.elapsed(),
+        };
+        self.log.push(&metric)?;
+        self.metrics.push(metric);
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<()> {
+        self.trainer.save(&self.prepared.dir)?;
+        self.draw()
+    }
+
+    fn draw(&self) -> Result<()> {
+        let Prepared { dir, run, .. } = self.prepared;
+        let curve = loss_curve(&self.metrics, run.model.vocab_size)?;
+        files::write(&dir.join(checkpoint::LOSS_PLOT), curve.as_bytes())
+    }
+
+    fn end(mut self, interrupted: bool) -> Result<Outcome<'a>> {
+        self.save()?;
+        self.progress.finish();
+        let val_loss = if interrupted {
+            output::note(&format!("stopped after step {} and saved; go on with --resume", self.state.step));
+            self.trainer.estimate_validation_loss()
+        } else {
+            let counter = Counter::new("validation", self.prepared.data.len(Part::Validation));
+            self.trainer.validation_loss(|done| counter.at(done))
+        };
+        if let Some(step) = self.unrecorded.take() {
+            self.state.val_loss = Some(val_loss);
+            self.record(step, true)?;
+            self.draw()?;
+        }
+        Ok(Outcome {
+            interrupted,
+            train_loss: self.state.train_loss.unwrap_or(f32::NAN),
+            val_loss,
+            tokens_per_second: self.clock.tokens_per_second(),
+            trainer: self.trainer,
+        })
+    }
+}
+
+/// Seconds and tokens of training: validation and saving do not count.
+struct Clock {
+    before: f64,
+    total: (Duration, usize),
+    lap: (Duration, usize),
+}
+
+impl Clock {
+    fn after(before: f64) -> Clock {
+        Clock { before, total: Default::default(), lap: Default::default() }
+    }
+
+    fn add(&mut self, time: Duration, tokens: usize) {
+        for sum in [&mut self.total, &mut self.lap] {
+            *sum = (sum.0 + time, sum.1 + tokens);
+        }
+    }
+
+    fn rate((time, tokens): (Duration, usize)) -> f64 {
+        if tokens == 0 { 0.0 } else { tokens as f64 / time.as_secs_f64() }
+    }
+
+    fn lap(&mut self) -> f64 {
+        Clock::rate(std::mem::take(&mut self.lap))
+    }
+
+    fn tokens_per_second(&self) -> f64 {
+        Clock::rate(self.total)
+    }
+
+    fn elapsed(&self) -> f64 {
+        self.before + self.total.0.as_secs_f64()
+    }
+}

@@ -1,0 +1,44 @@
+//! First values of parameters.
+
+use gradus_autograd::{DType, Parameter, Tensor};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Normal};
+
+/// Draws first values from one seeded sequence, in the order in which the layers are made.
+pub struct Init {
+    rng: ChaCha8Rng,
+    dtype: DType,
+}
+
+impl Init {
+    /// Values of type `f32`.
+    pub fn new(seed: u64) -> Init {
+        Init::with_dtype(seed, DType::F32)
+    }
+
+    /// Values of another type; `f64` is for gradient checks.
+    pub fn with_dtype(seed: u64, dtype: DType) -> Init {
+        Init { rng: ChaCha8Rng::seed_from_u64(seed), dtype }
+    }
+
+    /// Normally distributed values of mean 0.
+    ///
+    /// # Panics
+    /// Where the standard deviation is negative or not finite.
+    pub fn normal(&mut self, shape: &[usize], standard_deviation: f64) -> Parameter {
+        let normal = Normal::new(0.0, standard_deviation).expect("a finite standard deviation");
+        let values: Vec<f64> = (0..shape.iter().product()).map(|_| normal.sample(&mut self.rng)).collect();
+        Parameter::new(Tensor::from_slice(&values, shape).to_dtype(self.dtype))
+    }
+
+    /// Zeros: for shifts.
+    pub fn zeros(&mut self, shape: &[usize]) -> Parameter {
+        Parameter::new(Tensor::zeros_of(self.dtype, shape))
+    }
+
+    /// Ones: for scales.
+    pub fn ones(&mut self, shape: &[usize]) -> Parameter {
+        Parameter::new(Tensor::scalar(self.dtype, 1.0).broadcast_to(shape).contiguous())
+    }
+}

@@ -1,0 +1,17 @@
+//! The layers of a Transformer, a file each, from the inside out.
+
+pub mod attention;
+pub mod block;
+pub mod dropout;
+pub mod embedding;
+pub mod feed_forward;
+pub mod linear;
+pub mod norm;
+
+pub use attention::{KvCache, MultiHeadAttention};
+pub use block::{Block, BlockConfig};
+pub use dropout::Dropout;
+pub use embedding::Embedding;
+pub use feed_forward::FeedForward;
+pub use linear::Linear;
+pub use norm::{LayerNorm, RmsNorm};

@@ -1,0 +1,103 @@
+//! AdamW: steps of a size of their own for every weight, and weight decay that the gradient's size does not touch.
+
+use super::distinct_parameters;
+use crate::module::Module;
+use gradus_autograd::{Parameter, Tensor};
+use gradus_tensor::ops::optimizer;
+
+/// The settings of [`AdamW`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamWConfig {
+    /// How fast the mean of the gradient forgets.
+    pub beta1: f32,
+    /// How fast the mean of its square forgets.
+    pub beta2: f32,
+    /// Added to the root in the denominator.
+    pub eps: f32,
+    /// The share of a weight, times the learning rate, that is taken away at each step: of matrices only. Shifts and
+    /// scales are not decayed, for nothing is learned by their being small.
+    pub weight_decay: f32,
+}
+
+impl Default for AdamWConfig {
+    fn default() -> AdamWConfig {
+        AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1 }
+    }
+}
+
+/// Decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2) over two groups: parameters of two and more axes
+/// are decayed, the others are not.
+pub struct AdamW {
+    config: AdamWConfig,
+    slots: Vec<Slot>,
+    step: u64,
+}
+
+struct Slot {
+    name: String,
+    parameter: Parameter,
+    m: Tensor,
+    v: Tensor,
+}
+
+impl AdamW {
+    /// Moments of zero for every parameter of the module.
+    pub fn new(module: &dyn Module, config: AdamWConfig) -> AdamW {
+        let slot = |(name, parameter): (String, Parameter)| {
+            let value = parameter.value();
+            let zeros = || Tensor::zeros_of(value.dtype(), value.shape());
+            Slot { name, m: zeros(), v: zeros(), parameter }
+        };
+        AdamW { config, slots: distinct_parameters(module).into_iter().map(slot).collect(), step: 0 }
+    }
+
+    /// One step with the gathered gradients, multiplied with `grad_scale`, which are gone afterwards. A parameter that
+    /// no gradient reached is left as it is.
+    pub fn step(&mut self, learning_rate: f32, grad_scale: f32) {
+        self.step += 1;
+        for Slot { parameter, m, v, .. } in &mut self.slots {
+            parameter.update(|p, grad| {
+                let options = optimizer::AdamW {
+                    lr: learning_rate,
+                    beta1: self.config.beta1,
+                    beta2: self.config.beta2,
+                    eps: self.config.eps,
+                    weight_decay: if p.rank() >= 2 { self.config.weight_decay } else { 0.0 },
+                    step: self.step,
+                    grad_scale,
+                };
+                optimizer::adamw(options, p, &grad, m, v).expect("a gradient has the shape of its parameter");
+            });
+        }
+    }
+
+    /// How many steps have been made.
+    pub fn steps(&self) -> u64 {
+        self.step
+    }
+
+    /// The moments by name: `m/NAME` and `v/NAME`.
+    pub fn state(&self) -> Vec<(String, Tensor)> {
+        let both = |slot: &Slot| [(format!("m/{}", slot.name), slot.m.clone()), (format!("v/{}", slot.name), slot.v.clone())];
+        self.slots.iter().flat_map(both).collect()
+    }
+
+    /// Goes on from a saved state after `steps` steps.
+    ///
+    /// # Errors
+    /// With the name of a moment that is missing or has another shape.
+    pub fn load_state(&mut self, steps: u64, mut find: impl FnMut(&str) -> Option<Tensor>) -> Result<(), String> {
+        for slot in &mut self.slots {
+            for (prefix, moment) in [("m", &mut slot.m), ("v", &mut slot.v)] {
+                let name = format!("{prefix}/{}", slot.name);
+                let saved = find(&name).ok_or_else(|| format!("the optimiser state lacks {name}"))?;
+                if saved.shape() != moment.shape() || saved.dtype() != moment.dtype() {
+                    return Err(format!("{name} has the shape {:?}, not {:?}", saved.shape(), moment.shape()));
+                }
+                *moment = saved;
+            }
+        }
+        self.step = steps;
+        Ok(())
+    }
+}

@@ -1,0 +1,46 @@
+//! Stochastic gradient descent with momentum: the ball that rolls downhill.
+
+use super::distinct_parameters;
+use crate::module::Module;
+use gradus_autograd::{Parameter, Tensor};
+use gradus_tensor::ops::optimizer;
+
+/// The settings of [`Sgd`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SgdConfig {
+    /// The share of its speed that the ball keeps.
+    pub momentum: f32,
+    /// Added to the gradient times the weight.
+    pub weight_decay: f32,
+    /// Whether the gradient is looked at one step ahead (Nesterov 1983).
+    pub nesterov: bool,
+}
+
+/// v ← momentum·v + g, p ← p − lr·v.
+pub struct Sgd {
+    config: SgdConfig,
+    slots: Vec<(Parameter, Tensor)>,
+}
+
+impl Sgd {
+    /// Velocities of zero for every parameter of the module.
+    pub fn new(module: &dyn Module, config: SgdConfig) -> Sgd {
+        let slot = |(_, parameter): (String, Parameter)| {
+            let value = parameter.value();
+            let velocity = Tensor::zeros_of(value.dtype(), value.shape());
+            (parameter, velocity)
+        };
+        Sgd { config, slots: distinct_parameters(module).into_iter().map(slot).collect() }
+    }
+
+    /// One step with the gathered gradients, multiplied with `grad_scale`, which are gone afterwards.
+    pub fn step(&mut self, learning_rate: f32, grad_scale: f32) {
+        let SgdConfig { momentum, weight_decay, nesterov } = self.config;
+        let options = optimizer::Sgd { lr: learning_rate, momentum, weight_decay, nesterov, grad_scale };
+        for (parameter, velocity) in &mut self.slots {
+            parameter.update(|p, grad| {
+                optimizer::sgd(options, p, &grad, velocity).expect("a gradient has the shape of its parameter");
+            });
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Scaled dot-product attention, fused: the T×T matrix of probabilities is never stored.
+
+use super::{dropout, run, same_dtype, same_shape};
+use crate::{Error, Result, Tensor};
+use gradus_kernels::attention::{Mask, Shape, Strides};
+use gradus_kernels::philox::Dropout;
+
+/// What a query may look at, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What scores are multiplied with; 1/√D where none is given. The dot product of two D-vectors of unit variance
+    /// has variance D: without the factor the softmax of wide heads is one-hot, and its gradient nearly zero.
+    pub scale: Option<f32>,
+    /// Query i sees keys up to Tk − Tq + i only.
+    pub causal: bool,
+    /// A query sees this many keys, itself included, and none before them.
+    pub window: Option<usize>,
+    /// Where not zero, a query may look: broadcast to [B, H, Tq, Tk].
+    pub mask: Option<Tensor>,
+    /// Dropout of probabilities.
+    pub dropout: Option<Dropout>,
+}
+
+/// The output and what the backward pass needs.
+#[derive(Clone, Debug)]
+pub struct Attended {
+    /// O, [B, H, Tq, D], in memory [B, Tq, H, D], so that merging the heads is a view.
+    pub output: Tensor,
+    /// ln Σ eˢ of each query, [B, H, Tq].
+    pub log_sum_exp: Tensor,
+}
+
+impl Options {
+    fn check(&self, op: &'static str) -> Result<()> {
+        match self.dropout {
+            Some(dropout) => dropout::check(op, dropout.p),
+            None => Ok(()),
+        }
+    }
+
+    /// The mask as the kernels read it, in `f32`, with its last axis contiguous.
+    fn mask(&self, op: &'static str, shape: Shape) -> Result<Option<Tensor>> {
+        let Some(mask) = &self.mask else { return Ok(None) };
+        let mask = mask.to_dtype(crate::DType::F32);
+        let full = [shape.b, shape.h, shape.tq, shape.tk];
+        let view = mask.try_broadcast_to(&full).map_err(|error| Error { op, ..error })?;
+        let last_is_contiguous = view.layout().strides()[3] == 1 || shape.tk <= 1;
+        Ok(Some(if last_is_contiguous { view } else { view.copied() }))
+    }
+
+    fn kernel<'a>(&self, d: usize, mask: &'a Option<Tensor>) -> gradus_kernels::attention::Options<'a> {
+        gradus_kernels::attention::Options {
+            scale: self.scale.unwrap_or(1.0 / (d as f32).sqrt()),
+            causal: self.causal,
+            window: self.window,
+            mask: mask.as_ref().map(|mask| {
+                let s = mask.layout().strides();
+                Mask { keep: mask.data(), strides: [s[0], s[1], s[2]] }
+            }),
+            dropout: self.dropout,
+        }
+    }
+}
+
+/// O = softmax(scale·Q·Kᵀ)·V (Vaswani et al. 2017, eq. 1): q [B, H, Tq, D], k and v [B, Hkv, Tk, D], where H is a
+/// multiple of Hkv (grouped-query attention). A query that may look nowhere gets 0.
+///
+/// # Errors
+/// Where the shapes or types do not fit.
+pub fn forward(q: &Tensor, k: &Tensor, v: &Tensor, options: &Options) -> Result<Attended> {
+    let shape = shape_of(q, k, v)?;
+    options.check("attention")?;
+    let mask = options.mask("attention", shape)?;
+    let [q, k, v] = [q, k, v].map(with_contiguous_rows);
+    let mut o = Tensor::recycled(q.dtype(), &[shape.b, shape.tq, shape.h, shape.d])?;
+    let mut lse = Tensor::recycled(q.dtype(), &[shape.b, shape.h, shape.tq])?;
+    let output = o.permute(&[0, 2, 1, 3]);
+    let o_strides = strides(&output);
+    drop(output);
+    let kernel_options = options.kernel(shape.d, &mask);
+    run!(
+        "attention",
+        q.dtype(),
+        attention::forward(
+            shape,
+            kernel_options,
+            q.data(),
+            strides(&q),
+            k.data(),
+            strides(&k),
+            v.data(),
+            strides(&v),
+            o.data_mut(),
+            o_strides,
+            lse.data_mut(),
+        )
+    );
+    Ok(Attended { output: o.permute(&[0, 2, 1, 3]), log_sum_exp: lse })
+}
+
+/// The gradients (dq, dk, dv) of [`forward`].
+///
+/// # Errors
+/// Where the shapes or types do not fit.
+pub fn backward(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    attended: &Attended,
+    d_output: &Tensor,
+    options: &Options,
+) -> Result<[Tensor; 3]> {
+    let shape = shape_of(q, k, v)?;
+    same_shape("attention_backward", &attended.output, d_output)?;
+    let mask = options.mask("attention_backward", shape)?;
+    let [q, k, v, o, d_o] = [q, k, v, &attended.output, d_output].map(with_contiguous_rows);
+    let mut gradients = [&q, &k, &v].map(|t| Tensor::recycled(t.dtype(), t.shape()));
+    let [Ok(dq), Ok(dk), Ok(dv)] = &mut gradients else {
+        return Err(Error::new("attention_backward", "the gradients cannot be addressed"));
+    };
+    let [dq_strides, dk_strides, dv_strides] = [&*dq, &*dk, &*dv].map(strides);
+    let kernel_options = options.kernel(shape.d, &mask);
+    run!(
+        "attention_backward",
+        q.dtype(),
+        attention::backward(
+            shape,
+            kernel_options,
+            q.data(),
+            strides(&q),
+            k.data(),
+            strides(&k),
+            v.data(),
+            strides(&v),
+            o.data(),
+            strides(&o),
+            attended.log_sum_exp.data(),
+            d_o.data(),
+            strides(&d_o),
+            dq.data_mut(),
+            dq_strides,
+            dk.data_mut(),
+            dk_strides,
+            dv.data_mut(),
+            dv_strides,
+        )
+    );
+    let [dq, dk, dv] = gradients;
+    Ok([dq?, dk?, dv?])
+}
+
+/// Self-attention of a packed projection: qkv [B, T, 3·C], C = H·D, rows ordered q, k, v → O [B, T, C].
+///
+/// It reads the three parts in place, and its backward pass writes the three gradients into one tensor.
+///
+/// # Errors
+/// Where the last axis is not three times a multiple of `heads`.
+pub fn packed_forward(qkv: &Tensor, heads: usize, options: &Options) -> Result<(Tensor, Tensor)> {
+    let shape = packed_shape(qkv, heads)?;
+    options.check("attention")?;
+    let mask = options.mask("attention", shape)?;
+    let qkv = qkv.contiguous();
+    let mut o = Tensor::recycled(qkv.dtype(), &[shape.b, shape.tq, shape.h * shape.d])?;
+    let mut lse = Tensor::recycled(qkv.dtype(), &[shape.b, shape.h, shape.tq])?;
+    let kernel_options = options.kernel(shape.d, &mask);
+    run!(
+        "attention",
+        qkv.dtype(),
+        attention::forward_packed(shape, kernel_options, qkv.data(), o.data_mut(), lse.data_mut(),)
+    );
+    Ok((o, lse))
+}
+
+/// d(qkv) of [`packed_forward`] from its output and log-sum-exp.
+///
+/// # Errors
+/// As [`packed_forward`].
+pub fn packed_backward(
+    qkv: &Tensor,
+    heads: usize,
+    output: &Tensor,
+    lse: &Tensor,
+    d_output: &Tensor,
+    options: &Options,
+) -> Result<Tensor> {
+    let shape = packed_shape(qkv, heads)?;
+    same_shape("attention_backward", output, d_output)?;
+    let mask = options.mask("attention_backward", shape)?;
+    let (qkv, d_output) = (qkv.contiguous(), d_output.contiguous());
+    let mut d_qkv = Tensor::recycled(qkv.dtype(), qkv.shape())?;
+    let kernel_options = options.kernel(shape.d, &mask);
+    run!(
+        "attention_backward",
+        qkv.dtype(),
+        attention::backward_packed(
+            shape,
+            kernel_options,
+            qkv.data(),
+            output.data(),
+            lse.data(),
+            d_output.data(),
+            d_qkv.data_mut(),
+        )
+    );
+    Ok(d_qkv)
+}
+
+fn shape_of(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Shape> {
+    let error = |problem: &str| Error::new("attention", problem).shape(q.shape()).shape(k.shape()).shape(v.shape());
+    same_dtype("attention", q, k)?;
+    same_dtype("attention", q, v)?;
+    let ([b, h, tq, d], [b_k, h_kv, tk, d_k]) = (q.shape(), k.shape()) else {
+        return Err(error("q, k and v need the axes [B, H, T, D]"));
+    };
+    if k.shape() != v.shape() {
+        return Err(error("k and v differ"));
+    }
+    if b != b_k {
+        return Err(error("batches differ").axis(0).hint(format!("{b} ≠ {b_k}")));
+    }
+    if d != d_k {
+        return Err(error("head sizes differ").axis(3).hint(format!("{d} ≠ {d_k}")));
+    }
+    if *h_kv == 0 || h % h_kv != 0 {
+        return Err(error("the heads of q are no multiple of those of k").axis(1).hint(format!("{h} and {h_kv}")));
+    }
+    Ok(Shape { b: *b, h: *h, h_kv: *h_kv, tq: *tq, tk: *tk, d: *d })
+}
+
+fn packed_shape(qkv: &Tensor, heads: usize) -> Result<Shape> {
+    match *qkv.shape() {
+        [b, t, width] if heads > 0 && width % (3 * heads) == 0 => {
+            Ok(Shape { b, h: heads, h_kv: heads, tq: t, tk: t, d: width / (3 * heads) })
+        }
+        _ => {
+            let error = Error::new("attention", "qkv needs the axes [B, T, 3·H·D]").shape(qkv.shape());
+            Err(error.hint(format!("H = {heads}")))
+        }
+    }
+}
+
+fn strides(t: &Tensor) -> Strides {
+    let s = t.layout().strides();
+    Strides { b: s[0], h: s[1], t: s[2] }
+}
+
+/// The kernels read D side by side; all other strides are free.
+fn with_contiguous_rows(t: &Tensor) -> Tensor {
+    if t.layout().strides()[3] == 1 || t.shape()[3] <= 1 { t.clone() } else { t.copied() }
+}

@@ -1,0 +1,88 @@
+//! Cross-entropy from logits, fused with the softmax before it.
+
+use super::{rows, run, same_dtype};
+use crate::{DType, Error, Result, Tensor};
+pub use gradus_kernels::cross_entropy::Options;
+
+/// The loss and what its backward pass needs.
+#[derive(Clone, Debug)]
+pub struct Loss {
+    /// The mean over the counted rows, a tensor of no axes.
+    pub mean: Tensor,
+    /// ln Σ e^logits of each row.
+    pub log_sum_exp: Tensor,
+}
+
+/// Checks logits [.., V] against one target a row, in [0, V) or the ignored index.
+fn check(logits: &Tensor, targets: &Tensor, options: Options) -> Result<()> {
+    let error = |problem: &str| Error::new("cross_entropy", problem).shape(logits.shape()).shape(targets.shape());
+    if targets.dtype() != DType::U32 || logits.rank() == 0 || logits.shape()[..logits.rank() - 1] != *targets.shape() {
+        return Err(error("one u32 target for each row of logits is needed"));
+    }
+    let v = logits.last_size();
+    let targets = targets.contiguous();
+    let wrong = |&&t: &&u32| t as usize >= v && Some(t) != options.ignore_index;
+    if let Some(target) = targets.as_slice::<u32>().iter().find(wrong) {
+        return Err(error("a target is no class").axis(logits.rank() - 1).hint(format!("{target} of {v}")));
+    }
+    Ok(())
+}
+
+/// The mean of −ln softmax(logits)[target] over the rows of `logits` [.., V], `targets` [..].
+///
+/// # Errors
+/// Where the shapes do not fit, or a target is neither a class nor the ignored index.
+pub fn forward(logits: &Tensor, targets: &Tensor, options: Options) -> Result<Loss> {
+    check(logits, targets, options)?;
+    let (logits, targets) = (logits.contiguous(), targets.contiguous());
+    let (dtype, (rows, v)) = (logits.dtype(), rows(&logits));
+    let mut losses = Tensor::recycled(dtype, &[rows])?;
+    let mut lse = Tensor::recycled(dtype, &[rows])?;
+    // The kernels return the mean in the type of the logits.
+    macro_rules! mean {
+        ($function:path) => {
+            f64::from($function(
+                rows,
+                v,
+                options,
+                logits.data(),
+                targets.data(),
+                losses.data_mut(),
+                lse.data_mut(),
+            ))
+        };
+    }
+    let mean = match dtype {
+        DType::F32 => mean!(gradus_kernels::cross_entropy::forward),
+        DType::F64 => mean!(gradus_kernels::cross_entropy::naive::forward::<f64>),
+        DType::U32 => return Err(super::not_a_float("cross_entropy", dtype)),
+    };
+    Ok(Loss { mean: Tensor::scalar(dtype, mean), log_sum_exp: lse })
+}
+
+/// d(logits) of [`forward`] for the gradient `d_loss` of the mean.
+///
+/// # Errors
+/// As [`forward`].
+pub fn backward(logits: &Tensor, targets: &Tensor, lse: &Tensor, options: Options, d_loss: &Tensor) -> Result<Tensor> {
+    check(logits, targets, options)?;
+    same_dtype("cross_entropy", logits, d_loss)?;
+    let (logits, targets) = (logits.contiguous(), targets.contiguous());
+    let (dtype, (rows, v)) = (logits.dtype(), rows(&logits));
+    let mut dlogits = Tensor::recycled(dtype, logits.shape())?;
+    run!(
+        "cross_entropy",
+        dtype,
+        cross_entropy::backward(
+            rows,
+            v,
+            options,
+            logits.data(),
+            targets.data(),
+            lse.data(),
+            d_loss.data()[0],
+            dlogits.data_mut(),
+        )
+    );
+    Ok(dlogits)
+}

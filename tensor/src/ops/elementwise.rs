@@ -1,0 +1,181 @@
+//! Element by element: functions of one tensor, operators of two under NumPy's broadcasting, selection, copies.
+
+use super::{not_a_float, run, same_dtype, same_shape};
+use crate::error::panicking;
+use crate::layout::broadcast_shapes;
+use crate::{DType, Element, Result, Tensor};
+pub use gradus_kernels::elementwise::{Binary, Saves, Unary};
+
+impl Tensor {
+    /// op(x) for each element.
+    ///
+    /// # Errors
+    /// For indices.
+    pub fn try_unary(&self, op: Unary) -> Result<Tensor> {
+        let x = self.contiguous();
+        let mut y = Tensor::recycled(x.dtype(), x.shape())?;
+        run!("unary", x.dtype(), elementwise::unary(op, x.data(), y.data_mut()));
+        Ok(y)
+    }
+
+    /// op(a, b) for each element, both broadcast to their common shape.
+    ///
+    /// # Errors
+    /// Where the shapes do not broadcast, or the types differ.
+    pub fn try_binary(&self, op: Binary, other: &Tensor) -> Result<Tensor> {
+        let name = binary_name(op);
+        same_dtype(name, self, other)?;
+        let shape = broadcast_shapes(name, self.shape(), other.shape())?;
+        let (a, b) = (self.broadcast_to(&shape), other.broadcast_to(&shape));
+        let mut y = Tensor::recycled(self.dtype(), &shape)?;
+        let (a_strides, b_strides) = (a.layout().strides(), b.layout().strides());
+        match self.dtype() {
+            DType::U32 => return Err(not_a_float(name, DType::U32)),
+            _ => run!(
+                "binary",
+                self.dtype(),
+                elementwise::binary(op, &shape, a.data(), a_strides, b.data(), b_strides, y.data_mut())
+            ),
+        }
+        Ok(y)
+    }
+
+    /// `yes` where this is not zero, `no` elsewhere; all three are broadcast to their common shape.
+    ///
+    /// # Errors
+    /// Where the shapes do not broadcast, or the types differ.
+    pub fn try_select(&self, yes: &Tensor, no: &Tensor) -> Result<Tensor> {
+        same_dtype("select", yes, no)?;
+        same_dtype("select", self, yes)?;
+        let shape = broadcast_shapes("select", self.shape(), &broadcast_shapes("select", yes.shape(), no.shape())?)?;
+        let (c, a, b) = (self.broadcast_to(&shape), yes.broadcast_to(&shape), no.broadcast_to(&shape));
+        let mut y = Tensor::recycled(self.dtype(), &shape)?;
+        let strides = [&c, &a, &b].map(|t| t.layout().strides());
+        run!(
+            "select",
+            self.dtype(),
+            elementwise::select(&shape, c.data(), strides[0], a.data(), strides[1], b.data(), strides[2], y.data_mut())
+        );
+        Ok(y)
+    }
+
+    /// The same numbers in another type, rounded to nearest; an index type drops fractions.
+    pub fn to_dtype(&self, dtype: DType) -> Tensor {
+        if self.dtype() == dtype {
+            return self.clone();
+        }
+        let values = self.to_f64_vec();
+        match dtype {
+            DType::F32 => Tensor::from_slice(&values.iter().map(|&x| x as f32).collect::<Vec<_>>(), self.shape()),
+            DType::F64 => Tensor::from_slice(&values, self.shape()),
+            DType::U32 => Tensor::from_slice(&values.iter().map(|&x| x as u32).collect::<Vec<_>>(), self.shape()),
+        }
+    }
+
+    /// A contiguous copy in memory of its own.
+    pub(crate) fn copied(&self) -> Tensor {
+        let mut copy = Tensor::recycled(self.dtype(), self.shape()).expect("a shape that exists");
+        match self.dtype() {
+            DType::F32 => copy_into(self, copy.data_mut::<f32>()),
+            DType::F64 => copy_into(self, copy.data_mut::<f64>()),
+            DType::U32 => copy_into(self, copy.data_mut::<u32>()),
+        }
+        copy
+    }
+
+    /// self += other, in place; the memory is copied first where another tensor shares it.
+    ///
+    /// # Errors
+    /// Where the shapes or types differ.
+    pub fn try_accumulate(&mut self, other: &Tensor) -> Result<()> {
+        same_shape("accumulate", self, other)?;
+        let other = other.contiguous();
+        run!("accumulate", other.dtype(), elementwise::accumulate(self.make_mut(), other.data()));
+        Ok(())
+    }
+
+    /// The sum over the axes that broadcasting added or repeated: the gradient of [`Tensor::broadcast_to`].
+    ///
+    /// # Errors
+    /// Where this shape is not what `shape` broadcasts to.
+    pub fn try_sum_to(&self, shape: &[usize]) -> Result<Tensor> {
+        if self.shape() == shape {
+            return Ok(self.clone());
+        }
+        let missing = self.rank().saturating_sub(shape.len());
+        let repeated = |axis: &usize| *axis < missing || (shape[axis - missing] == 1 && self.shape()[*axis] != 1);
+        let axes: crate::layout::Dims = (0..self.rank()).filter(repeated).collect();
+        self.try_sum(&axes, true)?.try_reshape(shape)
+    }
+}
+
+panicking! { Tensor {
+    unary = try_unary(op: Unary) -> Tensor;
+    binary = try_binary(op: Binary, other: &Tensor) -> Tensor;
+    select = try_select(yes: &Tensor, no: &Tensor) -> Tensor;
+    sum_to = try_sum_to(shape: &[usize]) -> Tensor;
+} }
+
+fn copy_into<E: Element>(x: &Tensor, y: &mut [E]) {
+    let contiguous = crate::Layout::contiguous(x.shape()).expect("a shape that exists");
+    gradus_kernels::elementwise::copy(x.shape(), x.data(), x.layout().strides(), y, contiguous.strides());
+}
+
+/// dx = dy · op′: from what the operation saves ([`Unary::saves`]), x or y; any tensor where it saves nothing.
+///
+/// # Errors
+/// Where the shapes or types differ.
+pub fn unary_backward(op: Unary, saved: Option<&Tensor>, dy: &Tensor) -> Result<Tensor> {
+    let dy = dy.contiguous();
+    let mut dx = Tensor::recycled(dy.dtype(), dy.shape())?;
+    if let Some(saved) = saved {
+        same_shape("unary_backward", saved, &dy)?;
+    }
+    let saved = saved.map(Tensor::contiguous);
+    let empty = Tensor::zeros_of(dy.dtype(), &[0]);
+    let saved = saved.as_ref().unwrap_or(&empty);
+    run!("unary_backward", dy.dtype(), elementwise::unary_backward(op, saved.data(), dy.data(), dx.data_mut()));
+    Ok(dx)
+}
+
+fn binary_name(op: Binary) -> &'static str {
+    match op {
+        Binary::Add => "add",
+        Binary::Sub => "sub",
+        Binary::Mul => "mul",
+        Binary::Div => "div",
+        Binary::Pow => "pow",
+        Binary::Max => "max",
+        Binary::Min => "min",
+        Binary::Gt => "gt",
+        Binary::Ge => "ge",
+        Binary::Eq => "eq",
+    }
+}
+
+macro_rules! operators {
+    ($($trait:ident :: $method:ident = $op:ident),*) => {$(
+        impl std::ops::$trait<&Tensor> for &Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: &Tensor) -> Tensor {
+                self.binary(Binary::$op, other)
+            }
+        }
+        impl std::ops::$trait<f64> for &Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: f64) -> Tensor {
+                self.binary(Binary::$op, &Tensor::scalar(self.dtype(), other))
+            }
+        }
+    )*};
+}
+operators!(Add::add = Add, Sub::sub = Sub, Mul::mul = Mul, Div::div = Div);
+
+impl std::ops::Neg for &Tensor {
+    type Output = Tensor;
+    fn neg(self) -> Tensor {
+        self.unary(Unary::Neg)
+    }
+}

@@ -1,0 +1,45 @@
+//! Embedding: rows of a table, picked by index.
+
+use super::run;
+use crate::layout::Dims;
+use crate::{DType, Error, Result, Tensor};
+
+fn check(table: &[usize], ids: &Tensor) -> Result<()> {
+    let error = |problem: &str| Error::new("embedding", problem).shape(table).shape(ids.shape());
+    let [v, _] = *table else { return Err(error("the table needs the axes [V, C]")) };
+    if ids.dtype() != DType::U32 {
+        return Err(error("ids need the type u32"));
+    }
+    match ids.contiguous().as_slice::<u32>().iter().find(|&&id| id as usize >= v) {
+        Some(id) => Err(error("an id is not in the table").axis(0).hint(format!("{id} of {v}"))),
+        None => Ok(()),
+    }
+}
+
+/// y[..] = table[ids[..]]: table [V, C], ids [..] → [.., C].
+///
+/// # Errors
+/// Where the shapes or types do not fit, or an id is not in the table.
+pub fn forward(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
+    check(table.shape(), ids)?;
+    let (table, ids) = (table.contiguous(), ids.contiguous());
+    let (v, c) = (table.shape()[0], table.shape()[1]);
+    let mut shape: Dims = ids.shape().iter().copied().collect();
+    shape.try_push(c).map_err(|_| Error::new("embedding", "too many axes").shape(ids.shape()))?;
+    let mut y = Tensor::recycled(table.dtype(), &shape)?;
+    run!("embedding", table.dtype(), embedding::forward(v, c, table.data(), ids.data(), y.data_mut()));
+    Ok(y)
+}
+
+/// The gradient of a table [V, C]: the rows of dy, added up where an id is repeated.
+///
+/// # Errors
+/// As [`forward`].
+pub fn backward(table: &[usize], ids: &Tensor, dy: &Tensor) -> Result<Tensor> {
+    check(table, ids)?;
+    let (ids, dy) = (ids.contiguous(), dy.contiguous());
+    let (v, c) = (table[0], table[1]);
+    let mut dtable = Tensor::recycled(dy.dtype(), table)?;
+    run!("embedding", dy.dtype(), embedding::backward(v, c, ids.data(), dy.data(), dtable.data_mut()));
+    Ok(dtable)
+}

@@ -1,0 +1,118 @@
+//! The matrix product, plain and batched, of views in any layout.
+
+use super::{run, same_dtype};
+use crate::error::panicking;
+use crate::layout::{Dims, broadcast_shapes};
+use crate::{Error, Result, Tensor};
+use gradus_kernels::matmul::{Shape, Strides};
+
+impl Tensor {
+    /// C = A·B over the last two axes, [.., M, K] × [.., K, N] → [.., M, N]; the axes before them are broadcast.
+    ///
+    /// Transposed operands are views and cost nothing: `a.matmul(&b.transpose(0, 1))` is the layout NT.
+    ///
+    /// # Errors
+    /// Where an operand has fewer than two axes, the inner sizes differ, or the batch axes do not broadcast.
+    pub fn try_matmul(&self, other: &Tensor) -> Result<Tensor> {
+        let (a, b) = (self, other);
+        same_dtype("matmul", a, b)?;
+        let error = |problem: &str| Error::new("matmul", problem).shape(a.shape()).shape(b.shape());
+        if a.rank() < 2 || b.rank() < 2 {
+            return Err(error("both need at least two axes").hint("reshape a vector to one row or one column"));
+        }
+        let (a_batch, [m, k]) = split(a.shape());
+        let (b_batch, [k_b, n]) = split(b.shape());
+        if k != k_b {
+            return Err(error("inner sizes differ").axis(a.rank() - 1).hint(format!("{k} ≠ {k_b}")));
+        }
+        let batch = broadcast_shapes("matmul", a_batch, b_batch)?;
+        let mut shape = batch.clone();
+        shape.try_extend_from_slice(&[m, n]).map_err(|_| error("too many axes"))?;
+        let mut c = Tensor::recycled(a.dtype(), &shape)?;
+
+        // One weight for all of the batch: the batch is more rows of A.
+        let rows: usize = batch.iter().product::<usize>() * m;
+        if b_batch.iter().all(|&size| size == 1)
+            && let Ok(flat) = a.broadcast_to(&[&batch[..], &[m, k]].concat()).try_reshape(&[rows, k])
+        {
+            let flat_b = b.reshape(&[k, n]);
+            product(&flat, &flat_b, Shape { batch: 1, m: rows, n, k }, c.data_mut_from(0))?;
+            return Ok(c);
+        }
+        let a = a.broadcast_to(&[&batch[..], &[m, k]].concat());
+        let b = b.broadcast_to(&[&batch[..], &[k, n]].concat());
+        let shape = |batch: usize| Shape { batch, m, n, k };
+        // The kernel walks one batch axis; where the others do not merge with it, each of their elements is a call.
+        let (outer, inner) = batch.split_at(batch.len().saturating_sub(1));
+        let total: usize = batch.iter().product();
+        if let (Ok(a), Ok(b)) = (a.try_reshape(&[total, m, k]), b.try_reshape(&[total, k, n])) {
+            product(&a, &b, shape(total), c.data_mut_from(0))?;
+            return Ok(c);
+        }
+        let inner: usize = inner.iter().product();
+        for i in 0..outer.iter().product() {
+            let (mut a, mut b) = (a.clone(), b.clone());
+            for (axis, index) in indices(outer, i).into_iter().enumerate() {
+                a = a.slice(axis, index..index + 1);
+                b = b.slice(axis, index..index + 1);
+            }
+            let (a, b) = (a.reshape(&[inner, m, k]), b.reshape(&[inner, k, n]));
+            product(&a, &b, shape(inner), c.data_mut_from(i * inner * m * n))?;
+        }
+        Ok(c)
+    }
+}
+
+panicking! { Tensor {
+    matmul = try_matmul(other: &Tensor) -> Tensor;
+} }
+
+/// An output and where in it to begin.
+struct Output<'a> {
+    tensor: &'a mut Tensor,
+    from: usize,
+}
+
+impl Tensor {
+    fn data_mut_from(&mut self, from: usize) -> Output<'_> {
+        Output { tensor: self, from }
+    }
+}
+
+fn product(a: &Tensor, b: &Tensor, shape: Shape, c: Output<'_>) -> Result<()> {
+    let strides = |t: &Tensor| {
+        let s = t.layout().strides();
+        let (row, col) = (s[s.len() - 2], s[s.len() - 1]);
+        Strides { batch: if s.len() == 3 { s[0] } else { 0 }, row, col }
+    };
+    let range = c.from..c.from + shape.batch * shape.m * shape.n;
+    run!(
+        "matmul",
+        a.dtype(),
+        matmul::forward(
+            shape,
+            a.data(),
+            strides(a),
+            b.data(),
+            strides(b),
+            &mut c.tensor.data_mut()[range.clone()],
+            false
+        )
+    );
+    Ok(())
+}
+
+fn split(shape: &[usize]) -> (&[usize], [usize; 2]) {
+    let (batch, matrix) = shape.split_at(shape.len() - 2);
+    (batch, [matrix[0], matrix[1]])
+}
+
+/// The index along each axis of element `i` of a shape, row-major.
+fn indices(shape: &[usize], mut i: usize) -> Dims {
+    let mut indices: Dims = shape.iter().copied().collect();
+    for axis in (0..shape.len()).rev() {
+        indices[axis] = i % shape[axis];
+        i /= shape[axis];
+    }
+    indices
+}

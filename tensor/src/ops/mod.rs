@@ -1,0 +1,72 @@
+//! The operations, a file for each family: shapes are checked here, numbers are made in `gradus_kernels`.
+//!
+//! Every operation runs the best rung of its ladder for `f32` and the naive rung, the oracle, for `f64`.
+//! What only the backward pass needs are functions beside the methods: `softmax::backward(&y, &dy)`.
+
+pub mod attention;
+pub mod cross_entropy;
+pub mod dropout;
+pub mod elementwise;
+pub mod embedding;
+pub mod matmul;
+pub mod norm;
+pub mod optimizer;
+pub mod reduce;
+pub mod shape;
+pub mod softmax;
+
+use crate::{DType, Error, Result, Tensor};
+
+/// Calls `gradus_kernels::$module::$function` for `f32` and its oracle, `gradus_kernels::$module::naive::$function`,
+/// for `f64`. The arguments are written once and take their type from the function.
+macro_rules! run {
+    ($op:literal, $dtype:expr, $module:ident :: $function:ident ( $($arg:expr),* $(,)? )) => {
+        match $dtype {
+            $crate::DType::F32 => gradus_kernels::$module::$function($($arg),*),
+            $crate::DType::F64 => gradus_kernels::$module::naive::$function::<f64>($($arg),*),
+            other => return Err($crate::ops::not_a_float($op, other)),
+        }
+    };
+}
+pub(crate) use run;
+
+pub(crate) fn not_a_float(op: &'static str, dtype: DType) -> Error {
+    Error::new(op, format!("not defined for {dtype}")).hint("it takes f32 or f64")
+}
+
+/// Fails where the types differ.
+pub(crate) fn same_dtype(op: &'static str, a: &Tensor, b: &Tensor) -> Result<()> {
+    if a.dtype() == b.dtype() {
+        return Ok(());
+    }
+    let error = Error::new(op, "types differ").shape(a.shape()).shape(b.shape());
+    Err(error.hint(format!("{} and {}", a.dtype(), b.dtype())))
+}
+
+/// Fails where the shapes differ.
+pub(crate) fn same_shape(op: &'static str, a: &Tensor, b: &Tensor) -> Result<()> {
+    same_dtype(op, a, b)?;
+    if a.shape() == b.shape() {
+        return Ok(());
+    }
+    let axis = (0..a.rank().min(b.rank())).find(|&axis| a.shape()[axis] != b.shape()[axis]);
+    let error = Error::new(op, "shapes differ").shape(a.shape()).shape(b.shape());
+    Err(axis.map_or(error.clone(), |axis| error.axis(axis)))
+}
+
+/// Fails where `vector` is not one number for each element of the last axis of `x`.
+pub(crate) fn fits_last_axis(op: &'static str, x: &Tensor, vector: Option<&Tensor>) -> Result<()> {
+    let Some(vector) = vector else { return Ok(()) };
+    same_dtype(op, x, vector)?;
+    if vector.rank() == 1 && vector.len() == x.last_size() {
+        return Ok(());
+    }
+    let error = Error::new(op, "a weight for each element of the last axis is needed").shape(x.shape());
+    Err(error.shape(vector.shape()).axis(x.rank().saturating_sub(1)))
+}
+
+/// The rows of a tensor: (number of rows, size of the last axis).
+pub(crate) fn rows(x: &Tensor) -> (usize, usize) {
+    let columns = x.last_size();
+    (if columns == 0 { 0 } else { x.len() / columns }, columns)
+}

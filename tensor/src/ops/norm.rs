@@ -1,0 +1,142 @@
+//! Layer norm and RMS norm over the last axis.
+
+use super::{fits_last_axis, rows, run, same_shape};
+use crate::{Result, Tensor};
+
+/// The output of a norm and the statistics that its backward pass needs, one number a row each.
+#[derive(Clone, Debug)]
+pub struct Normed {
+    /// The normalised, scaled and shifted input.
+    pub y: Tensor,
+    /// The mean of each row; `None` for RMS norm.
+    pub mean: Option<Tensor>,
+    /// 1 / standard deviation of each row; 1 / root mean square for RMS norm.
+    pub rstd: Tensor,
+}
+
+/// The gradients of a norm.
+#[derive(Clone, Debug)]
+pub struct NormGradients {
+    /// Of the input.
+    pub dx: Tensor,
+    /// Of the scale, where there is one.
+    pub dgamma: Option<Tensor>,
+    /// Of the shift, where there is one.
+    pub dbeta: Option<Tensor>,
+}
+
+/// y = (x − mean) / √(variance + eps) · gamma + beta for each row (Ba, Kiros and Hinton 2016, eq. 4).
+///
+/// # Errors
+/// Where gamma or beta is not one number for each element of the last axis.
+pub fn layer_norm(x: &Tensor, gamma: Option<&Tensor>, beta: Option<&Tensor>, eps: f32) -> Result<Normed> {
+    fits_last_axis("layer_norm", x, gamma)?;
+    fits_last_axis("layer_norm", x, beta)?;
+    let x = x.contiguous();
+    let (dtype, (rows, c)) = (x.dtype(), rows(&x));
+    let mut y = Tensor::recycled(dtype, x.shape())?;
+    let (mut mean, mut rstd) = (Tensor::recycled(dtype, &[rows])?, Tensor::recycled(dtype, &[rows])?);
+    let (gamma, beta) = (gamma.map(Tensor::contiguous), beta.map(Tensor::contiguous));
+    run!(
+        "layer_norm",
+        dtype,
+        layer_norm::forward(
+            rows,
+            c,
+            eps,
+            x.data(),
+            gamma.as_ref().map(|t| t.data()),
+            beta.as_ref().map(|t| t.data()),
+            y.data_mut(),
+            mean.data_mut(),
+            rstd.data_mut(),
+        )
+    );
+    Ok(Normed { y, mean: Some(mean), rstd })
+}
+
+/// The gradients of [`layer_norm`]; that of beta where `has_beta` is set.
+///
+/// # Errors
+/// Where the shapes do not fit.
+pub fn layer_norm_backward(
+    x: &Tensor,
+    gamma: Option<&Tensor>,
+    has_beta: bool,
+    mean: &Tensor,
+    rstd: &Tensor,
+    dy: &Tensor,
+) -> Result<NormGradients> {
+    same_shape("layer_norm_backward", x, dy)?;
+    fits_last_axis("layer_norm_backward", x, gamma)?;
+    let (x, dy) = (x.contiguous(), dy.contiguous());
+    let (dtype, (rows, c)) = (x.dtype(), rows(&x));
+    let mut dx = Tensor::recycled(dtype, x.shape())?;
+    let gamma = gamma.map(Tensor::contiguous);
+    let mut dgamma = gamma.as_ref().map(|_| Tensor::recycled(dtype, &[c])).transpose()?;
+    let mut dbeta = has_beta.then(|| Tensor::recycled(dtype, &[c])).transpose()?;
+    run!(
+        "layer_norm_backward",
+        dtype,
+        layer_norm::backward(
+            rows,
+            c,
+            x.data(),
+            gamma.as_ref().map(|t| t.data()),
+            mean.data(),
+            rstd.data(),
+            dy.data(),
+            dx.data_mut(),
+            dgamma.as_mut().map(|t| t.data_mut()),
+            dbeta.as_mut().map(|t| t.data_mut()),
+        )
+    );
+    Ok(NormGradients { dx, dgamma, dbeta })
+}
+
+/// y = x / √(mean of x² + eps) · gamma for each row (Zhang and Sennrich 2019, eq. 4).
+///
+/// # Errors
+/// Where gamma is not one number for each element of the last axis.
+pub fn rms_norm(x: &Tensor, gamma: Option<&Tensor>, eps: f32) -> Result<Normed> {
+    fits_last_axis("rms_norm", x, gamma)?;
+    let x = x.contiguous();
+    let (dtype, (rows, c)) = (x.dtype(), rows(&x));
+    let (mut y, mut rrms) = (Tensor::recycled(dtype, x.shape())?, Tensor::recycled(dtype, &[rows])?);
+    let gamma = gamma.map(Tensor::contiguous);
+    run!(
+        "rms_norm",
+        dtype,
+        rms_norm::forward(rows, c, eps, x.data(), gamma.as_ref().map(|t| t.data()), y.data_mut(), rrms.data_mut(),)
+    );
+    Ok(Normed { y, mean: None, rstd: rrms })
+}
+
+/// The gradients of [`rms_norm`].
+///
+/// # Errors
+/// Where the shapes do not fit.
+pub fn rms_norm_backward(x: &Tensor, gamma: Option<&Tensor>, rrms: &Tensor, dy: &Tensor) -> Result<NormGradients> {
+    same_shape("rms_norm_backward", x, dy)?;
+    fits_last_axis("rms_norm_backward", x, gamma)?;
+    let (x, dy) = (x.contiguous(), dy.contiguous());
+    let (dtype, (rows, c)) = (x.dtype(), rows(&x));
+    let mut dx = Tensor::recycled(dtype, x.shape())?;
+    let gamma = gamma.map(Tensor::contiguous);
+    let mut dgamma = gamma.as_ref().map(|_| Tensor::recycled(dtype, &[c])).transpose()?;
+    run!(
+        "rms_norm_backward",
+        dtype,
+        rms_norm::backward(
+            rows,
+            c,
+            x.data(),
+            gamma.as_ref().map(|t| t.data()),
+            rrms.data(),
+            dy.data(),
+            dx.data_mut(),
+            dgamma.as_mut().map(|t| t.data_mut()),
+        )
+    );
+    Ok(NormGradients { dx, dgamma, dbeta: None })
+}

@@ -1,0 +1,98 @@
+//! Tensors put together and taken apart along an axis.
+
+use super::same_dtype;
+use crate::error::panicking;
+use crate::layout::Dims;
+use crate::{DType, Element, Error, Layout, Result, Tensor};
+
+impl Tensor {
+    /// The parts of `sizes` elements along `axis`, as views.
+    ///
+    /// # Errors
+    /// Where there is no such axis, or the sizes do not add up to it.
+    pub fn try_split(&self, axis: usize, sizes: &[usize]) -> Result<Vec<Tensor>> {
+        self.layout().check_axis("split", axis)?;
+        if sizes.iter().sum::<usize>() != self.shape()[axis] {
+            let error = Error::new("split", "the sizes do not add up").shape(self.shape()).shape(sizes);
+            return Err(error.axis(axis));
+        }
+        let mut start = 0;
+        let part = |&size: &usize| {
+            start += size;
+            self.try_slice(axis, start - size..start)
+        };
+        sizes.iter().map(part).collect()
+    }
+}
+
+impl Tensor {
+    /// Writes `part` over the elements from `start` on along `axis`, in place where nobody else holds the storage.
+    ///
+    /// # Panics
+    /// Where `part` does not fit, or the types differ.
+    #[track_caller]
+    pub fn write_slice(&mut self, axis: usize, start: usize, part: &Tensor) {
+        let region = self.slice(axis, start..start + part.shape()[axis]);
+        assert_eq!(region.shape(), part.shape(), "write_slice: the part does not fit");
+        assert_eq!(self.dtype(), part.dtype(), "write_slice: types differ");
+        let offset = region.layout().offset() - self.layout().offset();
+        drop(region);
+        if !part.is_empty() {
+            match self.dtype() {
+                DType::F32 => write_at::<f32>(part, offset, self),
+                DType::F64 => write_at::<f64>(part, offset, self),
+                DType::U32 => write_at::<u32>(part, offset, self),
+            }
+        }
+    }
+}
+
+fn write_at<E: Element>(part: &Tensor, offset: usize, y: &mut Tensor) {
+    y.make_mut::<E>(); // a copy of its own, contiguous
+    let layout: Layout = y.layout().clone();
+    let y = &mut y.make_mut::<E>()[offset..];
+    gradus_kernels::elementwise::copy(part.shape(), part.data(), part.layout().strides(), y, layout.strides());
+}
+
+panicking! { Tensor {
+    split = try_split(axis: usize, sizes: &[usize]) -> Vec<Tensor>;
+} }
+
+/// The tensors one after another along `axis`; the other axes have to agree.
+///
+/// # Errors
+/// Where there are none, or shapes or types differ.
+pub fn concat(parts: &[&Tensor], axis: usize) -> Result<Tensor> {
+    let first = parts.first().ok_or_else(|| Error::new("concat", "there is nothing to concatenate"))?;
+    first.layout().check_axis("concat", axis)?;
+    let mut shape: Dims = first.shape().iter().copied().collect();
+    shape[axis] = 0;
+    for part in parts {
+        same_dtype("concat", first, part)?;
+        let differs = |a: &usize| *a != axis && part.shape()[*a] != first.shape()[*a];
+        if part.rank() != first.rank() || (0..first.rank()).any(|a| differs(&a)) {
+            return Err(Error::new("concat", "other axes differ").shape(first.shape()).shape(part.shape()).axis(axis));
+        }
+        shape[axis] += part.shape()[axis];
+    }
+    let mut y = Tensor::recycled(first.dtype(), &shape)?;
+    match first.dtype() {
+        DType::F32 => write_parts::<f32>(parts, axis, &mut y),
+        DType::F64 => write_parts::<f64>(parts, axis, &mut y),
+        DType::U32 => write_parts::<u32>(parts, axis, &mut y),
+    }
+    Ok(y)
+}
+
+fn write_parts<E: Element>(parts: &[&Tensor], axis: usize, y: &mut Tensor) {
+    let layout: Layout = y.layout().clone();
+    let mut start = 0;
+    for part in parts {
+        let from = start * layout.strides()[axis];
+        start += part.shape()[axis];
+        if !part.is_empty() {
+            let y = &mut y.data_mut::<E>()[from..];
+            gradus_kernels::elementwise::copy(part.shape(), part.data(), part.layout().strides(), y, layout.strides());
+        }
+    }
+}

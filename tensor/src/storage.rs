@@ -1,0 +1,133 @@
+//! Memory of tensors: aligned buffers that go back to a pool, keyed by size, when the last tensor lets go.
+//!
+//! After the first steps of a training run every size is in the pool, and a step allocates nothing.
+
+use crate::{DType, Element};
+use bytemuck::{Pod, Zeroable};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A cache line; a `Vec` of them starts on one, so that no vector load straddles two.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+/// The elements of one or more tensors.
+pub(crate) struct Storage {
+    lines: Vec<Line>,
+    dtype: DType,
+    len: usize,
+}
+
+impl Storage {
+    /// `len` elements with whatever stood there before (NaN where debug assertions are on): write before you read.
+    pub(crate) fn recycled(dtype: DType, len: usize) -> Storage {
+        let lines = POOL.take((len * dtype.size()).div_ceil(size_of::<Line>()));
+        Storage { lines, dtype, len }
+    }
+
+    pub(crate) fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The elements; panics where they are of another type.
+    pub(crate) fn slice<E: Element>(&self) -> &[E] {
+        self.check::<E>();
+        &bytemuck::cast_slice(&self.lines)[..self.len]
+    }
+
+    /// The elements, to be written; panics where they are of another type.
+    pub(crate) fn slice_mut<E: Element>(&mut self) -> &mut [E] {
+        self.check::<E>();
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+    }
+
+    fn check<E: Element>(&self) {
+        assert_eq!(self.dtype, E::DTYPE, "the tensor holds {}, not {}", self.dtype, E::DTYPE);
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        POOL.give(std::mem::take(&mut self.lines));
+    }
+}
+
+/// Free buffers by their number of lines.
+struct Pool(Mutex<Option<State>>);
+
+#[derive(Default)]
+struct State {
+    free: HashMap<usize, Vec<Vec<Line>>>,
+    stats: PoolStats,
+}
+
+static POOL: Pool = Pool(Mutex::new(None));
+
+/// What the pool holds, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolStats {
+    /// Held by tensors.
+    pub in_use: usize,
+    /// The most that tensors ever held.
+    pub peak_in_use: usize,
+    /// Given back and kept for the next tensor.
+    pub free: usize,
+    /// How many buffers were asked of the system, ever.
+    pub allocations: usize,
+}
+
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, Option<State>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, lines: usize) -> Vec<Line> {
+        if lines == 0 {
+            return Vec::new();
+        }
+        let bytes = lines * size_of::<Line>();
+        let recycled = {
+            let mut guard = self.lock();
+            let state = guard.get_or_insert_default();
+            let recycled = state.free.get_mut(&lines).and_then(Vec::pop);
+            state.stats.in_use += bytes;
+            state.stats.peak_in_use = state.stats.peak_in_use.max(state.stats.in_use);
+            match recycled {
+                Some(_) => state.stats.free -= bytes,
+                None => state.stats.allocations += 1,
+            }
+            recycled
+        };
+        let mut buffer = recycled.unwrap_or_else(|| bytemuck::allocation::zeroed_vec(lines));
+        if cfg!(debug_assertions) {
+            bytemuck::cast_slice_mut(&mut buffer).fill(u64::MAX); // NaN in f32 and f64: what is not written shows
+        }
+        buffer
+    }
+
+    fn give(&self, buffer: Vec<Line>) {
+        if buffer.is_empty() {
+            return;
+        }
+        let bytes = buffer.len() * size_of::<Line>();
+        let mut guard = self.lock();
+        let state = guard.get_or_insert_default();
+        state.stats.in_use -= bytes;
+        state.stats.free += bytes;
+        state.free.entry(buffer.len()).or_default().push(buffer);
+    }
+}
+
+/// What the pool of tensor memory holds now.
+pub fn pool_stats() -> PoolStats {
+    POOL.lock().as_ref().map_or_else(PoolStats::default, |state| state.stats)
+}
+
+/// Gives the free buffers back to the system: after work whose sizes will not come again.
+pub fn trim_pool() {
+    if let Some(state) = POOL.lock().as_mut() {
+        state.free.clear();
+        state.stats.free = 0;
+    }
+}
