@@ -6,14 +6,16 @@
 //! first-level cache while rows of memory, a column of W each, are scaled and added, four at a time. Tasks are
 //! blocks of y, or, where columns lie together and y is short, parts of the sum, added in order.
 
-use super::View;
+use super::{View, micro::prefetch};
 use crate::{Isa, scratch, simd::Simd, simd_fn};
 use rayon::prelude::*;
 
 /// Weights of one task: 256 KiB, some 15 µs of reading.
 const TASK: usize = 1 << 16;
-/// Fewest outputs of a task where columns lie together: 1 KiB is read at a time.
-const COLUMN_BLOCK: usize = 256;
+/// How far ahead columns are fetched: the processor does not foresee steps this long.
+const COLUMNS_AHEAD: usize = 16;
+/// Fewest outputs of a task where columns lie together: 256 bytes are read at a time.
+const COLUMN_BLOCK: usize = 64;
 
 /// y = W·x, or y += W·x with `accumulate`, for W with `y.len()` rows and `k` columns, and x with its step.
 pub(super) fn product(isa: Isa, w: View<'_>, x: (&[f32], usize), k: usize, y: &mut [f32], accumulate: bool) {
@@ -32,7 +34,9 @@ pub(super) fn product(isa: Isa, w: View<'_>, x: (&[f32], usize), k: usize, y: &m
 fn contiguous(isa: Isa, w: View<'_>, x: &[f32], y: &mut [f32], accumulate: bool) {
     let by_columns = w.row == 1 && w.col != 1;
     let rows = y.len();
-    let outputs = TASK.div_ceil(x.len()).max(rows.div_ceil(64)).next_multiple_of(16);
+    let tasks = (rows.saturating_mul(x.len()) / TASK).clamp(1, 64);
+    let tasks = if tasks > 2 { tasks / 2 * 2 } else { tasks };
+    let outputs = rows.div_ceil(tasks).next_multiple_of(16);
     let outputs = if by_columns { outputs.max(COLUMN_BLOCK) } else { outputs };
     let task = |(index, y): (usize, &mut [f32])| {
         let w = w.from(index * outputs, 0);
@@ -89,25 +93,39 @@ simd_fn! {
         for &[x0, x1, x2, x3] in fours {
             let column = |q: usize| &w.data[(p + q) * w.col..][..y.len()];
             let all = [column(0), column(1), column(2), column(3)];
-            add_columns(s, [x0, x1, x2, x3], all, y);
+            add_columns(s, [x0, x1, x2, x3], all, w.col, y);
             p += 4;
         }
         for &x in rest {
-            add_columns(s, [x], [&w.data[p * w.col..][..y.len()]], y);
+            add_columns(s, [x], [&w.data[p * w.col..][..y.len()]], w.col, y);
             p += 1;
         }
     }
 }
 
 #[inline(always)]
-fn add_columns<S: Simd, const Q: usize>(s: S, x: [f32; Q], w: [&[f32]; Q], y: &mut [f32]) {
-    for (j, y) in y.chunks_mut(S::N).enumerate() {
-        let mut sum = s.load_partial(y);
+fn add_columns<S: Simd, const Q: usize>(s: S, x: [f32; Q], w: [&[f32]; Q], step: usize, y: &mut [f32]) {
+    let x = x.map(
+        #[inline(always)]
+        |x| s.splat(x),
+    );
+    let whole = y.len() / S::N * S::N;
+    let (y, y_rest) = y.split_at_mut(whole);
+    for (j, y) in y.chunks_exact_mut(S::N).enumerate() {
+        let mut sum = s.load(y);
         for q in 0..Q {
-            let w = &w[q][j * S::N..][..y.len()];
-            sum = s.mul_add(s.splat(x[q]), s.load_partial(w), sum);
+            let w = &w[q][j * S::N..];
+            prefetch(w.as_ptr().wrapping_add(step.wrapping_mul(COLUMNS_AHEAD)));
+            sum = s.mul_add(x[q], s.load(w), sum);
         }
-        s.store_partial(y, sum);
+        s.store(y, sum);
+    }
+    if !y_rest.is_empty() {
+        let mut sum = s.load_partial(y_rest);
+        for q in 0..Q {
+            sum = s.mul_add(x[q], s.load_partial(&w[q][whole..]), sum);
+        }
+        s.store_partial(y_rest, sum);
     }
 }
 

@@ -3,7 +3,7 @@
 //! The tile is that of [`super::register_tile`], but both operands are read front to back: a step of k is 8 elements
 //! of A's panel and V vectors of B's. On packed tiles it runs at the speed of the multiply-add units.
 
-use super::Isa;
+use super::{Isa, View};
 use crate::{simd::Simd, simd_fn};
 use std::marker::PhantomData;
 
@@ -64,19 +64,40 @@ impl<'a> Shared<'a> {
 }
 
 simd_fn! {
-    /// C = A·B, or C += A·B with `add`: all tiles of a block, from packed panels with `k` steps.
-    pub(super) fn multiply<S>(s: S, k: usize, a: &[f32], b: &[f32], c: Block<'_>, add: bool) {
+    /// C = A·B, or C += A·B with `add`: all tiles of a block, from packed panels with `k` steps. Meanwhile the first
+    /// elements of `next`, about as many as this block of A has, are fetched from memory.
+    pub(super) fn multiply<S>(s: S, k: usize, a: &[f32], b: &[f32], c: Block<'_>, add: bool, next: Option<View<'_>>) {
         match S::ISA {
-            Isa::Avx512 => tiles::<S, 8, 3>(s, k, a, b, c, add),
-            Isa::Avx2 => tiles::<S, 4, 3>(s, k, a, b, c, add),
-            Isa::Portable => tiles::<S, 4, 1>(s, k, a, b, c, add),
+            Isa::Avx512 => tiles::<S, 8, 3>(s, k, a, b, c, add, next),
+            Isa::Avx2 => tiles::<S, 4, 3>(s, k, a, b, c, add, next),
+            Isa::Portable => tiles::<S, 4, 1>(s, k, a, b, c, add, next),
         }
     }
 }
 
+/// Asks for the cache line at `at`, which may be no address of ours.
+#[inline(always)]
+pub(super) fn prefetch(at: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is there on every x86-64; a prefetch of a wrong address does nothing.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// Panel of B after panel of B; each stays in the cache while all panels of A go by.
 #[inline(always)]
-fn tiles<S: Simd, const R: usize, const V: usize>(s: S, k: usize, a: &[f32], b: &[f32], c: Block<'_>, add: bool) {
+fn tiles<S: Simd, const R: usize, const V: usize>(
+    s: S,
+    k: usize,
+    a: &[f32],
+    b: &[f32],
+    c: Block<'_>,
+    add: bool,
+    next: Option<View<'_>>,
+) {
     let width = V * S::N;
     assert!(a.len() >= c.rows.next_multiple_of(PANEL_ROWS) * k, "panels of A");
     assert!(b.len() >= c.columns.next_multiple_of(width) * k, "panels of B");
@@ -86,10 +107,16 @@ fn tiles<S: Simd, const R: usize, const V: usize>(s: S, k: usize, a: &[f32], b: 
         let mut i = 0;
         while i < c.rows {
             let rows = PANEL_ROWS.min(c.rows - i);
+            // One prefetch each step: 8 steps go down 8 rows of the next block, or 8 columns where those lie together.
+            let ahead = match next.filter(|_| j == 0) {
+                Some(next) if next.row == 1 => (next.data.as_ptr().wrapping_add(i), next.col, next.col.wrapping_mul(8)),
+                Some(next) => (next.data.as_ptr().wrapping_add(i.wrapping_mul(next.row)), next.row, 8),
+                None => (a.as_ptr(), 0, 0),
+            };
             // SAFETY: the assertions: panels of k steps follow at i·k and j·k; rows and columns lie in the block.
             unsafe {
                 let (a, b) = (a.as_ptr().add(i * k), b.as_ptr().add(j * k));
-                let tile = Tile { k, a, b, width, c: c.c.add(i * c.stride + j), stride: c.stride, columns, add };
+                let tile = Tile { k, a, b, width, c: c.c.add(i * c.stride + j), stride: c.stride, columns, add, ahead };
                 match columns.div_ceil(S::N) {
                     3.. if V >= 3 => panel::<S, R, 3>(s, rows, tile),
                     2.. if V >= 2 => panel::<S, R, 2>(s, rows, tile),
@@ -113,6 +140,8 @@ struct Tile {
     stride: usize,
     columns: usize,
     add: bool,
+    /// Where to prefetch, and how far on from step to step and from eight to eight.
+    ahead: (*const f32, usize, usize),
 }
 
 /// The rows of a panel, R, 4 or 1 at a time.
@@ -152,8 +181,14 @@ unsafe fn panel<S: Simd, const R: usize, const V: usize>(s: S, rows: usize, mut 
 #[inline(always)]
 unsafe fn multiply_tile<S: Simd, const R: usize, const V: usize>(s: S, rows: usize, tile: Tile) -> usize {
     let mut sums = [[s.zero(); V]; R];
-    let Tile { k, mut a, mut b, width, .. } = tile;
-    for _ in 0..k {
+    let Tile { k, mut a, mut b, width, ahead: (ahead, one, eight), .. } = tile;
+    for r in 0..R.min(rows) {
+        for v in 0..V {
+            prefetch(tile.c.wrapping_add(r * tile.stride + v * S::N));
+        }
+    }
+    for p in 0..k {
+        prefetch(ahead.wrapping_add((p % 8).wrapping_mul(one).wrapping_add((p / 8).wrapping_mul(eight))));
         // SAFETY: step p of both panels, p < k.
         unsafe {
             let mut row = [s.zero(); V];

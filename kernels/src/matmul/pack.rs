@@ -5,8 +5,11 @@
 //! pages; the last panel is filled up with zeros, so there is no special case at the edge. Where the neighbours lie
 //! side by side in memory a panel is copied; where the steps do, it is transposed, 8×8 elements at a time.
 
-use super::View;
+use super::{View, micro::prefetch};
 use crate::{Isa, simd::Simd, simd_fn};
+
+/// How far ahead rows are fetched where they are copied: the processor does not foresee them, a page or more apart.
+const STEPS_AHEAD: usize = 12;
 
 simd_fn! {
     /// Packs rows 0..`count`, columns 0..`k` of `source` into panels of `width` rows: element (i, p) goes to
@@ -35,6 +38,9 @@ fn copy<const WIDTH: usize>(source: View<'_>, count: usize, k: usize, panels: &m
     let whole = count / WIDTH;
     for p in 0..k {
         let neighbours = &source.data[p * source.col..][..count];
+        for line in (0..count).step_by(16) {
+            prefetch(neighbours.as_ptr().wrapping_add(source.col.wrapping_mul(STEPS_AHEAD).wrapping_add(line)));
+        }
         let (wholes, rest) = neighbours.as_chunks::<WIDTH>();
         for (group, neighbours) in wholes.iter().enumerate() {
             panels[(group * k + p) * WIDTH..][..WIDTH].copy_from_slice(neighbours);

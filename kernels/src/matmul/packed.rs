@@ -66,9 +66,10 @@ pub(super) fn product(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut 
                 pack(isa, b.from(p, j).transposed(), columns, steps, width, b_panels);
                 for i in (0..m).step_by(m_block) {
                     let rows = m_block.min(m - i);
+                    let next = (i + rows < m).then(|| a.from(i + rows, p));
                     let a_panels = &mut a_panels[..rows.next_multiple_of(PANEL_ROWS) * steps];
                     pack(isa, a.from(i, p), rows, steps, PANEL_ROWS, a_panels);
-                    multiply(isa, steps, a_panels, b_panels, c.part(i, j, rows, columns), accumulate || p > 0);
+                    multiply(isa, steps, a_panels, b_panels, c.part(i, j, rows, columns), accumulate || p > 0, next);
                 }
             }
         }

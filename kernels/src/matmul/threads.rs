@@ -18,6 +18,8 @@ use rayon::prelude::*;
 
 /// The least multiply-adds that are worth a task: about 10 µs.
 const TASK: usize = 1 << 19;
+/// The fewest rows of a task, where C has as many.
+const M_LEAST: usize = 64;
 /// Most elements of B that are packed at a time: 8 MiB, a part of the third-level cache.
 const PACKED_B: usize = 1 << 21;
 /// The least elements that are worth packing in a task of their own.
@@ -148,14 +150,16 @@ fn pack_b(isa: Isa, b: View<'_>, columns: usize, k_block: usize, panels: &mut [f
     }
 }
 
-/// How C is cut: (rows, columns) of a task, about 8 tasks or as many as blocks of [`M_BLOCK`] rows make.
+/// How C is cut: (rows, columns) of a task. There are 8 tasks where the work is enough for them, more where blocks of
+/// A bound the rows; few rows are not cut below [`M_LEAST`] but the columns are, so that a panel of B is used often.
 fn task_size(shape: Shape, width: usize) -> (usize, usize) {
-    let Shape { m, n, k, .. } = shape;
+    let Shape { m, n, .. } = shape;
     let tasks = (work(shape) / TASK).clamp(1, 8);
-    let rows = m.div_ceil(tasks).next_multiple_of(PANEL_ROWS).min(M_BLOCK);
+    let down = tasks.min(m.div_ceil(M_LEAST)).max(m.div_ceil(M_BLOCK));
+    let down = if down > 4 { down.next_multiple_of(4) } else { down };
+    let rows = m.div_ceil(down).next_multiple_of(PANEL_ROWS);
     let across = tasks.div_ceil(m.div_ceil(rows));
-    let columns = n.div_ceil(across).next_multiple_of(width);
-    (rows.max(TASK.div_ceil(n.saturating_mul(k)).next_multiple_of(PANEL_ROWS).min(M_BLOCK)), columns)
+    (rows, n.div_ceil(across).next_multiple_of(width))
 }
 
 /// Multiplies with packed B (blocks of `k_block` steps), a task for each block of C.
@@ -173,12 +177,15 @@ fn multiply_blocks(isa: Isa, shape: Shape, a: View<'_>, b: &[f32], k_block: usiz
         scratch::with(padded_rows * k_block.min(k), |panels: &mut [f32]| {
             for p in (0..k).step_by(k_block) {
                 let steps = k_block.min(k - p);
+                // This task's next block of A, or the first one of the task that this thread will likely take next.
+                let next = if p + steps < k { Some((i, p + steps)) } else { (i + rows < m).then_some((i + rows, 0)) };
+                let next = next.map(|(i, p)| a.from(i, p));
                 let a_panels = &mut panels[..padded_rows * steps];
                 pack(isa, a.from(i, p), rows, steps, PANEL_ROWS, a_panels);
                 let b_panels = &b[p * padded + j * steps..][..columns.next_multiple_of(width) * steps];
                 // SAFETY: no two tasks have the same rows and columns.
                 let c = unsafe { c.part(i, j, rows, columns) };
-                multiply(isa, steps, a_panels, b_panels, c, add || p > 0);
+                multiply(isa, steps, a_panels, b_panels, c, add || p > 0, next);
             }
         });
     };
