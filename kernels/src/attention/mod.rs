@@ -1,1 +1,281 @@
-//! attention
+//! Attention, softmax(scale · Q·Kᵀ)·V, forward and backward.
+//!
+//! # What is computed
+//! For each batch entry and head, with S, P of Tq×Tk:
+//!
+//! ```text
+//! S = scale · Q·Kᵀ,   −∞ where a key may not be seen
+//! P = exp(S − lse),   lse = log Σⱼ exp Sᵢⱼ     (softmax of each row)
+//! O = D∘P · V         D = 1, or with dropout 0 or 1/(1−p)
+//! ```
+//!
+//! Query i stands at position Tk − Tq + i: the last query at the last key, as in decoding with a cache. `causal` hides
+//! the keys after the position, `window` = w those that are w or more before it, the mask any others. A query that sees
+//! no key gets O = 0 and lse = −∞, and all gradients through it are 0.
+//!
+//! # Derivative
+//! With δᵢ = Σ_d dOᵢ_d · Oᵢ_d (which equals Σⱼ Pᵢⱼ·dPᵢⱼ, also under dropout):
+//!
+//! ```text
+//! dV = (D∘P)ᵀ·dO      dP = D ∘ (dO·Vᵀ)      dS = P ∘ (dP − δ)
+//! dQ = scale · dS·K   dK = scale · dSᵀ·Q
+//! ```
+//!
+//! # Cost
+//! 4·B·H·Tq·Tk·D FLOPs forward and 10 backward (of which S is computed again), half of it if causal. Only
+//! B·(2·H·Tq + 2·Hkv·Tk)·D elements have to move: at T = 256 and D = 64 that is 64 FLOPs a byte, so attention is
+//! bound by arithmetic, as long as S and P stay in the cache. The naive rung writes and reads them as matrices.
+//!
+//! # Shapes
+//! Q, O, dQ, dO \[B,H,Tq,D\], K, V, dK, dV \[B,Hkv,Tk,D\], lse \[B,H,Tq\]. Each of the H/Hkv query heads of a group reads
+//! the same key head (grouped-query attention, Ainslie et al. 2023). All but lse may lie in memory at any strides, D
+//! contiguous. Source: Vaswani et al., "Attention is all you need", 2017, eq. 1; the fast rungs after Dao et al.,
+//! "FlashAttention", 2022 and 2023.
+//!
+//! Read first: [`naive`], then the rungs in the order of [`FORWARD_RUNGS`].
+
+mod exp2;
+pub mod naive;
+mod pack;
+mod threads;
+mod tile;
+mod tiles;
+mod tiles_backward;
+mod view;
+
+pub use view::{Inputs, Output, Saved, View};
+
+use crate::{Isa, Rung, philox::Dropout};
+
+/// The sizes of an attention problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// B: the batch.
+    pub b: usize,
+    /// H: the heads of the queries, a multiple of `h_kv`.
+    pub h: usize,
+    /// Hkv: the heads of keys and values.
+    pub h_kv: usize,
+    /// Tq: the queries.
+    pub tq: usize,
+    /// Tk: the keys.
+    pub tk: usize,
+    /// D: the size of a head.
+    pub d: usize,
+}
+
+/// Where the rows of a \[B,H,T,D\] tensor lie: steps in elements; D is contiguous.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strides {
+    /// The step from one batch entry to the next.
+    pub b: usize,
+    /// The step from one head to the next.
+    pub h: usize,
+    /// The step from one position to the next.
+    pub t: usize,
+}
+
+/// What else is to be said: the factor of the scores, what may be seen, and dropout.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// The factor of Q·Kᵀ, as a rule 1/√D, which keeps the variance of the scores at 1.
+    pub scale: f32,
+    /// Whether a query sees no key after its own position.
+    pub causal: bool,
+    /// How many keys, its own position and those before it, a query sees at most.
+    pub window: Option<usize>,
+    /// Which of the keys each query may see besides.
+    pub mask: Option<Mask<'a>>,
+    /// Dropout of the probabilities.
+    ///
+    /// The element of (b, h, i, j) is ((b·H + h)·Tq + i)·⌈Tk/64⌉·64 + j.
+    pub dropout: Option<Dropout>,
+}
+
+/// A mask \[B,H,Tq,Tk\], Tk contiguous.
+#[derive(Clone, Copy, Debug)]
+pub struct Mask<'a> {
+    /// 0 where the key may not be seen, anything else where it may.
+    pub keep: &'a [f32],
+    /// The steps of B, H and Tq in elements; 0 broadcasts.
+    pub strides: [usize; 3],
+}
+
+/// A forward rung: inputs to O and lse.
+pub type Forward = for<'a> fn(Isa, &Inputs<'a>, Output<'_>, &mut [f32]);
+
+/// A backward rung: inputs and what the forward pass left to dQ, dK and dV, which are overwritten.
+pub type Backward = for<'a> fn(Isa, &Inputs<'a>, &Saved<'a>, [Output<'_>; 3]);
+
+/// The forward ladder.
+pub const FORWARD_RUNGS: &[Rung<Forward>] = &[
+    Rung {
+        name: "naive",
+        idea: "the definition: S and P as matrices in memory",
+        run: |_, inputs, o, lse| naive::forward_view(inputs, o, lse),
+        simd: false,
+    },
+    Rung {
+        name: "tiles",
+        idea: "register tiles: eight queries share each load of a key and a value",
+        run: tiles::forward,
+        simd: true,
+    },
+    Rung { name: "threads", idea: "a task for each chunk of the queries of a head", run: threads::forward, simd: true },
+];
+
+/// The backward ladder.
+pub const BACKWARD_RUNGS: &[Rung<Backward>] = &[
+    Rung {
+        name: "naive",
+        idea: "the definition: P, dP and dS as matrices in memory",
+        run: |_, inputs, saved, gradients| naive::backward_view(inputs, saved, gradients),
+        simd: false,
+    },
+    Rung {
+        name: "tiles",
+        idea: "five products of blocks, each a register tile, for a block of queries and one of keys",
+        run: tiles_backward::backward,
+        simd: true,
+    },
+    Rung {
+        name: "threads",
+        idea: "one owner for every row of dK and dV; dQ added in a fixed order",
+        run: threads::backward,
+        simd: true,
+    },
+];
+
+fn best_forward(inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
+    let best = FORWARD_RUNGS.last().expect("a ladder has rungs");
+    (best.run)(Isa::active(), inputs, o, lse)
+}
+
+fn best_backward(inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
+    let best = BACKWARD_RUNGS.last().expect("a ladder has rungs");
+    (best.run)(Isa::active(), inputs, saved, gradients)
+}
+
+/// O and lse, by the best rung.
+///
+/// # Panics
+/// Where a slice is too short for its shape and strides, lse is not B·H·Tq long, H is not a multiple of Hkv, rows of
+/// `o` overlap, or the dropout probability is not in [0, 1).
+pub fn forward(
+    shape: Shape,
+    options: &Options<'_>,
+    q: &[f32],
+    q_strides: Strides,
+    k: &[f32],
+    k_strides: Strides,
+    v: &[f32],
+    v_strides: Strides,
+    o: &mut [f32],
+    o_strides: Strides,
+    lse: &mut [f32],
+) {
+    let inputs = Inputs::new(shape, *options, view(q, q_strides), view(k, k_strides), view(v, v_strides));
+    view::assert_lse(shape, lse.len());
+    best_forward(&inputs, Output::new("o", o, [shape.b, shape.h, shape.tq], o_strides, shape.d), lse)
+}
+
+/// dQ, dK and dV from the gradient `d_o` of the output, by the best rung. They are overwritten.
+///
+/// # Panics
+/// Like [`forward`], for all of its operands.
+pub fn backward(
+    shape: Shape,
+    options: &Options<'_>,
+    q: &[f32],
+    q_strides: Strides,
+    k: &[f32],
+    k_strides: Strides,
+    v: &[f32],
+    v_strides: Strides,
+    o: &[f32],
+    o_strides: Strides,
+    lse: &[f32],
+    d_o: &[f32],
+    do_strides: Strides,
+    dq: &mut [f32],
+    dq_strides: Strides,
+    dk: &mut [f32],
+    dk_strides: Strides,
+    dv: &mut [f32],
+    dv_strides: Strides,
+) {
+    let inputs = Inputs::new(shape, *options, view(q, q_strides), view(k, k_strides), view(v, v_strides));
+    let saved = Saved::new(shape, view(o, o_strides), lse, view(d_o, do_strides));
+    let [queries, keys] = [[shape.b, shape.h, shape.tq], [shape.b, shape.h_kv, shape.tk]];
+    let dq = Output::new("dq", dq, queries, dq_strides, shape.d);
+    let dk = Output::new("dk", dk, keys, dk_strides, shape.d);
+    best_backward(&inputs, &saved, [dq, dk, Output::new("dv", dv, keys, dv_strides, shape.d)])
+}
+
+/// Self-attention on one contiguous \[B,T,3,H,D\] buffer, as one matrix product writes it; `o` is \[B,T,H,D\].
+///
+/// # Panics
+/// Where a length does not fit, H ≠ Hkv or Tq ≠ Tk.
+pub fn forward_packed(shape: Shape, options: &Options<'_>, qkv: &[f32], o: &mut [f32], lse: &mut [f32]) {
+    let inputs = packed_inputs(shape, options, qkv);
+    assert_contiguous(shape, o.len());
+    view::assert_lse(shape, lse.len());
+    let o = Output::new("o", o, [shape.b, shape.h, shape.tq], contiguous(shape), shape.d);
+    best_forward(&inputs, o, lse)
+}
+
+/// The gradient of [`forward_packed`]: `o` and `d_o` are \[B,T,H,D\], `qkv` and `d_qkv` \[B,T,3,H,D\].
+///
+/// # Panics
+/// Like [`forward_packed`].
+pub fn backward_packed(
+    shape: Shape,
+    options: &Options<'_>,
+    qkv: &[f32],
+    o: &[f32],
+    lse: &[f32],
+    d_o: &[f32],
+    d_qkv: &mut [f32],
+) {
+    let inputs = packed_inputs(shape, options, qkv);
+    assert_contiguous(shape, o.len());
+    assert_contiguous(shape, d_o.len());
+    let strides = contiguous(shape);
+    let saved = Saved::new(shape, view(o, strides), lse, view(d_o, strides));
+    best_backward(&inputs, &saved, Output::packed(d_qkv, [shape.b, shape.h, shape.tq], shape.d))
+}
+
+fn view<E>(data: &[E], strides: Strides) -> View<'_, E> {
+    View { data, strides }
+}
+
+/// The strides of \[B,T,H,D\] memory.
+fn contiguous(Shape { h, tq, d, .. }: Shape) -> Strides {
+    Strides { b: tq * h * d, h: d, t: h * d }
+}
+
+fn assert_contiguous(Shape { b, h, tq, d, .. }: Shape, len: usize) {
+    assert_eq!(elements([b, tq, h, d]), Some(len), "attention: [{b},{tq},{h},{d}] expected");
+}
+
+fn assert_packed(len: usize, [b, h, t]: [usize; 3], d: usize) {
+    let wanted = elements([b, t, h, d]).and_then(|n| n.checked_mul(3));
+    assert_eq!(wanted, Some(len), "attention: [{b},{t},3,{h},{d}] expected");
+}
+
+fn elements(sizes: [usize; 4]) -> Option<usize> {
+    sizes.iter().try_fold(1_usize, |n, &size| n.checked_mul(size))
+}
+
+fn packed_inputs<'a>(shape: Shape, options: &Options<'a>, qkv: &'a [f32]) -> Inputs<'a> {
+    let Shape { b, h, h_kv, tq, tk, d } = shape;
+    assert!(h == h_kv && tq == tk, "attention: packed operands have one T and one H: {shape:?}");
+    assert_packed(qkv.len(), [b, h, tq], d);
+    let c = h * d;
+    let strides = Strides { b: tq * 3 * c, h: d, t: 3 * c };
+    let [q, k, v] = [0, c, 2 * c].map(|start| view(qkv.get(start..).unwrap_or_default(), strides));
+    Inputs::new(shape, *options, q, k, v)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! The specification: the formulas of the [module](super), with S, P, dP and dS as matrices in memory.
+//!
+//! Generic over the number type; in `f64` it is the oracle of all other rungs, and itself checked against central
+//! differences.
+
+use super::{Inputs, Options, Output, Saved, Shape, Strides, View};
+use crate::Float;
+
+/// O and lse; arguments as [`super::forward`].
+///
+/// # Panics
+/// Like [`super::forward`].
+pub fn forward<E: Float>(
+    shape: Shape,
+    options: &Options<'_>,
+    q: &[E],
+    q_strides: Strides,
+    k: &[E],
+    k_strides: Strides,
+    v: &[E],
+    v_strides: Strides,
+    o: &mut [E],
+    o_strides: Strides,
+    lse: &mut [E],
+) {
+    let view = |data, strides| View { data, strides };
+    let inputs = Inputs::new(shape, *options, view(q, q_strides), view(k, k_strides), view(v, v_strides));
+    super::view::assert_lse(shape, lse.len());
+    forward_view(&inputs, Output::new("o", o, [shape.b, shape.h, shape.tq], o_strides, shape.d), lse)
+}
+
+/// dQ, dK and dV; arguments as [`super::backward`].
+///
+/// # Panics
+/// Like [`super::backward`].
+pub fn backward<E: Float>(
+    shape: Shape,
+    options: &Options<'_>,
+    q: &[E],
+    q_strides: Strides,
+    k: &[E],
+    k_strides: Strides,
+    v: &[E],
+    v_strides: Strides,
+    o: &[E],
+    o_strides: Strides,
+    lse: &[E],
+    d_o: &[E],
+    do_strides: Strides,
+    dq: &mut [E],
+    dq_strides: Strides,
+    dk: &mut [E],
+    dk_strides: Strides,
+    dv: &mut [E],
+    dv_strides: Strides,
+) {
+    let view = |data, strides| View { data, strides };
+    let inputs = Inputs::new(shape, *options, view(q, q_strides), view(k, k_strides), view(v, v_strides));
+    let saved = Saved::new(shape, view(o, o_strides), lse, view(d_o, do_strides));
+    let [queries, keys] = [[shape.b, shape.h, shape.tq], [shape.b, shape.h_kv, shape.tk]];
+    let dq = Output::new("dq", dq, queries, dq_strides, shape.d);
+    let dk = Output::new("dk", dk, keys, dk_strides, shape.d);
+    backward_view(&inputs, &saved, [dq, dk, Output::new("dv", dv, keys, dv_strides, shape.d)])
+}
+
+/// S \[Tq,Tk\] of one head.
+fn scores<E: Float>(inputs: &Inputs<'_, E>, b: usize, h: usize) -> Vec<E> {
+    let Shape { tq, tk, d, .. } = inputs.shape;
+    let scale = E::of(f64::from(inputs.options.scale));
+    let score = |i, j| scale * dot(inputs.q.row(b, h, i, d), inputs.k.row(b, inputs.kv_head(h), j, d));
+    let seen = |i, j| if inputs.sees(b, h, i, j) { score(i, j) } else { E::neg_infinity() };
+    (0..tq * tk).map(|e| seen(e / tk, e % tk)).collect()
+}
+
+/// log Σ exp, less the largest element, so that exp cannot overflow.
+fn log_sum_exp<E: Float>(s: &[E]) -> E {
+    let max = s.iter().copied().fold(E::neg_infinity(), E::max);
+    if max == E::neg_infinity() { max } else { max + s.iter().map(|&s| (s - max).exp()).sum::<E>().ln() }
+}
+
+/// exp(S − lse), and 0 where nothing is seen, for which the formula has ∞ − ∞.
+fn softmax<E: Float>(s: &[E], lse: E) -> Vec<E> {
+    s.iter().map(|&s| if s == E::neg_infinity() { E::zero() } else { (s - lse).exp() }).collect()
+}
+
+fn dot<E: Float>(x: &[E], y: &[E]) -> E {
+    x.iter().zip(y).map(|(&x, &y)| x * y).sum()
+}
+
+/// y ← y + a · x
+fn add_scaled<E: Float>(y: &mut [E], a: E, x: &[E]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y += a * x;
+    }
+}
+
+pub(super) fn forward_view<E: Float>(inputs: &Inputs<'_, E>, mut o: Output<'_, E>, lse: &mut [E]) {
+    let Shape { b: batch, h: heads, tq, tk, d, .. } = inputs.shape;
+    for b in 0..batch {
+        for h in 0..heads {
+            let s = scores(inputs, b, h);
+            for i in 0..tq {
+                let s = &s[i * tk..][..tk];
+                let row_lse = log_sum_exp(s);
+                lse[inputs.row_index(b, h, i)] = row_lse;
+                let p = softmax(s, row_lse);
+                let o = o.row(b, h, i);
+                o.fill(E::zero());
+                for j in 0..tk {
+                    let kept = p[j] * E::of(f64::from(inputs.keep_factor(b, h, i, j)));
+                    add_scaled(o, kept, inputs.v.row(b, inputs.kv_head(h), j, d));
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn backward_view<E: Float>(inputs: &Inputs<'_, E>, saved: &Saved<'_, E>, gradients: [Output<'_, E>; 3]) {
+    let Shape { b: batch, h: heads, h_kv, tq, tk, d } = inputs.shape;
+    let scale = E::of(f64::from(inputs.options.scale));
+    let [mut dq, mut dk, mut dv] = gradients;
+    for b in 0..batch {
+        for (h, t) in (0..h_kv).flat_map(|h| (0..tk).map(move |t| (h, t))) {
+            dk.row(b, h, t).fill(E::zero());
+            dv.row(b, h, t).fill(E::zero());
+        }
+        for h in 0..heads {
+            let kv = inputs.kv_head(h);
+            let s = scores(inputs, b, h);
+            for i in 0..tq {
+                let p = softmax(&s[i * tk..][..tk], saved.lse[inputs.row_index(b, h, i)]);
+                let d_o = saved.d_o.row(b, h, i, d);
+                let keep: Vec<E> = (0..tk).map(|j| E::of(f64::from(inputs.keep_factor(b, h, i, j)))).collect();
+                let dp: Vec<E> = (0..tk).map(|j| keep[j] * dot(d_o, inputs.v.row(b, kv, j, d))).collect();
+                let delta = dot(d_o, saved.o.row(b, h, i, d));
+                dq.row(b, h, i).fill(E::zero());
+                for j in 0..tk {
+                    let ds = p[j] * (dp[j] - delta) * scale;
+                    add_scaled(dv.row(b, kv, j), p[j] * keep[j], d_o);
+                    add_scaled(dq.row(b, h, i), ds, inputs.k.row(b, kv, j, d));
+                    add_scaled(dk.row(b, kv, j), ds, inputs.q.row(b, h, i, d));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! How attention sees its operands: rows of D neighbouring elements, found by strides, in one buffer or in several.
+//!
+//! A model keeps q, k and v in one \[B,T,3,H,D\] buffer, as one matrix product writes them. To read them through
+//! strides costs nothing; to copy them apart first would cost as much traffic as attention itself.
+
+use super::{Mask, Options, Shape, Strides};
+use crate::Float;
+use std::{marker::PhantomData, ops::Range};
+
+/// A tensor \[B,H,T,D\] that is read.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a, E = f32> {
+    /// The memory, from the first element of the tensor on.
+    pub data: &'a [E],
+    /// Where its rows lie.
+    pub strides: Strides,
+}
+
+impl<'a, E> View<'a, E> {
+    /// The D elements of row (b, h, t).
+    #[inline(always)]
+    pub fn row(&self, b: usize, h: usize, t: usize, d: usize) -> &'a [E] {
+        if d == 0 {
+            return &[]; // the memory of no elements need not hold the offset
+        }
+        &self.data[b * self.strides.b + h * self.strides.h + t * self.strides.t..][..d]
+    }
+}
+
+/// What forward and backward read.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a, E = f32> {
+    /// The sizes.
+    pub shape: Shape,
+    /// Scale, masks and dropout.
+    pub options: Options<'a>,
+    /// The queries \[B,H,Tq,D\].
+    pub q: View<'a, E>,
+    /// The keys \[B,Hkv,Tk,D\].
+    pub k: View<'a, E>,
+    /// The values \[B,Hkv,Tk,D\].
+    pub v: View<'a, E>,
+}
+
+/// What only the backward pass reads: the results of the forward pass, and the gradient that comes in.
+#[derive(Clone, Copy, Debug)]
+pub struct Saved<'a, E = f32> {
+    /// The output of the forward pass \[B,H,Tq,D\].
+    pub o: View<'a, E>,
+    /// log Σ exp of each row of scores \[B,H,Tq\].
+    pub lse: &'a [E],
+    /// The gradient of the output \[B,H,Tq,D\].
+    pub d_o: View<'a, E>,
+}
+
+impl<'a, E> Inputs<'a, E> {
+    /// The inputs, once every access to them is known to stay inside.
+    pub(super) fn new(shape: Shape, options: Options<'a>, q: View<'a, E>, k: View<'a, E>, v: View<'a, E>) -> Self {
+        let Shape { b, h, h_kv, tq, tk, d } = shape;
+        assert!(h == 0 || h_kv != 0 && h.is_multiple_of(h_kv), "attention: {h} heads share {h_kv} key heads");
+        for (name, view, [h, t]) in [("q", &q, [h, tq]), ("k", &k, [h_kv, tk]), ("v", &v, [h_kv, tk])] {
+            assert_holds(name, view.data.len(), [b, h, t], view.strides, d);
+        }
+        if let Some(Mask { keep, strides: [b_stride, h_stride, t] }) = options.mask {
+            assert_holds("mask", keep.len(), [b, h, tq], Strides { b: b_stride, h: h_stride, t }, tk);
+        }
+        if let Some(dropout) = options.dropout {
+            assert!((0.0..1.0).contains(&dropout.p), "attention: dropout probability {}", dropout.p);
+        }
+        Inputs { shape, options, q, k, v }
+    }
+
+    /// The keys that the causal rule and the window let query i see; the mask may take some of them away.
+    #[inline(always)]
+    pub(super) fn keys(&self, i: usize) -> Range<usize> {
+        let Shape { tq, tk, .. } = self.shape;
+        let next = (tk + i + 1).saturating_sub(tq); // one past the query's own position; tq > tk: before all keys
+        let end = if self.options.causal { next.min(tk) } else { tk };
+        // Positions before the first key have to count too: position + 1 − window, with the borrow kept.
+        let start = self.options.window.map_or(0, |w| (tk + i + 1).saturating_sub(w.saturating_add(tq))).min(tk);
+        start..end.max(start)
+    }
+
+    /// The queries that the causal rule and the window let see any of these keys.
+    #[inline(always)]
+    pub(super) fn queries(&self, keys: Range<usize>) -> Range<usize> {
+        let Shape { tq, tk, .. } = self.shape;
+        if self.options.causal && self.options.window == Some(0) {
+            return 0..0; // not even the own position: between the two bounds below there is no query that sees a key
+        }
+        let start = if self.options.causal { (keys.start + tq).saturating_sub(tk).min(tq) } else { 0 };
+        let window_end = |w: usize| (keys.end - 1).saturating_add(tq).saturating_add(w).saturating_sub(tk);
+        let end = self.options.window.map_or(tq, |w| window_end(w).min(tq));
+        start..end.max(start)
+    }
+
+    /// The mask of row (b, h, i), Tk long.
+    #[inline(always)]
+    pub(super) fn mask_row(&self, b: usize, h: usize, i: usize) -> Option<&'a [f32]> {
+        let mask = self.options.mask.filter(|_| self.shape.tk > 0)?;
+        Some(&mask.keep[b * mask.strides[0] + h * mask.strides[1] + i * mask.strides[2]..][..self.shape.tk])
+    }
+
+    /// Whether query i of head h sees key j.
+    pub(super) fn sees(&self, b: usize, h: usize, i: usize, j: usize) -> bool {
+        self.keys(i).contains(&j) && self.mask_row(b, h, i).is_none_or(|keep| keep[j] != 0.0)
+    }
+
+    /// The index of row (b, h, i) in a contiguous \[B,H,Tq\] tensor.
+    #[inline(always)]
+    pub(super) fn row_index(&self, b: usize, h: usize, i: usize) -> usize {
+        (b * self.shape.h + h) * self.shape.tq + i
+    }
+
+    /// The dropout group (64 elements) that row (b, h, i) starts with: every row starts on a group.
+    #[inline(always)]
+    pub(super) fn first_group(&self, b: usize, h: usize, i: usize) -> u64 {
+        self.row_index(b, h, i) as u64 * self.shape.tk.div_ceil(64) as u64
+    }
+
+    /// What the probability of (i, j) is multiplied with: 1, or by dropout 0 or 1 / (1 − p).
+    pub(super) fn keep_factor(&self, b: usize, h: usize, i: usize, j: usize) -> f32 {
+        let kept = |d: crate::philox::Dropout| d.keeps(self.first_group(b, h, i) * 64 + j as u64);
+        self.options.dropout.map_or(1.0, |d| if kept(d) { d.scale() } else { 0.0 })
+    }
+
+    /// The key head that query head h reads.
+    #[inline(always)]
+    pub(super) fn kv_head(&self, h: usize) -> usize {
+        h / (self.shape.h / self.shape.h_kv)
+    }
+}
+
+impl<'a, E: Float> Saved<'a, E> {
+    /// The results of the forward pass, checked like [`Inputs::new`].
+    pub(super) fn new(shape: Shape, o: View<'a, E>, lse: &'a [E], d_o: View<'a, E>) -> Self {
+        let rows = [shape.b, shape.h, shape.tq];
+        assert_holds("o", o.data.len(), rows, o.strides, shape.d);
+        assert_holds("d_o", d_o.data.len(), rows, d_o.strides, shape.d);
+        assert_lse(shape, lse.len());
+        Saved { o, lse, d_o }
+    }
+}
+
+pub(super) fn assert_lse(shape: Shape, len: usize) {
+    let rows = shape.b.checked_mul(shape.h).and_then(|n| n.checked_mul(shape.tq));
+    assert_eq!(Some(len), rows, "attention: lse must be [B,H,Tq]");
+}
+
+/// One past the last element of `sizes` rows of `d` elements, if that can be counted.
+fn end(sizes: [usize; 3], strides: [usize; 3], d: usize) -> Option<usize> {
+    if sizes.contains(&0) || d == 0 {
+        return Some(0);
+    }
+    sizes.iter().zip(strides).try_fold(d, |end, (size, stride)| (size - 1).checked_mul(stride)?.checked_add(end))
+}
+
+fn assert_holds(name: &str, len: usize, sizes: [usize; 3], strides: Strides, d: usize) {
+    let end = end(sizes, [strides.b, strides.h, strides.t], d);
+    let [b, h, t] = sizes;
+    assert!(
+        end.is_some_and(|end| end <= len),
+        "attention: {name} is too short: {len} elements for [{b},{h},{t},{d}] with {strides:?}"
+    );
+}
+
+/// A tensor \[B,H,T,D\] that is written: rows that do not overlap.
+#[derive(Debug)]
+pub struct Output<'a, E = f32> {
+    data: *mut E,
+    sizes: [usize; 3],
+    strides: [usize; 3],
+    d: usize,
+    memory: PhantomData<&'a mut [E]>,
+}
+
+// SAFETY: it stands for an exclusive borrow of its rows, which may go to another thread.
+unsafe impl<E: Send> Send for Output<'_, E> {}
+// SAFETY: through a shared reference, rows are reached by the unsafe `row_shared` alone.
+unsafe impl<E: Send> Sync for Output<'_, E> {}
+
+impl<'a, E> Output<'a, E> {
+    /// The rows of \[B,H,T,D\] = `sizes` × `d` in `data`.
+    ///
+    /// # Panics
+    /// Where `data` is too short, or where the strides do not nest, so that two rows might share an element.
+    pub fn new(name: &str, data: &'a mut [E], sizes: [usize; 3], strides: Strides, d: usize) -> Self {
+        assert_holds(name, data.len(), sizes, strides, d);
+        let strides = [strides.b, strides.h, strides.t];
+        assert!(nested(sizes, strides, d), "attention: rows of {name} overlap: {sizes:?} × {d} with {strides:?}");
+        Output { data: data.as_mut_ptr(), sizes, strides, d, memory: PhantomData }
+    }
+
+    /// The three parts of a contiguous \[B,T,3,H,D\] buffer.
+    ///
+    /// # Panics
+    /// Where `data` has another length.
+    pub fn packed(data: &'a mut [E], [b, h, t]: [usize; 3], d: usize) -> [Self; 3] {
+        super::assert_packed(data.len(), [b, h, t], d);
+        let c = h * d;
+        let data = data.as_mut_ptr();
+        // Part p lies at p·C of every 3·C elements: inside, and apart from the other two.
+        [0, 1, 2].map(|part| Output {
+            data: data.wrapping_add(part * c),
+            sizes: [b, h, t],
+            strides: [t * 3 * c, d, 3 * c],
+            d,
+            memory: PhantomData,
+        })
+    }
+
+    /// Row (b, h, t).
+    pub fn row(&mut self, b: usize, h: usize, t: usize) -> &mut [E] {
+        // SAFETY: `&mut self` is the only way in while the row lives.
+        unsafe { self.row_shared(b, h, t) }
+    }
+
+    /// Row (b, h, t), for tasks that share the tensor.
+    ///
+    /// # Safety
+    /// No other reference to this row is alive.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref)] // that is what it is for: the caller answers for it
+    pub unsafe fn row_shared(&self, b: usize, h: usize, t: usize) -> &mut [E] {
+        assert!(b < self.sizes[0] && h < self.sizes[1] && t < self.sizes[2], "a row outside of the output");
+        if self.d == 0 {
+            return &mut [];
+        }
+        let offset = b * self.strides[0] + h * self.strides[1] + t * self.strides[2];
+        // SAFETY: the constructor has shown that all rows lie in the borrowed memory and do not overlap; the caller
+        // has no other reference to this one.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(offset), self.d) }
+    }
+}
+
+/// Whether each stride steps over all that the smaller ones reach.
+fn nested(sizes: [usize; 3], strides: [usize; 3], d: usize) -> bool {
+    if d == 0 || sizes.contains(&0) {
+        return true;
+    }
+    let mut axes = [0, 1, 2].map(|i| (strides[i], sizes[i]));
+    axes.sort_unstable();
+    let mut reach = d;
+    axes.iter().filter(|(_, size)| *size > 1).all(|&(stride, size)| {
+        let apart = stride >= reach;
+        reach += (size - 1) * stride; // does not overflow: `assert_holds` has added the same numbers
+        apart
+    })
+}
