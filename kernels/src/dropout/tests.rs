@@ -2,9 +2,9 @@ use super::*;
 use crate::oracle::values;
 
 fn runs() -> impl Iterator<Item = (&'static str, Isa, Apply)> {
-    RUNGS.iter().flat_map(|r| {
-        Isa::available().filter(|&isa| r.simd || isa == Isa::Portable).map(|isa| (r.name, isa, r.run))
-    })
+    RUNGS
+        .iter()
+        .flat_map(|r| Isa::available().filter(|&isa| r.simd || isa == Isa::Portable).map(|isa| (r.name, isa, r.run)))
 }
 
 #[test]

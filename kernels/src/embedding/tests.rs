@@ -3,9 +3,9 @@ use crate::oracle::{check, values, widen};
 use std::fmt::Debug;
 
 fn runs<F: Copy + Debug>(rungs: &'static [Rung<F>]) -> impl Iterator<Item = (&'static str, Isa, F)> {
-    rungs.iter().flat_map(|r| {
-        Isa::available().filter(|&isa| r.simd || isa == Isa::Portable).map(|isa| (r.name, isa, r.run))
-    })
+    rungs
+        .iter()
+        .flat_map(|r| Isa::available().filter(|&isa| r.simd || isa == Isa::Portable).map(|isa| (r.name, isa, r.run)))
 }
 
 fn ids(n: usize, v: usize) -> Vec<u32> {
