@@ -1,7 +1,7 @@
 //! Scaled dot-product attention, fused: the T×T matrix of probabilities is never stored.
 
 use super::{dropout, run, same_dtype, same_shape};
-use crate::{Error, Result, Tensor};
+use crate::{DType, Error, Result, Tensor};
 use gradus_kernels::attention::{Mask, Shape, Strides};
 use gradus_kernels::philox::Dropout;
 
@@ -83,7 +83,7 @@ pub fn forward(q: &Tensor, k: &Tensor, v: &Tensor, options: &Options) -> Result<
         q.dtype(),
         attention::forward(
             shape,
-            kernel_options,
+            &kernel_options,
             q.data(),
             strides(&q),
             k.data(),
@@ -125,7 +125,7 @@ pub fn backward(
         q.dtype(),
         attention::backward(
             shape,
-            kernel_options,
+            &kernel_options,
             q.data(),
             strides(&q),
             k.data(),
@@ -159,16 +159,24 @@ pub fn packed_forward(qkv: &Tensor, heads: usize, options: &Options) -> Result<(
     let shape = packed_shape(qkv, heads)?;
     options.check("attention")?;
     let mask = options.mask("attention", shape)?;
+    if qkv.dtype() != DType::F32 {
+        let [q, k, v] = unpacked(qkv, shape)?;
+        let attended = forward(&q, &k, &v, options)?;
+        let output = attended.output.permute(&[0, 2, 1, 3]).try_reshape(&[shape.b, shape.tq, shape.h * shape.d])?;
+        return Ok((output, attended.log_sum_exp));
+    }
     let qkv = qkv.contiguous();
     let mut o = Tensor::recycled(qkv.dtype(), &[shape.b, shape.tq, shape.h * shape.d])?;
     let mut lse = Tensor::recycled(qkv.dtype(), &[shape.b, shape.h, shape.tq])?;
-    let kernel_options = options.kernel(shape.d, &mask);
-    run!(
-        "attention",
-        qkv.dtype(),
-        attention::forward_packed(shape, kernel_options, qkv.data(), o.data_mut(), lse.data_mut(),)
-    );
+    let kernel = options.kernel(shape.d, &mask);
+    gradus_kernels::attention::forward_packed(shape, &kernel, qkv.data(), o.data_mut(), lse.data_mut());
     Ok((o, lse))
+}
+
+/// q, k and v of a packed projection, each [B, H, T, D], as views.
+fn unpacked(qkv: &Tensor, Shape { b, h, tq, d, .. }: Shape) -> Result<[Tensor; 3]> {
+    let qkv = qkv.contiguous().try_reshape(&[b, tq, 3, h, d])?;
+    Ok([0, 1, 2].map(|i| qkv.slice(2, i..i + 1).reshape(&[b, tq, h, d]).permute(&[0, 2, 1, 3])))
 }
 
 /// d(qkv) of [`packed_forward`] from its output and log-sum-exp.
@@ -186,22 +194,20 @@ pub fn packed_backward(
     let shape = packed_shape(qkv, heads)?;
     same_shape("attention_backward", output, d_output)?;
     let mask = options.mask("attention_backward", shape)?;
+    if qkv.dtype() != DType::F32 {
+        let heads = |t: &Tensor| Ok(t.try_reshape(&[shape.b, shape.tq, shape.h, shape.d])?.permute(&[0, 2, 1, 3]));
+        let attended = Attended { output: heads(output)?, log_sum_exp: lse.clone() };
+        let [q, k, v] = unpacked(qkv, shape)?;
+        let gradients = backward(&q, &k, &v, &attended, &heads(&d_output.contiguous())?, options)?;
+        let parts = gradients.map(|g| g.permute(&[0, 2, 1, 3]).contiguous());
+        let parts = parts.map(|g| g.reshape(&[shape.b, shape.tq, shape.h * shape.d]));
+        return super::shape::concat(&[&parts[0], &parts[1], &parts[2]], 2);
+    }
     let (qkv, d_output) = (qkv.contiguous(), d_output.contiguous());
     let mut d_qkv = Tensor::recycled(qkv.dtype(), qkv.shape())?;
-    let kernel_options = options.kernel(shape.d, &mask);
-    run!(
-        "attention_backward",
-        qkv.dtype(),
-        attention::backward_packed(
-            shape,
-            kernel_options,
-            qkv.data(),
-            output.data(),
-            lse.data(),
-            d_output.data(),
-            d_qkv.data_mut(),
-        )
-    );
+    let kernel = options.kernel(shape.d, &mask);
+    let (o, lse, d_o) = (output.data(), lse.data(), d_output.data());
+    gradus_kernels::attention::backward_packed(shape, &kernel, qkv.data(), o, lse, d_o, d_qkv.data_mut());
     Ok(d_qkv)
 }
 
