@@ -93,6 +93,12 @@ impl<const K: usize> Dims<K> {
         self.shape().iter().product()
     }
 
+    /// One more than the largest offset of an operand that has elements.
+    pub fn reach(&self, operand: usize) -> usize {
+        let last = |i: usize| (self.shape[i] - 1) * self.strides[i][operand];
+        1 + (0..self.rank).map(last).sum::<usize>()
+    }
+
     /// The strides within a row.
     #[inline(always)]
     pub fn inner_strides(&self) -> [usize; K] {

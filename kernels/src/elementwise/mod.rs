@@ -17,6 +17,8 @@ mod binary;
 mod copy;
 pub(crate) mod dims;
 pub mod naive;
+#[cfg(test)]
+mod tests;
 mod unary;
 
 pub use dims::MAX_DIMS;
