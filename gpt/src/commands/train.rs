@@ -36,6 +36,9 @@ pub struct Prepared {
 pub fn run(args: &TrainArgs) -> Result<()> {
     let prepared = prepare(args)?;
     output::note(&describe(&prepared));
+    if !prepared.resume {
+        prepared.open(0)?;
+    }
     Ok(())
 }
 
