@@ -94,7 +94,7 @@ impl Tokens {
         let ids = tokenizer.ids(text);
         match tokenizer.vocab_size() {
             0..=0x100 => Ok(Tokens::U8(ids.map(|id| id.map(|id| id as u8)).collect::<Result<_>>()?)),
-            0..=0x1_0000 => Ok(Tokens::U16(ids.map(|id| id.map(|id| id as u16)).collect::<Result<_>>()?)),
+            0x101..=0x1_0000 => Ok(Tokens::U16(ids.map(|id| id.map(|id| id as u16)).collect::<Result<_>>()?)),
             _ => Ok(Tokens::U32(ids.collect::<Result<_>>()?)),
         }
     }
@@ -226,7 +226,7 @@ fn place(seed: u64, part: Part, index: u64, row: u32, places: u64) -> u64 {
     let counter = [row, index as u32, (index >> 32) as u32, PURPOSE ^ part as u32];
     let [low, high, ..] = philox::block(counter, [seed as u32, (seed >> 32) as u32]);
     let random = u64::from(low) | u64::from(high) << 32;
-    (u128::from(random) * u128::from(places) >> 64) as u64
+    ((u128::from(random) * u128::from(places)) >> 64) as u64
 }
 
 /// The state of [`Dataset::sweep`].

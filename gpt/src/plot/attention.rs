@@ -21,8 +21,11 @@ const HEADER: usize = 74;
 pub fn attention_map(weights: &[f32], layers: usize, heads: usize, tokens: &[String]) -> String {
     let time = tokens.len();
     assert_eq!(weights.len(), layers * heads * time * time, "weights must be [L, H, T, T]");
-    let cell = (260 / time.max(1)).clamp(4, 14);
-    let labels = 12 + tokens.iter().map(|token| shown(token).chars().count()).max().unwrap_or(0).min(12) * 7;
+    let cell = (320 / time.max(1)).clamp(5, 16);
+    let longest = tokens.iter().map(|token| shown(token).chars().count()).max().unwrap_or(0);
+    let labels = 14 + longest.min(12) * 7;
+    let turn = if longest > 1 { " rotate(90)" } else { "" };
+    let anchor = if longest > 1 { "start" } else { "middle" };
     let side = time * cell;
     let size = |count: usize| count * side + count.saturating_sub(1) * GAP;
     let (left, top) = (MARGIN + labels, HEADER);
@@ -37,7 +40,7 @@ pub fn attention_map(weights: &[f32], layers: usize, heads: usize, tokens: &[Str
          <text x=\"{MARGIN}\" y=\"30\" style=\"font-size:18px\">Where each head looks</text>\n\
          <text x=\"{MARGIN}\" y=\"48\" style=\"font-size:11px;fill:#6b7480\">row: the token that asks; \
          column: the tokens it looks at, dark for much; a row sums to 1</text>\n",
-        (cell + 1).min(12)
+        cell.min(12)
     ));
     for (map, values) in weights.chunks_exact((time * time).max(1)).enumerate() {
         let (layer, head) = (map / heads, map % heads);
@@ -64,9 +67,10 @@ pub fn attention_map(weights: &[f32], layers: usize, heads: usize, tokens: &[Str
             ));
         }
         for head in 0..heads {
-            let (x, y) = (left + head * (side + GAP) + middle, top + size(layers) + 6);
+            let (x, y) = (left + head * (side + GAP) + middle, top + size(layers) + 10);
             put(format_args!(
-                "<text transform=\"translate({x} {y}) rotate(90)\" dominant-baseline=\"central\">{token}</text>\n"
+                "<text transform=\"translate({x} {y}){turn}\" text-anchor=\"{anchor}\" \
+                 dominant-baseline=\"central\">{token}</text>\n"
             ));
         }
     }
@@ -109,10 +113,10 @@ fn color(shade: usize) -> String {
 /// What cannot be seen, as something that can.
 fn shown(token: &str) -> String {
     let visible = |c: char| match c {
-        ' ' => '␣',
-        '\n' => '⏎',
-        '\t' => '⇥',
-        c if c.is_control() || c.is_whitespace() => '·',
+        ' ' => '·',
+        '\n' => '↵',
+        '\t' => '→',
+        c if c.is_control() || c.is_whitespace() => '□',
         c => c,
     };
     token.chars().map(visible).collect()
@@ -138,7 +142,7 @@ mod tests {
     #[test]
     fn labels_are_visible_and_escaped() {
         let svg = attention_map(&[0.0; 16], 1, 1, &tokens("<&\n\u{1}"));
-        for label in [">&lt;<", ">&amp;<", ">⏎<", ">·<"] {
+        for label in [">&lt;<", ">&amp;<", ">↵<", ">□<"] {
             assert_eq!(svg.matches(label).count(), 2, "{label} beside and below the map");
         }
         assert!(!svg.contains('\u{1}'));

@@ -16,6 +16,9 @@ const INK: RGBColor = RGBColor(0x33, 0x3a, 0x45);
 const GREY: RGBColor = RGBColor(0x8a, 0x93, 0x9f);
 const FAINT: RGBColor = RGBColor(0xe6, 0xe9, 0xed);
 
+/// More than the picture has columns would only make a large file.
+const MOST_POINTS: usize = 1500;
+
 type Problem = Box<dyn std::error::Error>;
 
 /// Draws the training and the validation loss over the steps, and the loss of mere guessing, ln V, that they start
@@ -69,14 +72,15 @@ fn draw(svg: &mut String, metrics: &[Metric], guessing: f64) -> std::result::Res
     if guessing > 0.0 {
         chart.draw_series(DashedLineSeries::new([(0.0, guessing), (last, guessing)], 5, 5, GREY.stroke_width(1)))?;
     }
-    chart.draw_series(LineSeries::new(train.iter().copied(), TRAIN.mix(0.28).stroke_width(1)))?;
-    chart.draw_series(LineSeries::new(smooth(&train), TRAIN.stroke_width(3)))?;
+    let smoothed = smooth(&train);
+    chart.draw_series(LineSeries::new(thin(&train), TRAIN.mix(0.28).stroke_width(1)))?;
+    chart.draw_series(LineSeries::new(thin(&smoothed), TRAIN.stroke_width(3)))?;
     chart.draw_series(LineSeries::new(val.iter().copied(), VAL.stroke_width(3)))?;
     chart.draw_series(val.iter().map(|&point| Circle::new(point, 4, VAL.filled())))?;
 
     // Each curve carries its name and its last value at its end; those that would meet are moved apart.
     let ends = [
-        (train.last().map(|_| smooth(&train)[train.len() - 1]), "training", TRAIN),
+        (smoothed.last().copied(), "training", TRAIN),
         (val.last().copied(), "validation", VAL),
         ((guessing > 0.0).then_some((last, guessing)), "guessing", GREY),
     ];
@@ -101,16 +105,27 @@ fn text(size: u32, color: RGBColor) -> TextStyle<'static> {
     TextStyle { color: color.to_backend_color(), ..("sans-serif", size).into() }
 }
 
-/// The running mean of the logarithms over a window that grows with the number of points: a batch is a small sample.
+/// The mean of the logarithms over a fiftieth of the points to either side, for a batch is a small sample. At the start,
+/// where the loss falls steeply, both sides are cut alike, or the curve would lag behind.
 fn smooth(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let keep = 1.0 - 1.0 / (points.len() as f64 / 40.0).max(1.0);
-    let (mut sum, mut weight) = (0.0, 0.0);
-    let mean = |&(step, loss): &(f64, f64)| {
-        sum = keep * sum + loss.ln();
-        weight = keep * weight + 1.0;
-        (step, f64::exp(sum / weight))
+    let mut sums = vec![0.0];
+    sums.extend(points.iter().scan(0.0, |sum, (_, loss)| {
+        *sum += loss.ln();
+        Some(*sum)
+    }));
+    let mean = |i: usize| {
+        let half = (points.len() / 50).min(i);
+        let (first, end) = (i - half, (i + half + 1).min(points.len()));
+        f64::exp((sums[end] - sums[first]) / (end - first) as f64)
     };
-    points.iter().map(mean).collect()
+    points.iter().enumerate().map(|(i, point)| (point.0, mean(i))).collect()
+}
+
+/// Every n-th point, so that at most `MOST_POINTS` are left, and the last.
+fn thin(points: &[(f64, f64)]) -> impl Iterator<Item = (f64, f64)> {
+    let step = points.len().div_ceil(MOST_POINTS).max(1);
+    let last = points.len().saturating_sub(1);
+    points.iter().enumerate().filter(move |(i, _)| i.is_multiple_of(step) || *i == last).map(|(_, point)| *point)
 }
 
 /// Round values from `low` to `high`, four to nine of them: evenly spaced on a narrow range, 1, 2, 5, 10 … on a wide one.
@@ -181,8 +196,20 @@ mod tests {
     fn smoothing_keeps_a_constant_and_the_steps() {
         let points: Vec<_> = (0..200).map(|i| (i as f64, 2.0)).collect();
         assert!(smooth(&points).iter().zip(&points).all(|(a, b)| a.0 == b.0 && (a.1 - 2.0).abs() < 1e-12));
-        let jump: Vec<_> = (0..200).map(|i| (i as f64, if i % 2 == 0 { 1.0 } else { 4.0 })).collect();
-        let last = smooth(&jump)[199].1;
-        assert!((1.6..2.6).contains(&last), "near 2, the middle of 1 and 4 in ratios: {last}");
+        let zigzag: Vec<_> = (0..200).map(|i| (i as f64, if i % 2 == 0 { 1.0 } else { 4.0 })).collect();
+        let smoothed = smooth(&zigzag);
+        assert_eq!(smoothed[0].1, 1.0, "the first point has no one to be averaged with");
+        for (step, loss) in &smoothed[4..] {
+            assert!((1.6..2.4).contains(loss), "near 2, the middle of 1 and 4 in ratios: {loss} at {step}");
+        }
+    }
+
+    #[test]
+    fn a_long_run_makes_no_large_file() {
+        let points: Vec<_> = (0..100_001).map(|i| (f64::from(i), 1.0)).collect();
+        let thinned: Vec<_> = thin(&points).collect();
+        assert!((1000..=MOST_POINTS + 1).contains(&thinned.len()));
+        assert_eq!((thinned[0].0, thinned[thinned.len() - 1].0), (0.0, 100_000.0));
+        assert_eq!(thin(&[]).count(), 0);
     }
 }
