@@ -12,11 +12,12 @@
 //! Cost of `rows` × `c`: an exponential and about 5 other operations an element; 8 bytes of memory traffic an element
 //! forward and 12 backward, where a row stays in the cache between the passes.
 //!
-//! The ladder: [`naive`], [`online`], [`simd`], [`threads`].
+//! The ladder: [`naive`], [`online`], [`simd`], [`threads`], [`stream`].
 
 pub mod naive;
 pub mod online;
 pub mod simd;
+pub mod stream;
 #[cfg(test)]
 mod tests;
 pub mod threads;
@@ -31,33 +32,37 @@ pub type Backward = fn(Isa, usize, usize, &[f32], &[f32], &mut [f32]);
 const NAIVE: &str = "three passes over each row: maximum, exponentials and their sum, division";
 const ONLINE: &str = "maximum and sum in one pass: the sum is rescaled when the maximum grows";
 const SIMD: &str = "16 or 8 lanes, with a vector exponential of a dozen instructions";
+const STREAM: &str = "large results are written past the caches, which saves reading what is overwritten";
 const THREADS: &str = "chunks of rows on all cores";
 
 /// The rungs of softmax, from the specification upwards.
-pub static FORWARD_RUNGS: [Rung<Forward>; 4] = [
+pub static FORWARD_RUNGS: [Rung<Forward>; 5] = [
     Rung { name: "naive", idea: NAIVE, run: |_, rows, c, x, y| naive::forward(rows, c, x, y), simd: false },
     Rung { name: "online", idea: ONLINE, run: |_, rows, c, x, y| online::forward(rows, c, x, y), simd: false },
     Rung { name: "simd", idea: SIMD, run: simd::forward, simd: true },
     Rung { name: "threads", idea: THREADS, run: threads::forward, simd: true },
+    Rung { name: "stream", idea: STREAM, run: stream::forward, simd: true },
 ];
 
 /// The rungs of softmax's gradient.
-pub static BACKWARD_RUNGS: [Rung<Backward>; 3] = [
+pub static BACKWARD_RUNGS: [Rung<Backward>; 4] = [
     Rung { name: "naive", idea: NAIVE, run: |_, rows, c, y, dy, dx| naive::backward(rows, c, y, dy, dx), simd: false },
     Rung { name: "simd", idea: SIMD, run: simd::backward, simd: true },
     Rung { name: "threads", idea: THREADS, run: threads::backward, simd: true },
+    Rung { name: "stream", idea: STREAM, run: stream::backward, simd: true },
 ];
 
 /// The rungs of log-softmax.
-pub static LOG_FORWARD_RUNGS: [Rung<Forward>; 4] = [
+pub static LOG_FORWARD_RUNGS: [Rung<Forward>; 5] = [
     Rung { name: "naive", idea: NAIVE, run: |_, rows, c, x, y| naive::log_forward(rows, c, x, y), simd: false },
     Rung { name: "online", idea: ONLINE, run: |_, rows, c, x, y| online::log_forward(rows, c, x, y), simd: false },
     Rung { name: "simd", idea: SIMD, run: simd::log_forward, simd: true },
     Rung { name: "threads", idea: THREADS, run: threads::log_forward, simd: true },
+    Rung { name: "stream", idea: STREAM, run: stream::log_forward, simd: true },
 ];
 
 /// The rungs of log-softmax's gradient.
-pub static LOG_BACKWARD_RUNGS: [Rung<Backward>; 3] = [
+pub static LOG_BACKWARD_RUNGS: [Rung<Backward>; 4] = [
     Rung {
         name: "naive",
         idea: NAIVE,
@@ -66,6 +71,7 @@ pub static LOG_BACKWARD_RUNGS: [Rung<Backward>; 3] = [
     },
     Rung { name: "simd", idea: SIMD, run: simd::log_backward, simd: true },
     Rung { name: "threads", idea: THREADS, run: threads::log_backward, simd: true },
+    Rung { name: "stream", idea: STREAM, run: stream::log_backward, simd: true },
 ];
 
 fn expect_forward(rows: usize, c: usize, x: usize, y: usize) {
@@ -90,7 +96,7 @@ fn expect_backward(rows: usize, c: usize, y: usize, dy: usize, dx: usize) {
 /// assert_eq!(y, [0.5, 0.5, 1.0, 0.0]);
 /// ```
 pub fn forward(rows: usize, c: usize, x: &[f32], y: &mut [f32]) {
-    threads::forward(Isa::active(), rows, c, x, y);
+    stream::forward(Isa::active(), rows, c, x, y);
 }
 
 /// dx = y ∘ (dy − Σ y∘dy) of each row, from softmax's output y.
@@ -98,7 +104,7 @@ pub fn forward(rows: usize, c: usize, x: &[f32], y: &mut [f32]) {
 /// # Panics
 /// Unless `y`, `dy` and `dx` have `rows` · `c` elements.
 pub fn backward(rows: usize, c: usize, y: &[f32], dy: &[f32], dx: &mut [f32]) {
-    threads::backward(Isa::active(), rows, c, y, dy, dx);
+    stream::backward(Isa::active(), rows, c, y, dy, dx);
 }
 
 /// y = x − ln Σ exp(x) of each row; a row of −∞ alone stays so.
@@ -106,7 +112,7 @@ pub fn backward(rows: usize, c: usize, y: &[f32], dy: &[f32], dx: &mut [f32]) {
 /// # Panics
 /// Unless `x` and `y` have `rows` · `c` elements.
 pub fn log_forward(rows: usize, c: usize, x: &[f32], y: &mut [f32]) {
-    threads::log_forward(Isa::active(), rows, c, x, y);
+    stream::log_forward(Isa::active(), rows, c, x, y);
 }
 
 /// dx = dy − exp(y)·Σ dy of each row, from log-softmax's output y.
@@ -114,5 +120,5 @@ pub fn log_forward(rows: usize, c: usize, x: &[f32], y: &mut [f32]) {
 /// # Panics
 /// Unless `y`, `dy` and `dx` have `rows` · `c` elements.
 pub fn log_backward(rows: usize, c: usize, y: &[f32], dy: &[f32], dx: &mut [f32]) {
-    threads::log_backward(Isa::active(), rows, c, y, dy, dx);
+    stream::log_backward(Isa::active(), rows, c, y, dy, dx);
 }
