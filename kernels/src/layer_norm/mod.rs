@@ -12,6 +12,16 @@
 //! Cost of `rows` × `c`: about 8 operations an element forward and 14 backward; 8 and 12 bytes of memory traffic.
 //!
 //! The ladder: [`naive`], [`simd`], [`threads`], [`stream`].
+//!
+//! Measured (medians in GB/s, each input and output counted once; two cores of a shared Zen 4, AVX-512; a plain copy of the
+//! same size on two threads reached 24 to 40):
+//!
+//! | rows × c, direction | naive | simd | threads | stream |
+//! | --- | --- | --- | --- | --- |
+//! | 16384 × 384 forward | 3.7 | 20 | 27–37 | 18–32 |
+//! | 16384 × 384 backward | 2.0 | 11 | 16–20 | 16–24 |
+//! | 768 × 128 forward (in the cache) | 4.3 | 20 | 21 | |
+//! | 768 × 128 backward | 2.3 | 39 | 41 | |
 
 pub mod naive;
 pub mod simd;
