@@ -1,11 +1,11 @@
 //! Large results are written past the caches.
 //!
 //! A plain store reads the line that it writes to, so y = f(x) moves 12 bytes an element, not 8. A non-temporal store
-//! leaves the read out. It pays where the result is too large to wait in a cache for its reader ([`is_far`]); smaller
+//! leaves the read out. It pays where the result is too large to wait in a cache for its reader (16 MiB); smaller
 //! ones are written as in the rung below.
 //!
 //! Measured: no gain here. 16384 × 256 forward 21 GB/s against 22, backward 25 to 36 against 24 to 38, 4096 × 4096 forward
-//! 14 against 16: with three passes over a row the cores, not the stores, set the pace. Layer norm's backward pass has
+//! 14 against 16: with three passes over a row the cores, it seems, set the pace and not the stores. Layer norm's backward pass has
 //! more to write for what it computes, and gains there ([`crate::layer_norm`]).
 
 use super::{simd, threads};
