@@ -129,6 +129,16 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The lanes as an array of [`Self::N`] (the rest zero).
     fn array_u32(self, a: Self::U32) -> [u32; 16];
 
+    /// Writes the first `N` elements of `x` past the caches, where the machine can and they lie on a vector's boundary;
+    /// panics where there are fewer. [`Self::fence`] has to follow before another thread reads them.
+    #[inline(always)]
+    fn stream(self, x: &mut [f32], v: Self::F32) {
+        self.store(x, v);
+    }
+    /// Ends a run of [`Self::stream`]: what follows in program order is seen after it.
+    #[inline(always)]
+    fn fence(self) {}
+
     /// All lanes zero.
     #[inline(always)]
     fn zero(self) -> Self::F32 {
