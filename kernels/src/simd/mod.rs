@@ -28,6 +28,7 @@ use crate::Isa;
 /// What a kernel asks of a vector unit: [`Self::N`] lanes of `f32`, and the integers beside them.
 ///
 /// `min` and `max` return either operand where one is NaN (the x86 instructions return the second).
+#[allow(clippy::wrong_self_convention)] // `self` is the proof of the instruction set, not what is converted
 pub trait Simd: Copy + Send + Sync + 'static {
     /// A vector of [`Self::N`] `f32`.
     type F32: Copy;
