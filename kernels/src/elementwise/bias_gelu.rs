@@ -14,7 +14,7 @@ use rayon::prelude::*;
 /// Where a length is no whole number of rows, or they differ.
 pub(super) fn assert_rows(row: usize, lens: &[usize]) {
     assert!(lens.iter().all(|&len| len == lens[0]), "lengths {lens:?} differ");
-    assert!(if row == 0 { lens[0] == 0 } else { lens[0] % row == 0 }, "{} elements are no rows of {row}", lens[0]);
+    assert!(lens[0].is_multiple_of(row), "{} elements are no rows of {row}", lens[0]);
 }
 
 simd_fn! {

@@ -97,15 +97,31 @@ fn transpose<T: Copy>(dims: &Dims<2>, column: usize, x: &[T], y: &mut [T]) {
 
 /// y[r·y_stride + c] = x[r + c·x_stride]
 fn transpose_plane<T: Copy>(rows: usize, columns: usize, x: &[T], x_stride: usize, y: &mut [T], y_stride: usize) {
-    for r0 in (0..rows).step_by(TILE) {
-        for c0 in (0..columns).step_by(TILE) {
-            let width = TILE.min(columns - c0);
-            for r in r0..rows.min(r0 + TILE) {
-                let y = &mut y[r * y_stride + c0..][..width];
-                let x = &x[r + c0 * x_stride..];
-                for (c, y) in y.iter_mut().enumerate() {
-                    *y = x[c * x_stride];
-                }
+    for r in (0..rows).step_by(TILE) {
+        for c in (0..columns).step_by(TILE) {
+            let (height, width) = (TILE.min(rows - r), TILE.min(columns - c));
+            transpose_tile(height, width, &x[r + c * x_stride..], x_stride, &mut y[r * y_stride + c..], y_stride);
+        }
+    }
+}
+
+/// By way of a copy in the first-level cache: each line of x and of y is touched once, so that it does not matter
+/// whether lines a power of two apart can stay there together.
+#[inline]
+fn transpose_tile<T: Copy>(height: usize, width: usize, x: &[T], x_stride: usize, y: &mut [T], y_stride: usize) {
+    let mut tile = [[x[0]; TILE]; TILE];
+    if (height, width) == (TILE, TILE) {
+        for (c, column) in tile.iter_mut().enumerate() {
+            column.copy_from_slice(&x[c * x_stride..][..TILE]);
+        }
+        for r in 0..TILE {
+            let row: [T; TILE] = std::array::from_fn(|c| tile[c][r]);
+            y[r * y_stride..][..TILE].copy_from_slice(&row);
+        }
+    } else {
+        for r in 0..height {
+            for c in 0..width {
+                y[r * y_stride + c] = x[r + c * x_stride];
             }
         }
     }
