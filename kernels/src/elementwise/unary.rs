@@ -1,7 +1,21 @@
-//! One operand: the vector rung and the threaded one, forward and backward.
+//! One operand: the vector rung, the threaded one and the streamed one, forward and backward.
 //!
 //! Every operation is a type with two methods on vectors, so that the loop is compiled once for each of them and the
 //! choice costs nothing inside it.
+//!
+//! Measured on 16384×1536 elements, 2-core Zen 4, AVX-512, medians of 10 in ms (1 thread for naive and simd, else 2):
+//!
+//! | forward / backward | naive | simd | threads | streamed |
+//! | --- | --- | --- | --- | --- |
+//! | neg | | 9.3 / 9.5 | 8.5 / 6.6 | 5.0 / 5.0 |
+//! | exp | | 8.2 / 14.2 | 6.5 / 10.0 | 4.7 / 8.1 |
+//! | gelu, tanh | 506 / | 8.9 / 15.5 | 8.3 / 9.9 | 5.3 / 8.0 |
+//! | gelu, erf | | 15.1 / 17.9 | 11.4 / 11.4 | 8.3 / 9.8 |
+//! | silu | | 8.4 / 14.4 | 6.7 / 10.0 | 4.9 / 7.7 |
+//!
+//! The tanh form and SiLU run as fast as a negation does: 38 GB/s counting x and y once, and arithmetic is hidden. The
+//! erf form is bound by its arithmetic (13 ms of one core), nine coefficients and a division more than the other. At
+//! AVX2 the tanh form takes 8.6 / 13.6 ms, at the portable level, which has no fused multiply-add, 40 / 48 ms.
 
 use super::{Unary, assert_saved, stream};
 use crate::parallel::items_per_task;
