@@ -2,11 +2,11 @@
 //!
 //! | | forward | backward | traffic |
 //! | --- | --- | --- | --- |
-//! | [`unary`] | yᵢ = f(xᵢ) | dxᵢ = dyᵢ·f′(xᵢ) | 8 bytes an element forward, 12 backward |
-//! | [`binary`] | yᵢ = f(aᵢ, bᵢ), broadcast by strides of 0 | made of these and of reductions | 12 bytes |
+//! | [`unary()`] | yᵢ = f(xᵢ) | dxᵢ = dyᵢ·f′(xᵢ) | 8 bytes an element forward, 12 backward |
+//! | [`binary()`] | yᵢ = f(aᵢ, bᵢ), broadcast by strides of 0 | made of these and of reductions | 12 bytes |
 //! | [`select`] | yᵢ = condᵢ ≠ 0 ? aᵢ : bᵢ | the same | 16 bytes |
-//! | [`copy`] | strided to strided | the same | 8 bytes |
-//! | [`bias_gelu`] | yᵢⱼ = gelu(xᵢⱼ + bⱼ) | dx = dy·gelu′(x + b); db = Σᵢ dxᵢⱼ | 8 bytes, 12 |
+//! | [`copy()`] | strided to strided | the same | 8 bytes |
+//! | [`bias_gelu()`] | yᵢⱼ = gelu(xᵢⱼ + bⱼ) | dx = dy·gelu′(x + b); db = Σᵢ dxᵢⱼ | 8 bytes, 12 |
 //!
 //! All of them are bound by memory on more than a few megabytes: f takes 1 to 50 FLOPs, and a core does 30 in the time
 //! that it takes to bring in one `f32`. So a rung's aim is to hide its arithmetic behind the traffic, and a fusion's
@@ -135,20 +135,20 @@ impl Binary {
     ];
 }
 
-/// A rung of [`unary`].
+/// A rung of [`unary()`].
 pub type UnaryFn = fn(Isa, Unary, &[f32], &mut [f32]);
 /// A rung of [`unary_backward`].
 pub type UnaryBackwardFn = fn(Isa, Unary, &[f32], &[f32], &mut [f32]);
-/// A rung of [`binary`].
+/// A rung of [`binary()`].
 pub type BinaryFn = fn(Isa, Binary, &[usize], &[f32], &[usize], &[f32], &[usize], &mut [f32]);
-/// A rung of [`copy`] on `f32`.
+/// A rung of [`copy()`] on `f32`.
 pub type CopyFn = fn(Isa, &[usize], &[f32], &[usize], &mut [f32], &[usize]);
-/// A rung of [`bias_gelu`].
+/// A rung of [`bias_gelu()`].
 pub type BiasGeluFn = fn(Isa, &[f32], &[f32], &mut [f32]);
 /// A rung of [`bias_gelu_backward`].
 pub type BiasGeluBackwardFn = fn(Isa, &[f32], &[f32], &[f32], &mut [f32]);
 
-/// The ladder of [`unary`].
+/// The ladder of [`unary()`].
 pub static UNARY_RUNGS: [Rung<UnaryFn>; 4] = [
     Rung { name: "naive", idea: NAIVE, run: |_, op, x, y| naive::unary(op, x, y), simd: false },
     Rung { name: "simd", idea: SIMD, run: unary::simd, simd: true },
@@ -169,7 +169,7 @@ pub static UNARY_BACKWARD_RUNGS: [Rung<UnaryBackwardFn>; 4] = [
     Rung { name: "streamed", idea: STREAMED, run: unary::streamed_backward, simd: true },
 ];
 
-/// The ladder of [`binary`].
+/// The ladder of [`binary()`].
 pub static BINARY_RUNGS: [Rung<BinaryFn>; 3] = [
     Rung {
         name: "naive",
@@ -181,7 +181,7 @@ pub static BINARY_RUNGS: [Rung<BinaryFn>; 3] = [
     Rung { name: "threads", idea: THREADS, run: binary::threads, simd: true },
 ];
 
-/// The ladder of [`copy`].
+/// The ladder of [`copy()`].
 pub static COPY_RUNGS: [Rung<CopyFn>; 3] = [
     Rung { name: "naive", idea: NAIVE, run: |_, n, x, p, y, q| naive::copy(n, x, p, y, q), simd: false },
     Rung {
@@ -193,7 +193,7 @@ pub static COPY_RUNGS: [Rung<CopyFn>; 3] = [
     Rung { name: "threads", idea: THREADS, run: |_, n, x, p, y, q| copy::threads(n, x, p, y, q), simd: false },
 ];
 
-/// The ladder of [`bias_gelu`].
+/// The ladder of [`bias_gelu()`].
 pub static BIAS_GELU_RUNGS: [Rung<BiasGeluFn>; 3] = [
     Rung { name: "naive", idea: NAIVE, run: |_, x, bias, y| naive::bias_gelu(x, bias, y), simd: false },
     Rung { name: "simd", idea: SIMD, run: bias_gelu::simd, simd: true },
@@ -263,7 +263,7 @@ pub fn binary(
 /// y = a where cond ≠ 0, b elsewhere, over `shape`; y is contiguous, the others are read at their strides.
 ///
 /// # Panics
-/// As [`binary`].
+/// As [`binary()`].
 pub fn select(
     shape: &[usize],
     cond: &[f32],
@@ -297,7 +297,7 @@ pub fn bias_gelu(x: &[f32], bias: &[f32], y: &mut [f32]) {
 /// dx = dy·gelu_tanh′(x + bias); the gradient of the bias is the sum of dx over the rows.
 ///
 /// # Panics
-/// As [`bias_gelu`].
+/// As [`bias_gelu()`].
 pub fn bias_gelu_backward(x: &[f32], bias: &[f32], dy: &[f32], dx: &mut [f32]) {
     bias_gelu::threads_backward(Isa::active(), x, bias, dy, dx);
 }
