@@ -101,7 +101,9 @@ fn output_blocks(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32]
     let n_block = n.min(N_BLOCK);
     let padded = n_block.next_multiple_of(width);
     let k_block = k_block(k);
-    let k_chunk = (PACKED_B / padded / k_block).max(1) * k_block;
+    // In TN every row of k is on other pages, and each task touches all of a chunk's: they have to fit the TLB.
+    let most = if a.row == 1 { 2 } else { usize::MAX };
+    let k_chunk = (PACKED_B / padded / k_block).clamp(1, most) * k_block;
     for j in (0..n).step_by(n_block) {
         let columns = n_block.min(n - j);
         for p in (0..k).step_by(k_chunk) {
