@@ -4,7 +4,12 @@
 //! by every core, fast enough. Where rows of W lie together (NT, a token times a weight \[n, k\]) each output is a dot
 //! product with several sums, to hide the latency of the additions; where columns do (NN), a block of y stays in the
 //! first-level cache while rows of memory, a column of W each, are scaled and added, four at a time. Tasks are
-//! blocks of y, or, where columns lie together and y is short, parts of the sum, added in order.
+//! blocks of y, or, where columns lie together and y is short, parts of the sum, added in order: each of them then
+//! reads one piece of memory.
+//!
+//! Measured on 2 threads inside the pool, GB/s of W, where reading alone does 24 to 28 from memory: 50257×768 (154 MB)
+//! NT 29, NN 27. Weights of 43 MB in all, of which the third-level cache (32 MiB) keeps a part: 28000×384 NT 57, NN 46;
+//! 1536×384 NT 57, NN 43; 384×384 NT 47, NN 29. From outside the pool a call takes some 20 µs more.
 
 use super::{View, micro::prefetch};
 use crate::{Isa, scratch, simd::Simd, simd_fn};

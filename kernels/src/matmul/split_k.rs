@@ -3,6 +3,9 @@
 //! The gradient of a weight is such a product, 65×384 with k = 16384: there are too few blocks of C to keep the cores
 //! busy, and cutting C finer would have every task read all of A or B. Each part of k reads its own share of both.
 //! The parts' sums go to memory of their own and are added from the first to the last, so the order is fixed.
+//!
+//! Measured on 2 threads at AVX-512, GFLOP/s: 128×128 with k = 768 180, in blocks of C 145; 65×128 with k = 768 167,
+//! in blocks of C 115; 65×384 with k = 16384 137.
 
 use super::{Shape, View, packed};
 use crate::{Isa, parallel, scratch};
