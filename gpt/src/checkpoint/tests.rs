@@ -188,6 +188,7 @@ fn a_new_run_moves_the_older_one_aside_and_touches_nothing_else() {
     for name in [config::FILE, metrics::FILE, LOSS_PLOT, "notes.txt", "notes.tmp", "optimizer-mine.safetensors"] {
         fs::write(dir.join(name), name).unwrap();
     }
+    assert_eq!(own_files(dir).unwrap()[0], MODEL, "the weights move first");
     assert!(begin(dir).unwrap());
     assert_eq!(files_in(dir), ["notes.tmp", "notes.txt", "optimizer-mine.safetensors", PREVIOUS]);
     assert_eq!(step_of(&dir.join(PREVIOUS)), 5);
