@@ -24,9 +24,9 @@ pub(super) fn forward(_: Isa, inputs: &Inputs<'_>, mut o: Output<'_>, lse: &mut 
             for (first, i) in visits(tk, queries.clone()) {
                 let q = inputs.q.row(b, h, i, d);
                 let row = &mut s[(i - queries.start) * tk..][..tk];
-                for j in first..(first + KEYS).min(tk) {
+                for (j, s) in row.iter_mut().enumerate().skip(first).take(KEYS) {
                     let seen = inputs.keys(i).contains(&j);
-                    row[j] = if seen { score(inputs, q, [b, h, i], j) } else { f32::NEG_INFINITY };
+                    *s = if seen { score(inputs, q, [b, h, i], j) } else { f32::NEG_INFINITY };
                 }
             }
             for i in queries.clone() {

@@ -106,8 +106,8 @@ pub(super) fn forward_view<E: Float>(inputs: &Inputs<'_, E>, mut o: Output<'_, E
                 let p = softmax(s, row_lse);
                 let o = o.row(b, h, i);
                 o.fill(E::zero());
-                for j in 0..tk {
-                    let kept = p[j] * E::of(f64::from(inputs.keep_factor(b, h, i, j)));
+                for (j, p) in p.into_iter().enumerate() {
+                    let kept = p * E::of(f64::from(inputs.keep_factor(b, h, i, j)));
                     add_scaled(o, kept, inputs.v.row(b, inputs.kv_head(h), j, d));
                 }
             }

@@ -106,7 +106,9 @@ simd_fn! {
             let keys = first..(first + KEYS).min(tk);
             pack::transposed(s, &inputs.k, [b, kv, d], keys.clone(), buffers.k, KEYS);
             pack::rows(s, &inputs.v, [b, kv, d], keys, 1.0, buffers.v);
+            let mut next = (first + KEYS).min(seen.end)..(first + 2 * KEYS).min(seen.end);
             for r in (0..rows.len()).step_by(panel) {
+                pack::prefetch(inputs, [b, kv], &mut next, 4);
                 meet(s, inputs, [b, h, rows.start], r..(r + panel).min(rows.len()), first, buffers);
             }
         }

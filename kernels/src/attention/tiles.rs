@@ -166,9 +166,9 @@ unsafe fn tile<S: Simd, const MR: usize, const NR: usize>(
     // SAFETY: as the caller says; the pointers move past the end only after the last step, and wrap.
     unsafe {
         if !zero {
-            for i in 0..MR {
-                for j in 0..NR {
-                    sums[i][j] = s.mul(s.splat(factors[i]), s.load_ptr(c.add(i * c_row + j * S::N)));
+            for (i, sums) in sums.iter_mut().enumerate() {
+                for (j, sum) in sums.iter_mut().enumerate() {
+                    *sum = s.mul(s.splat(factors[i]), s.load_ptr(c.add(i * c_row + j * S::N)));
                 }
             }
         }
