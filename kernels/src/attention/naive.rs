@@ -2,6 +2,9 @@
 //!
 //! Generic over the number type; in `f64` it is the oracle of all other rungs, and itself checked against central
 //! differences.
+//!
+//! Measured (Zen 4, one thread, f32, B×H×T×D = 4×6×256×64, causal, nominal FLOPs as in the [module](super)): forward
+//! 68 ms, 3.0 GFLOP/s; backward 158 ms, 3.2. The same configuration, on one thread, is that of all rungs below.
 
 use super::{Inputs, Options, Output, Saved, Shape, Strides, View};
 use crate::Float;

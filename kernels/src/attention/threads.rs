@@ -4,6 +4,17 @@
 //! queries that see them: it owns those rows of dK and dV. With few heads the keys are cut into several chunks, each
 //! of which adds up a dQ of its own; these are then added in a fixed order. So nothing is computed twice, no two
 //! threads ever write one element, and the result is the same on any number of threads.
+//!
+//! Measured (Zen 4, two threads whose multiply-adds peak at 217 to 236, AVX-512, f32, causal, packed operands, medians in
+//! GFLOP/s of the nominal half; PyTorch 2 on the same machine in brackets):
+//!
+//! | B×H×T×D | forward | forward + backward |
+//! | --- | --- | --- |
+//! | 12×4×64×32 | 75 (19) | 92 (21) |
+//! | 16×6×256×64 | 128 (46) | 137 (53) |
+//! | the same, dropout 0.2 | 110 | 125: 22.5 ms (140 ms) |
+//! | 1×12×1024×64 | 163 (94) | 165 (86) |
+//! | 1×12×4096×64 | 180 (123) | 185 (103) |
 
 use super::{Inputs, Output, Saved, Shape, Strides, simd, simd_backward, tiles::PANEL};
 use crate::{
