@@ -3,6 +3,11 @@
 //! A row at a time reads all of K and V again for every query: at T = 4096 and D = 64 that is 2 MiB a row, from beyond
 //! the second-level cache. Here a block of 64 keys (and values, or their gradients) meets all queries of a block, or
 //! backward all queries, while it lies in the first level. The block of queries keeps its scores, 16×T, in between.
+//!
+//! Measured (configuration of [`super::naive`]): forward 49 ms, backward 95 ms, no faster than a row at a time; at
+//! 1×2×2048×64 forward 350 against 331 ms, backward 499 against 534. Scalar arithmetic is too slow to wait for the
+//! cache, and the forward pass also pays for scores that are hidden. It stays because the order of the loops is what
+//! the fast rungs are built on.
 
 use super::{
     Inputs, Output, Saved, Shape,
@@ -24,9 +29,9 @@ pub(super) fn forward(_: Isa, inputs: &Inputs<'_>, mut o: Output<'_>, lse: &mut 
             for (first, i) in visits(tk, queries.clone()) {
                 let q = inputs.q.row(b, h, i, d);
                 let row = &mut s[(i - queries.start) * tk..][..tk];
-                for j in first..(first + KEYS).min(tk) {
+                for (j, s) in row.iter_mut().enumerate().skip(first).take(KEYS) {
                     let seen = inputs.keys(i).contains(&j);
-                    row[j] = if seen { score(inputs, q, [b, h, i], j) } else { f32::NEG_INFINITY };
+                    *s = if seen { score(inputs, q, [b, h, i], j) } else { f32::NEG_INFINITY };
                 }
             }
             for i in queries.clone() {

@@ -2,6 +2,9 @@
 //!
 //! Each key and value is used once, so there is nothing to share and nothing to pack: 4 FLOPs for 8 bytes, bound by the
 //! reading of the cache. Vectors run over D, along the rows as they lie; the scores of all keys fit into scratch.
+//!
+//! Measured (Zen 4, AVX-512, B×H×Tk×D = 1×12×1024×64, 6.3 MB of cache in L3): naive 680 µs, the general rung on two
+//! threads 139 µs, this one 93 µs on one thread (68 GB/s), 85 µs on two; 8×12×1024×64, from memory: 2.3 ms and 1.5 ms.
 
 use super::{Forward, Inputs, Output, Shape, exp2::exp2, threads};
 use crate::{Isa, Rung, scratch, simd::Simd, simd_fn};
@@ -44,7 +47,7 @@ fn forward(isa: Isa, inputs: &Inputs<'_>, mut o: Output<'_>, lse: &mut [f32]) {
 pub(super) fn forward_threads(isa: Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
     let Shape { b, h, tk, d, .. } = inputs.shape;
     let lse = Output::new("lse", lse, [b, h, 1], super::Strides { b: h, h: 1, t: 1 }, 1);
-    threads::for_each(b * h, 2 * tk * d, |head| {
+    threads::for_each(b * h, tk * d / 2, |head| {
         let (b, h) = (head / h, head % h);
         // SAFETY: there is one task for each (b, h).
         let (o, lse) = unsafe { (o.row_shared(b, h, 0), lse.row_shared(b, h, 0)) };
@@ -102,9 +105,15 @@ simd_fn! {
 fn dot<S: Simd>(s: S, x: &[f32], y: &[f32]) -> f32 {
     let mut sum = s.zero();
     for (x, y) in x.chunks(S::N).zip(y.chunks(S::N)) {
-        sum = s.mul_add(s.load_partial(x), s.load_partial(y), sum);
+        sum = s.mul_add(load(s, x), load(s, y), sum);
     }
     s.reduce_sum(sum)
+}
+
+/// The next vector of `x`; a masked load is only for its end, as AVX2 is slow at it.
+#[inline(always)]
+fn load<S: Simd>(s: S, x: &[f32]) -> S::F32 {
+    if x.len() >= S::N { s.load(x) } else { s.load_partial(x) }
 }
 
 /// NR vectors of O, from element `x` on: Σ p·V over the keys from `first` on.
@@ -122,7 +131,7 @@ fn average<S: Simd, const NR: usize>(
     for (j, &p) in p.iter().enumerate() {
         let (p, v) = (s.splat(p), &inputs.v.row(b, kv, first + j, d)[x..]);
         for (n, sum) in sums.iter_mut().enumerate() {
-            *sum = s.mul_add(p, s.load_partial(&v[n * S::N..]), *sum);
+            *sum = s.mul_add(p, load(s, &v[n * S::N..]), *sum);
         }
     }
     for (n, &sum) in sums.iter().enumerate() {

@@ -2,6 +2,9 @@
 //!
 //! Generic over the number type; in `f64` it is the oracle of all other rungs, and itself checked against central
 //! differences.
+//!
+//! Measured (Zen 4, one thread, f32, B×H×T×D = 4×6×256×64, causal, nominal FLOPs as in the [module](super)): forward
+//! 68 ms, 3.0 GFLOP/s; backward 158 ms, 3.2. The same configuration, on one thread, is that of all rungs below.
 
 use super::{Inputs, Options, Output, Saved, Shape, Strides, View};
 use crate::Float;
@@ -106,8 +109,8 @@ pub(super) fn forward_view<E: Float>(inputs: &Inputs<'_, E>, mut o: Output<'_, E
                 let p = softmax(s, row_lse);
                 let o = o.row(b, h, i);
                 o.fill(E::zero());
-                for j in 0..tk {
-                    let kept = p[j] * E::of(f64::from(inputs.keep_factor(b, h, i, j)));
+                for (j, p) in p.into_iter().enumerate() {
+                    let kept = p * E::of(f64::from(inputs.keep_factor(b, h, i, j)));
                     add_scaled(o, kept, inputs.v.row(b, inputs.kv_head(h), j, d));
                 }
             }

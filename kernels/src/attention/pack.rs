@@ -3,7 +3,7 @@
 //! A block is used by every query (or key) block that meets it, so a copy costs little; and rows that lie a power of
 //! two apart, as those of a \[B,T,3,H,D\] buffer may, would fall into the same few lines of the first-level cache.
 
-use super::View;
+use super::{Inputs, View};
 use crate::{Isa, simd::Simd};
 use std::ops::Range;
 
@@ -109,6 +109,27 @@ fn square8<S: Simd>(_: S, rows: &[&[f32]; 8], x: usize, to: &mut [f32], to_row: 
     for (r, row) in rows.iter().enumerate() {
         for i in 0..8 {
             to[i * to_row + r] = row[x + i];
+        }
+    }
+}
+
+/// Asks for the next `rows` rows of K and V ahead of time, and takes them from `t`.
+///
+/// The hardware does not foresee them: a row is short, and the next one is a page away.
+#[inline(always)]
+pub(super) fn prefetch(inputs: &Inputs<'_>, [b, kv]: [usize; 2], t: &mut Range<usize>, rows: usize) {
+    for t in t.by_ref().take(rows) {
+        for from in [&inputs.k, &inputs.v] {
+            for line in from.row(b, kv, t, inputs.shape.d).chunks(16) {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: a prefetch reads nothing, and every x86-64 has SSE.
+                unsafe {
+                    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+                    _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+                }
+                #[cfg(not(target_arch = "x86_64"))]
+                let _ = line;
+            }
         }
     }
 }

@@ -9,6 +9,8 @@
 //! A panel of queries goes together through Q·Kᵀ, softmax and P·V, so that its scores stay in the first-level cache; it
 //! stops at the last key that it may see. This rung has one query in a panel: each vector of K and V that is loaded
 //! serves one multiply-add, so it runs at the speed of the cache, not of the arithmetic. See [`super::tiles`].
+//!
+//! Measured (configuration of [`super::naive`]): portable 8.0 ms, 25 GFLOP/s; AVX2 5.0 ms, 40; AVX-512 4.1 ms, 49.
 
 use super::{
     Inputs, Output,
@@ -106,7 +108,9 @@ simd_fn! {
             let keys = first..(first + KEYS).min(tk);
             pack::transposed(s, &inputs.k, [b, kv, d], keys.clone(), buffers.k, KEYS);
             pack::rows(s, &inputs.v, [b, kv, d], keys, 1.0, buffers.v);
+            let mut next = (first + KEYS).min(seen.end)..(first + 2 * KEYS).min(seen.end);
             for r in (0..rows.len()).step_by(panel) {
+                pack::prefetch(inputs, [b, kv], &mut next, 4);
                 meet(s, inputs, [b, h, rows.start], r..(r + panel).min(rows.len()), first, buffers);
             }
         }

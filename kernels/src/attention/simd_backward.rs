@@ -4,6 +4,9 @@
 //! dV += Pᵀ·dO, dK += dSᵀ·Q and dQ += dS·K, each with 64 steps for a load and a store of its sums. P and dS are read
 //! transposed through the strides of the left operand: its elements are broadcast one by one, so that costs nothing.
 //! Keys are the outer loop: a block of K and V is packed once for all queries.
+//!
+//! Measured with one query in a panel (configuration of [`super::naive`]): portable 19 ms, 27 GFLOP/s; AVX2 12.3 ms,
+//! 41; AVX-512 12.4 ms, 40: at the speed of the cache, wider vectors do not help.
 
 use super::{
     Inputs, Output, Saved,
@@ -123,9 +126,10 @@ simd_fn! {
             pack::transposed(s, &inputs.k, [b, kv, d], block.clone(), buffers.k_t, KEYS);
             pack::transposed(s, &inputs.v, [b, kv, d], block.clone(), buffers.v_t, KEYS);
             let queries = inputs.queries(block.clone());
+            let mut next = block.end..(block.end + KEYS).min(keys.end);
             for query in (queries.start / 8 * 8..queries.end).step_by(QUERIES) {
                 let queries = query..(query + QUERIES).min(queries.end);
-                meet(s, panel, inputs, [b, h], queries, block.clone(), first - keys.start, buffers);
+                meet(s, panel, inputs, [b, h, kv], queries, block.clone(), first - keys.start, &mut next, buffers);
             }
         }
         scale(s, inputs.options.scale, buffers.dq);
@@ -171,14 +175,16 @@ fn meet<S: Simd>(
     s: S,
     panel: usize,
     inputs: &Inputs<'_>,
-    [b, h]: [usize; 2],
+    [b, h, kv]: [usize; 3],
     queries: Range<usize>,
     keys: Range<usize>,
     at: usize,
+    next: &mut Range<usize>,
     buffers: &mut Buffers<'_>,
 ) {
     let (d, width) = (inputs.shape.d, pack::width(inputs.shape.d));
     for i in queries.clone().step_by(panel) {
+        pack::prefetch(inputs, [b, kv], next, 4);
         let rows = i..(i + panel).min(queries.end);
         let columns = columns(inputs, rows.clone(), keys.start);
         if columns.is_empty() {
