@@ -1,6 +1,5 @@
 //! AdamW: steps of a size of their own for every weight, and weight decay that the gradient's size does not touch.
 
-use super::distinct_parameters;
 use crate::module::Module;
 use gradus_autograd::{Parameter, Tensor};
 use gradus_tensor::ops::optimizer;
@@ -48,7 +47,7 @@ impl AdamW {
             let zeros = || Tensor::zeros_of(value.dtype(), value.shape());
             Slot { name, m: zeros(), v: zeros(), parameter }
         };
-        AdamW { config, slots: distinct_parameters(module).into_iter().map(slot).collect(), step: 0 }
+        AdamW { config, slots: module.distinct_parameters().into_iter().map(slot).collect(), step: 0 }
     }
 
     /// One step with the gathered gradients, multiplied with `grad_scale`, which are gone afterwards. A parameter that
@@ -78,7 +77,8 @@ impl AdamW {
 
     /// The moments by name: `m/NAME` and `v/NAME`.
     pub fn state(&self) -> Vec<(String, Tensor)> {
-        let both = |slot: &Slot| [(format!("m/{}", slot.name), slot.m.clone()), (format!("v/{}", slot.name), slot.v.clone())];
+        let both =
+            |slot: &Slot| [(format!("m/{}", slot.name), slot.m.clone()), (format!("v/{}", slot.name), slot.v.clone())];
         self.slots.iter().flat_map(both).collect()
     }
 
