@@ -134,12 +134,12 @@ fn learn_spirals() -> Mlp {
 fn draw(network: &Mlp, spirals: &Mlp) -> plot::Result<()> {
     println!("\n5. Pictures\n");
     let names = ["no", "yes"];
-    let note = "a hidden layer of 4 units: two lines, and what lies between them";
-    let picture = Picture { title: "Exclusive or", note, names, from: -0.5, to: 1.5, ticks: &[0.0, 0.5, 1.0], dot: 20 };
+    let note = "the line: p = ½; the shade: how sure the network is";
+    let picture = Picture { title: "Exclusive or", note, names, from: -0.5, to: 1.5, ticks: &[0.0, 1.0], dot: 20 };
     save("xor.svg", &picture.svg(&xor(), |points| ask(network, points))?)?;
     let (points, dense) = (two_spirals(1), two_spirals(4));
-    let share = |points: &[Example<2>]| 100.0 * right(spirals, points) as f64 / points.len() as f64;
-    let note = format!("right: {:.1}% of the points, {:.1}% of those between", share(&points), share(&dense));
+    let count = |points: &[Example<2>]| format!("{} of {}", right(spirals, points), points.len());
+    let note = format!("right: {} points, {} four times as dense", count(&points), count(&dense));
     let (names, ticks) = (["first", "second"], &[-6.0, -3.0, 0.0, 3.0, 6.0]);
     let picture = Picture { title: "Two spirals", note: &note, names, from: -7.5, to: 7.5, ticks, dot: 9 };
     save("spirals.svg", &picture.svg(&points, |points| ask(spirals, points))?)

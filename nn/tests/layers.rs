@@ -3,7 +3,7 @@
 use gradus_autograd::gradcheck::values;
 use gradus_autograd::{DType, Parameter, Tape, Tensor, Var};
 use gradus_nn::layers::{
-    Block, BlockConfig, Dropout, Embedding, KvCache, LayerNorm, Linear, MultiHeadAttention, RmsNorm,
+    Block, BlockConfig, Dropout, Embedding, FeedForward, KvCache, LayerNorm, Linear, MultiHeadAttention, RmsNorm,
 };
 use gradus_nn::{Init, Layer, Mlp, Module};
 
@@ -192,19 +192,43 @@ fn dropout_acts_in_training_only() {
     assert_eq!(all_kept.value().to_vec::<f32>(), x.to_vec::<f32>());
 }
 
+/// Both halves drop outputs, and the attention probabilities too: what it keeps is not only scaled.
 #[test]
 fn a_block_drops_in_training_only() {
-    let block = shaken(Block::new(&mut Init::new(1), &BlockConfig { dropout: 0.5, ..config(12, 3) }));
-    let without = Block {
-        attention: MultiHeadAttention { dropout: Dropout { p: 0.0 }, ..block.attention.clone() },
-        ..block.clone()
-    };
-    let x = input(1, &[1, 5, 12]).to_dtype(DType::F32);
-    let run = |block: &Block, tape: Tape| block.forward(&tape, &Var::constant(x.clone())).value().to_vec::<f32>();
+    let (p, shape) = (0.5, [4, 16, 64]);
+    let block = shaken(Block::new(&mut Init::new(1), &BlockConfig { dropout: p, ..config(64, 4) }));
+    let x = input(1, &shape).to_dtype(DType::F32);
+    let run = |layer: &dyn Layer, tape: Tape| layer.forward(&tape, &Var::constant(x.clone())).value().to_vec::<f32>();
     assert_eq!(run(&block, Tape::inference()), run(&block, Tape::new()));
-    assert_eq!(run(&block, Tape::inference()), run(&without, Tape::inference()));
-    assert_ne!(run(&block, Tape::training(1, 1)), run(&block, Tape::inference()));
-    assert_ne!(run(&block, Tape::training(1, 1)), run(&without, Tape::training(1, 1)), "the attention has its own");
+    for (layer, only_scaled) in [(&block.attention as &dyn Layer, false), (&block.feed_forward, true)] {
+        let (whole, dropped) = (run(layer, Tape::inference()), run(layer, Tape::training(1, 1)));
+        let zeros = dropped.iter().filter(|&&y| y == 0.0).count() as f64 / dropped.len() as f64;
+        assert!((zeros - 0.5).abs() < 4.0 * 0.5 / (dropped.len() as f64).sqrt(), "{zeros} dropped");
+        let scaled = dropped.iter().zip(&whole).all(|(&y, &w)| y == 0.0 || y == w / (1.0 - p));
+        assert_eq!(scaled, only_scaled);
+    }
+}
+
+/// The known values of x·Φ(x), with Φ the normal distribution: the exact GELU, as in nanoGPT, not its tanh form.
+#[test]
+fn the_feed_forward_layer_is_its_formula() {
+    let layer = FeedForward::new(&mut Init::with_dtype(1, DType::F64), &config(1, 1));
+    layer.up.weight.set_value(Tensor::from_slice(&[1.0_f64, -1.0, 2.0, -2.0], &[4, 1]));
+    layer.up.bias.as_ref().unwrap().set_value(Tensor::from_slice(&[0.0_f64, 0.0, 0.0, 2.0], &[4]));
+    layer.down.weight.set_value(Tensor::from_slice(&[1.0_f64, 10.0, 100.0, 1000.0], &[1, 4]));
+    layer.down.bias.as_ref().unwrap().set_value(Tensor::from_slice(&[0.5_f64], &[1]));
+    let gelu = [0.841_344_746_068_542_9, -0.158_655_253_931_457_07, 1.954_499_736_103_641_6, 0.0];
+    let expected = gelu[0] + 10.0 * gelu[1] + 100.0 * gelu[2] + 0.5;
+    close(&infer(&layer, &Tensor::from_slice(&[1.0_f64], &[1, 1])), &Tensor::from_slice(&[expected], &[1, 1]), 1e-12);
+}
+
+#[test]
+fn a_block_normalises_before_each_half_and_adds_after_it() {
+    let block = shaken(Block::new(&mut Init::with_dtype(1, DType::F64), &config(12, 3)));
+    let x = input(4, &[2, 5, 12]);
+    let between = &x + &infer(&block.attention, &infer(&block.norm1, &x));
+    let y = &between + &infer(&block.feed_forward, &infer(&block.norm2, &between));
+    close(&infer(&block, &x), &y, 1e-14);
 }
 
 /// softmax(q·kᵀ / √D)·v of each head, position by position, then the merging projection.
