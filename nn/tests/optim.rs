@@ -201,5 +201,5 @@ fn adamw_goes_on_from_its_saved_state_bit_for_bit() {
     let missing = second.load_state(5, |name| find(name).filter(|_| name != "v/norm")).unwrap_err();
     assert_eq!(missing, "the optimiser state lacks v/norm");
     let wrong = second.load_state(5, |_| Some(Tensor::zeros_of(DType::F64, &[2]))).unwrap_err();
-    assert_eq!(wrong, "m/embedding has the shape [2], not [2, 2]");
+    assert_eq!(wrong, "m/embedding is f64 [2], not f64 [2, 2]");
 }

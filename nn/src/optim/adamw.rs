@@ -85,14 +85,16 @@ impl AdamW {
     /// Goes on from a saved state after `steps` steps.
     ///
     /// # Errors
-    /// With the name of a moment that is missing or has another shape.
+    /// With the name of the first moment that is missing or has another shape or type; those before it are taken over.
     pub fn load_state(&mut self, steps: u64, mut find: impl FnMut(&str) -> Option<Tensor>) -> Result<(), String> {
         for slot in &mut self.slots {
             for (prefix, moment) in [("m", &mut slot.m), ("v", &mut slot.v)] {
                 let name = format!("{prefix}/{}", slot.name);
                 let saved = find(&name).ok_or_else(|| format!("the optimiser state lacks {name}"))?;
                 if saved.shape() != moment.shape() || saved.dtype() != moment.dtype() {
-                    return Err(format!("{name} has the shape {:?}, not {:?}", saved.shape(), moment.shape()));
+                    let [is, needed] =
+                        [&saved, &*moment].map(|tensor| format!("{} {:?}", tensor.dtype(), tensor.shape()));
+                    return Err(format!("{name} is {is}, not {needed}"));
                 }
                 *moment = saved;
             }
