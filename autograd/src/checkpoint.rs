@@ -20,8 +20,10 @@ pub fn checkpoint(tape: &Tape, x: &Var, f: impl Fn(&Tape, &Var) -> Var + 'static
     record(&[&anchor], y, |_| Checkpoint { f: Box::new(f), x: x.value().clone(), randomness })
 }
 
+type Function = dyn Fn(&Tape, &Var) -> Var;
+
 struct Checkpoint {
-    f: Box<dyn Fn(&Tape, &Var) -> Var>,
+    f: Box<Function>,
     x: Tensor,
     randomness: Option<Randomness>,
 }

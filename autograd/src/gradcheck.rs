@@ -6,6 +6,9 @@
 use crate::{Tape, Var};
 use gradus_tensor::{DType, Tensor};
 
+/// A function of inputs, which runs on a tape.
+pub type Function = dyn Fn(&Tape, &[Var]) -> Var;
+
 /// A function to be checked, and where.
 pub struct Case {
     /// What is special about it.
@@ -13,7 +16,7 @@ pub struct Case {
     /// The values of its inputs, `f64`.
     pub inputs: Vec<Tensor>,
     /// The function, of inputs that are all tracked.
-    pub function: Box<dyn Fn(&Tape, &[Var]) -> Var>,
+    pub function: Box<Function>,
 }
 
 impl Case {

@@ -3,7 +3,7 @@
 //! Chapter one is [`scalar`]: the whole idea in under 200 lines, one number at a time. Chapter two is the same with
 //! tensors: [`tape`] (what is recorded and how it is played back), [`var`] (a value and its place on a tape), and
 //! [`ops`], a file for each family of operations, where a forward pass stands beside its backward pass.
-//! [`gradcheck`] holds any of them against central differences, and [`checkpoint`] trades time for memory.
+//! [`gradcheck`] holds any of them against central differences, and [`mod@checkpoint`] trades time for memory.
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;

@@ -25,7 +25,7 @@ impl Init {
     /// Normally distributed values of mean 0.
     ///
     /// # Panics
-    /// Where the standard deviation is negative or not finite.
+    /// Where the standard deviation is not finite.
     pub fn normal(&mut self, shape: &[usize], standard_deviation: f64) -> Parameter {
         let normal = Normal::new(0.0, standard_deviation).expect("a finite standard deviation");
         let values: Vec<f64> = (0..shape.iter().product()).map(|_| normal.sample(&mut self.rng)).collect();

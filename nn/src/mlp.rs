@@ -15,6 +15,9 @@ pub struct Mlp {
 impl Mlp {
     /// Layers between these sizes, `[2, 16, 1]` for two inputs, 16 hidden units and one output; weights have the
     /// variance 1 / inputs, so that signals keep their size (LeCun et al. 1998, section 4.6).
+    ///
+    /// # Panics
+    /// Where a layer has no inputs.
     pub fn new(init: &mut Init, sizes: &[usize]) -> Mlp {
         let layer = |pair: &[usize]| Linear::new(init, pair[0], pair[1], true, (pair[0] as f64).powf(-0.5));
         Mlp { layers: sizes.windows(2).map(layer).collect() }

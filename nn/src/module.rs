@@ -7,7 +7,8 @@ pub trait Module {
     /// Shows every parameter and every module inside to the visitor, under the name of its field.
     fn visit(&self, visitor: &mut Visitor<'_>);
 
-    /// All parameters with their full names (`blocks.0.norm1.weight`), in a fixed order.
+    /// All parameters with their full names (`blocks.0.norm1.weight`), in a fixed order; one that two layers share
+    /// comes under both names.
     fn named_parameters(&self) -> Vec<(String, Parameter)> {
         let mut all = Vec::new();
         let mut collect = |name: &str, parameter: &Parameter| all.push((name.to_owned(), parameter.clone()));
@@ -15,9 +16,20 @@ pub trait Module {
         all
     }
 
+    /// All parameters, each once, under the first of its names where two layers share one.
+    fn distinct_parameters(&self) -> Vec<(String, Parameter)> {
+        let mut distinct: Vec<(String, Parameter)> = Vec::new();
+        for (name, parameter) in self.named_parameters() {
+            if !distinct.iter().any(|(_, known)| known.is_same(&parameter)) {
+                distinct.push((name, parameter));
+            }
+        }
+        distinct
+    }
+
     /// How many numbers can be trained.
     fn parameter_count(&self) -> usize {
-        self.named_parameters().iter().map(|(_, parameter)| parameter.value().len()).sum()
+        self.distinct_parameters().iter().map(|(_, parameter)| parameter.value().len()).sum()
     }
 }
 

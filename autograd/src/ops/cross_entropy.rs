@@ -9,7 +9,7 @@ pub use gradus_tensor::ops::cross_entropy::Options;
 use gradus_tensor::ops::cross_entropy::{backward, forward};
 
 impl Var {
-    /// The mean of −ln softmax(logits)[target]: logits [.., V], targets [..] of type `u32`.
+    /// The mean of −ln softmax(logits)\[target\]: logits [.., V], targets [..] of type `u32`.
     ///
     /// # Panics
     /// Where the shapes do not fit, or a target is neither a class nor the ignored index.

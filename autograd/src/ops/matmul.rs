@@ -17,7 +17,7 @@ impl Var {
         record(&[self, other], a.matmul(b), |_| Matmul { a: a.clone(), b: b.clone() })
     }
 
-    /// y = x·Wᵀ + bias: x [.., K], weight [N, K], bias [N] → [.., N]. All rows of x are one matrix product.
+    /// y = x·Wᵀ + bias: x [.., K], weight [N, K], bias \[N\] → [.., N]. All rows of x are one matrix product.
     ///
     /// # Panics
     /// Where the shapes do not fit.
@@ -43,7 +43,7 @@ fn linear(x: &Tensor, w: &Tensor) -> Tensor {
 /// [.., K] as [rows, K].
 fn as_rows(x: &Tensor) -> Tensor {
     let k = x.last_size();
-    x.contiguous().reshape(&[if k == 0 { 0 } else { x.len() / k }, k])
+    x.contiguous().reshape(&[x.len().checked_div(k).unwrap_or(0), k])
 }
 
 fn transposed(x: &Tensor) -> Tensor {

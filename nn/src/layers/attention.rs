@@ -38,8 +38,9 @@ impl MultiHeadAttention {
     /// The new positions x [B, T, C], which also see what the cache holds and are added to it.
     ///
     /// # Panics
-    /// Where the cache has no room for T more.
+    /// Where the cache has no room for T more, or the tape records: keys and values come out of the cache as constants.
     pub fn forward_cached(&self, tape: &Tape, x: &Var, cache: &mut KvCache) -> Var {
+        assert!(!tape.is_recording(), "attention: no gradient flows through a cache, so the tape must not record");
         let [b, t, c] = *x.shape() else { panic!("attention: x needs the axes [B, T, C], not {:?}", x.shape()) };
         let d = c / self.heads;
         let qkv = self.qkv.forward(tape, x); // [B, T, 3·C]

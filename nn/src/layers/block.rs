@@ -63,6 +63,9 @@ impl Block {
     }
 
     /// The new positions x [B, T, C] after those in the cache.
+    ///
+    /// # Panics
+    /// As [`MultiHeadAttention::forward_cached`].
     pub fn forward_cached(&self, tape: &Tape, x: &Var, cache: &mut KvCache) -> Var {
         let x = x + &self.attention.forward_cached(tape, &self.norm1.forward(tape, x), cache);
         &x + &self.feed_forward.forward(tape, &self.norm2.forward(tape, &x))

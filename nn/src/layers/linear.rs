@@ -4,12 +4,12 @@ use crate::init::Init;
 use crate::module::{Layer, Module, Visitor};
 use gradus_autograd::{Parameter, Tape, Var};
 
-/// y = x·Wᵀ + b, with W [out, in] as PyTorch keeps it.
+/// y = x·Wᵀ + b, with W \[out, in\] as PyTorch keeps it.
 #[derive(Clone, Debug)]
 pub struct Linear {
-    /// W, [out, in].
+    /// W, \[out, in\].
     pub weight: Parameter,
-    /// b, [out].
+    /// b, \[out\].
     pub bias: Option<Parameter>,
 }
 

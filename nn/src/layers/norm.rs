@@ -7,9 +7,9 @@ use gradus_autograd::{Parameter, Tape, Var};
 /// Mean 0 and variance 1 for each row, then a learned scale and, where asked for, a learned shift.
 #[derive(Clone, Debug)]
 pub struct LayerNorm {
-    /// The scale, [C].
+    /// The scale, \[C\].
     pub weight: Parameter,
-    /// The shift, [C].
+    /// The shift, \[C\].
     pub bias: Option<Parameter>,
     /// Added to the variance.
     pub eps: f32,
@@ -39,7 +39,7 @@ impl Module for LayerNorm {
 /// Root mean square 1 for each row, then a learned scale: layer norm without the mean.
 #[derive(Clone, Debug)]
 pub struct RmsNorm {
-    /// The scale, [C].
+    /// The scale, \[C\].
     pub weight: Parameter,
     /// Added to the mean square.
     pub eps: f32,

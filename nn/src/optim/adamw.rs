@@ -1,6 +1,5 @@
 //! AdamW: steps of a size of their own for every weight, and weight decay that the gradient's size does not touch.
 
-use super::distinct_parameters;
 use crate::module::Module;
 use gradus_autograd::{Parameter, Tensor};
 use gradus_tensor::ops::optimizer;
@@ -48,7 +47,7 @@ impl AdamW {
             let zeros = || Tensor::zeros_of(value.dtype(), value.shape());
             Slot { name, m: zeros(), v: zeros(), parameter }
         };
-        AdamW { config, slots: distinct_parameters(module).into_iter().map(slot).collect(), step: 0 }
+        AdamW { config, slots: module.distinct_parameters().into_iter().map(slot).collect(), step: 0 }
     }
 
     /// One step with the gathered gradients, multiplied with `grad_scale`, which are gone afterwards. A parameter that
@@ -78,21 +77,24 @@ impl AdamW {
 
     /// The moments by name: `m/NAME` and `v/NAME`.
     pub fn state(&self) -> Vec<(String, Tensor)> {
-        let both = |slot: &Slot| [(format!("m/{}", slot.name), slot.m.clone()), (format!("v/{}", slot.name), slot.v.clone())];
+        let both =
+            |slot: &Slot| [(format!("m/{}", slot.name), slot.m.clone()), (format!("v/{}", slot.name), slot.v.clone())];
         self.slots.iter().flat_map(both).collect()
     }
 
     /// Goes on from a saved state after `steps` steps.
     ///
     /// # Errors
-    /// With the name of a moment that is missing or has another shape.
+    /// With the name of the first moment that is missing or has another shape or type; those before it are taken over.
     pub fn load_state(&mut self, steps: u64, mut find: impl FnMut(&str) -> Option<Tensor>) -> Result<(), String> {
         for slot in &mut self.slots {
             for (prefix, moment) in [("m", &mut slot.m), ("v", &mut slot.v)] {
                 let name = format!("{prefix}/{}", slot.name);
                 let saved = find(&name).ok_or_else(|| format!("the optimiser state lacks {name}"))?;
                 if saved.shape() != moment.shape() || saved.dtype() != moment.dtype() {
-                    return Err(format!("{name} has the shape {:?}, not {:?}", saved.shape(), moment.shape()));
+                    let [is, needed] =
+                        [&saved, &*moment].map(|tensor| format!("{} {:?}", tensor.dtype(), tensor.shape()));
+                    return Err(format!("{name} is {is}, not {needed}"));
                 }
                 *moment = saved;
             }

@@ -7,7 +7,7 @@ use std::f64::consts::PI;
 pub struct Schedule {
     /// After the warm-up.
     pub learning_rate: f64,
-    /// At the last step, and from there on.
+    /// What the cosine comes down to at the end of the run, and the rate from there on.
     pub min_learning_rate: f64,
     /// The steps of the warm-up.
     pub warmup: u64,

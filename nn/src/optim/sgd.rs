@@ -1,6 +1,5 @@
 //! Stochastic gradient descent with momentum: the ball that rolls downhill.
 
-use super::distinct_parameters;
 use crate::module::Module;
 use gradus_autograd::{Parameter, Tensor};
 use gradus_tensor::ops::optimizer;
@@ -30,7 +29,7 @@ impl Sgd {
             let velocity = Tensor::zeros_of(value.dtype(), value.shape());
             (parameter, velocity)
         };
-        Sgd { config, slots: distinct_parameters(module).into_iter().map(slot).collect() }
+        Sgd { config, slots: module.distinct_parameters().into_iter().map(slot).collect() }
     }
 
     /// One step with the gathered gradients, multiplied with `grad_scale`, which are gone afterwards.

@@ -28,7 +28,7 @@ fn check(logits: &Tensor, targets: &Tensor, options: Options) -> Result<()> {
     Ok(())
 }
 
-/// The mean of −ln softmax(logits)[target] over the rows of `logits` [.., V], `targets` [..].
+/// The mean of −ln softmax(logits)\[target\] over the rows of `logits` [.., V], `targets` [..].
 ///
 /// # Errors
 /// Where the shapes do not fit, or a target is neither a class nor the ignored index.

@@ -1,0 +1,222 @@
+//! The picture of lesson 2: what a network of two inputs answers in every place, and where its answer turns.
+//!
+//! The network is asked on a grid of points. Squares of the grid are shaded by the probability p that it gives, and a
+//! line is drawn where p = ½: on every edge of the grid between a yes and a no lies a point of that line, and the line
+//! crosses each square from edge to edge (marching squares, Lorensen and Cline 1987 in two dimensions).
+
+use gradus_nn::data::Example;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use std::collections::BTreeMap;
+
+/// Squares of the grid along each axis, and pixels along each side of a square.
+const SQUARES: usize = 180;
+const PIXELS: i32 = 8;
+/// Between white and a full colour; few, so that neighbours of one shade become one rectangle.
+const SHADES: f32 = 6.0;
+const SIDE: i32 = SQUARES as i32 * PIXELS;
+const LEFT: i32 = 110;
+const TOP: i32 = 170;
+const RIGHT: i32 = 50;
+const BOTTOM: i32 = 100;
+const NO: RGBColor = RGBColor(0x2b, 0x76, 0xb9);
+const YES: RGBColor = RGBColor(0xdd, 0x6b, 0x10);
+const INK: RGBColor = RGBColor(0x2b, 0x31, 0x3b);
+const GREY: RGBColor = RGBColor(0x6b, 0x74, 0x80);
+
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// What is to be drawn.
+pub struct Picture<'a> {
+    pub title: &'a str,
+    pub note: &'a str,
+    /// What the answers no and yes are called.
+    pub names: [&'a str; 2],
+    /// Both axes go from here to there.
+    pub from: f32,
+    pub to: f32,
+    /// The values that the axes are labelled with.
+    pub ticks: &'a [f32],
+    /// The radius of the examples' dots.
+    pub dot: i32,
+}
+
+impl Picture<'_> {
+    /// The picture as SVG, of the logits that a network gives for points (x₁, x₂).
+    pub fn svg(&self, examples: &[Example<2>], logits: impl Fn(&[[f32; 2]]) -> Vec<f32>) -> Result<String> {
+        let place = |i: usize| self.from + (self.to - self.from) * i as f32 / SQUARES as f32;
+        // Corners of squares, row by row, from the top.
+        let corners: Vec<[f32; 2]> =
+            (0..=SQUARES).flat_map(|j| (0..=SQUARES).map(move |i| [place(i), place(SQUARES - j)])).collect();
+        let field = Field(logits(&corners));
+        let (width, height) = (LEFT + SIDE + RIGHT, TOP + SIDE + BOTTOM);
+        let mut svg = String::new();
+        {
+            let root = SVGBackend::with_string(&mut svg, (width as u32, height as u32)).into_drawing_area();
+            root.fill(&WHITE)?;
+            shade(&root, &field)?;
+            for line in field.border() {
+                root.draw(&PathElement::new(line, INK.stroke_width(4)))?;
+            }
+            self.frame(&root)?;
+            self.examples(&root, examples)?;
+            self.header(&root)?;
+            root.present()?;
+        }
+        // Plotters places things on whole pixels; drawn at twice the size, the line is smooth to half of one.
+        let size = |factor: i32| format!("width=\"{}\" height=\"{}\"", width / factor, height / factor);
+        Ok(svg.replacen(&size(1), &size(2), 1))
+    }
+
+    fn pixel(&self, x: f32) -> i32 {
+        ((x - self.from) / (self.to - self.from) * SIDE as f32).round() as i32
+    }
+
+    fn frame(&self, root: &Area<'_>) -> Result<()> {
+        root.draw(&Rectangle::new([(LEFT, TOP), (LEFT + SIDE, TOP + SIDE)], GREY.stroke_width(2)))?;
+        for &tick in self.ticks {
+            let (x, y) = (LEFT + self.pixel(tick), TOP + SIDE - self.pixel(tick));
+            let label = tick.to_string().replace('-', "−");
+            root.draw(&PathElement::new(vec![(x, TOP + SIDE), (x, TOP + SIDE + 10)], GREY.stroke_width(2)))?;
+            root.draw(&PathElement::new(vec![(LEFT - 10, y), (LEFT, y)], GREY.stroke_width(2)))?;
+            root.draw(&Text::new(label.clone(), (x, TOP + SIDE + 18), text(28, GREY, HPos::Center, VPos::Top)))?;
+            root.draw(&Text::new(label, (LEFT - 18, y), text(28, GREY, HPos::Right, VPos::Center)))?;
+        }
+        let (middle, end) = (LEFT + SIDE / 2, TOP + SIDE + 56);
+        root.draw(&Text::new("x₁", (middle, end), text(32, INK, HPos::Center, VPos::Top)))?;
+        root.draw(&Text::new("x₂", (22, TOP + SIDE / 2), text(32, INK, HPos::Left, VPos::Center)))?;
+        Ok(())
+    }
+
+    fn examples(&self, root: &Area<'_>, examples: &[Example<2>]) -> Result<()> {
+        for Example { inputs: [x, y], label } in examples {
+            dot(root, (LEFT + self.pixel(*x), TOP + SIDE - self.pixel(*y)), self.dot, *label)?;
+        }
+        Ok(())
+    }
+
+    fn header(&self, root: &Area<'_>) -> Result<()> {
+        root.draw(&Text::new(self.title, (LEFT, 36), text(48, INK, HPos::Left, VPos::Top)))?;
+        root.draw(&Text::new(self.note, (LEFT, 106), text(30, GREY, HPos::Left, VPos::Top)))?;
+        for (i, name) in self.names.into_iter().enumerate() {
+            let (x, y) = (LEFT + SIDE - 170, 62 + 58 * i as i32);
+            dot(root, (x, y), 13, i == 1)?;
+            root.draw(&Text::new(name, (x + 28, y), text(30, INK, HPos::Left, VPos::Center)))?;
+        }
+        Ok(())
+    }
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+
+fn text(size: u32, color: RGBColor, h: HPos, v: VPos) -> TextStyle<'static> {
+    TextStyle { color: color.to_backend_color(), ..("sans-serif", size).into() }.pos(Pos::new(h, v))
+}
+
+fn dot(root: &Area<'_>, at: (i32, i32), radius: i32, label: bool) -> Result<()> {
+    root.draw(&Circle::new(at, radius + 3, WHITE.filled()))?;
+    root.draw(&Circle::new(at, radius, if label { YES } else { NO }.filled()))?;
+    Ok(())
+}
+
+/// Equal neighbours in a row become one rectangle. Each reaches one pixel under the next, or the gaps would show when
+/// the picture is scaled.
+fn shade(root: &Area<'_>, field: &Field) -> Result<()> {
+    for j in 0..SQUARES {
+        let shades: Vec<i32> = (0..SQUARES).map(|i| field.shade(i, j)).collect();
+        let mut start = 0;
+        for run in shades.chunk_by(|a, b| a == b) {
+            let end = start + run.len();
+            let (left, right) = (LEFT + start as i32 * PIXELS, LEFT + end as i32 * PIXELS);
+            let top = TOP + j as i32 * PIXELS;
+            let color = if run[0] > 0 { YES } else { NO };
+            let share = 0.5 * run[0].abs() as f32 / SHADES;
+            let mixed = |c: u8| (255.0 + (f32::from(c) - 255.0) * share) as u8;
+            let color = RGBColor(mixed(color.0), mixed(color.1), mixed(color.2));
+            let corner = ((right + 1).min(LEFT + SIDE), (top + PIXELS + 1).min(TOP + SIDE));
+            root.draw(&Rectangle::new([(left, top), corner], color.filled()))?;
+            start = end;
+        }
+    }
+    Ok(())
+}
+
+/// The logits at the corners of the squares.
+struct Field(Vec<f32>);
+
+/// An edge of the grid: from corner (i, j) to the right, or down.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Edge {
+    i: usize,
+    j: usize,
+    down: bool,
+}
+
+impl Field {
+    fn at(&self, i: usize, j: usize) -> f32 {
+        self.0[j * (SQUARES + 1) + i]
+    }
+
+    /// From −SHADES, surely no, to SHADES, surely yes.
+    fn shade(&self, i: usize, j: usize) -> i32 {
+        let corners = [self.at(i, j), self.at(i + 1, j), self.at(i, j + 1), self.at(i + 1, j + 1)];
+        let tanh = corners.iter().map(|z| (z / 2.0).tanh()).sum::<f32>() / 4.0; // 2·p − 1
+        (tanh * SHADES).round() as i32
+    }
+
+    /// Where the logit is 0 on an edge, were it a straight line between the corners.
+    fn zero(&self, Edge { i, j, down }: Edge) -> (i32, i32) {
+        let (a, b) = (self.at(i, j), if down { self.at(i, j + 1) } else { self.at(i + 1, j) });
+        let (on, along) = (PIXELS as f32 * a / (a - b), |k: usize| (k as i32 * PIXELS) as f32);
+        let (x, y) = if down { (along(i), along(j) + on) } else { (along(i) + on, along(j)) };
+        (LEFT + x.round() as i32, TOP + y.round() as i32)
+    }
+
+    /// The lines on which the logit is 0.
+    fn border(&self) -> Vec<Vec<(i32, i32)>> {
+        let mut links: BTreeMap<Edge, Vec<Edge>> = BTreeMap::new();
+        for (j, i) in (0..SQUARES).flat_map(|j| (0..SQUARES).map(move |i| (j, i))) {
+            for [a, b] in self.crossings(i, j) {
+                links.entry(a).or_default().push(b);
+                links.entry(b).or_default().push(a);
+            }
+        }
+        chains(links).into_iter().map(|chain| chain.into_iter().map(|edge| self.zero(edge)).collect()).collect()
+    }
+
+    /// From which edge to which the line crosses a square: not at all, once, or twice.
+    fn crossings(&self, i: usize, j: usize) -> Vec<[Edge; 2]> {
+        let corners = [self.at(i, j), self.at(i + 1, j), self.at(i + 1, j + 1), self.at(i, j + 1)]; // clockwise
+        let (top, left) = (Edge { i, j, down: false }, Edge { i, j, down: true });
+        let (right, bottom) = (Edge { i: i + 1, ..left }, Edge { j: j + 1, ..top });
+        let yes = corners.map(|z| z > 0.0);
+        let edges = [top, right, bottom, left];
+        let crossed: Vec<Edge> = (0..4).filter(|&k| yes[k] != yes[(k + 1) % 4]).map(|k| edges[k]).collect();
+        match crossed[..] {
+            [a, b] => vec![[a, b]],
+            [] => vec![],
+            // Yes and no stand crosswise, as in XOR: the middle decides which pair belongs together.
+            _ if (corners.iter().sum::<f32>() > 0.0) == yes[0] => vec![[top, right], [bottom, left]],
+            _ => vec![[left, top], [right, bottom]],
+        }
+    }
+}
+
+/// Follows the links from edge to edge: first the open lines, from their ends, then what is left, which are loops.
+fn chains(mut links: BTreeMap<Edge, Vec<Edge>>) -> Vec<Vec<Edge>> {
+    let mut starts: Vec<Edge> = links.keys().copied().collect();
+    starts.sort_by_key(|edge| links[edge].len());
+    let mut chains = Vec::new();
+    for start in starts {
+        let (mut chain, mut at) = (vec![start], start);
+        while let Some(next) = links.get_mut(&at).and_then(Vec::pop) {
+            links.get_mut(&next).expect("links go both ways").retain(|back| *back != at);
+            chain.push(next);
+            at = next;
+        }
+        if chain.len() > 1 {
+            chains.push(chain);
+        }
+    }
+    chains
+}
