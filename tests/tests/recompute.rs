@@ -10,8 +10,7 @@ use gradus_tests::models::{bits, ids, lively};
 /// Trains for five steps; returns the bits of every step's gradients, those of the last weights, and the bytes that the
 /// tape held at the end of a forward pass.
 fn train(recompute: bool) -> (Vec<u32>, Vec<u32>, usize) {
-    let config =
-        ModelConfig { layers: 3, heads: 3, width: 33, context: 17, vocab_size: 29, dropout: 0.2, bias: true };
+    let config = ModelConfig { layers: 3, heads: 3, width: 33, context: 17, vocab_size: 29, dropout: 0.2, bias: true };
     let mut model: Gpt = lively(&config, DType::F32, 0.2);
     model.recompute = recompute;
     let mut optimizer = AdamW::new(&model, AdamWConfig::default());
