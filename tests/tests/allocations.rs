@@ -76,10 +76,9 @@ fn allocated(work: impl FnOnce()) -> Allocated {
     Allocated { large: LARGE_COUNT.load(Relaxed), largest: LARGEST.load(Relaxed), total: TOTAL.load(Relaxed) }
 }
 
-/// Trains with one thread for 3 steps, and holds the next 5 to the promise; returns the bytes
-/// of bookkeeping of a micro-batch. More threads take turns at tasks as chance
-/// has it, and each needs its own scratch the first time: they keep the promise once they have met every task, so there
-/// the 5 steps are waited for.
+/// Trains with one thread for 3 steps, and holds the next 5 to the promise; returns the bytes of bookkeeping of a
+/// micro-batch. More threads take turns at tasks as chance has it, and each needs its own scratch the first time: they
+/// keep the promise once they have met every task, so there the 5 steps are waited for.
 fn check(threads: usize, dropout: f32, grad_accum: usize, batch: usize) -> usize {
     let (mut run, data) = small_run();
     (run.model.dropout, run.train.batch, run.train.grad_accum) = (dropout, batch, grad_accum);
@@ -88,6 +87,7 @@ fn check(threads: usize, dropout: f32, grad_accum: usize, batch: usize) -> usize
     let warm_up = allocated(|| steps(3));
     assert!(warm_up.large > 0, "the counter works: {warm_up:?} in the first steps");
 
+    let mut problem = String::new();
     for attempt in 0..if threads == 1 { 1 } else { 20 } {
         let before = pool_stats();
         let found = allocated(|| steps(5));
@@ -97,8 +97,11 @@ fn check(threads: usize, dropout: f32, grad_accum: usize, batch: usize) -> usize
         if found.large == 0 && per_batch < BOOKKEEPING {
             return per_batch;
         }
+        let Allocated { large, largest, .. } = found;
+        problem =
+            format!("{large} allocations of tensor memory, of up to {largest} bytes, and {per_batch} bytes in all");
     }
-    panic!("{threads} threads, dropout {dropout}: tensor memory was allocated, or too much bookkeeping");
+    panic!("{threads} threads, dropout {dropout}, a micro-batch after warm-up: {problem}");
 }
 
 #[test]
