@@ -86,11 +86,13 @@ fn final_state(place: &Place, out: &str) -> [Vec<u8>; 2] {
 fn stopped_and_resumed_it_is_the_same_run_bit_for_bit() {
     let place = Place::new();
     succeeds(place.train("whole", "--steps 100 --threads 1"));
-    let (out, _) = succeeds(place.train("parts", "--steps 100 --stop-at 50 --threads 2"));
+    let (out, err) = succeeds(place.train("parts", "--steps 100 --stop-at 50 --threads 2"));
+    contains(&err, &["stopped after step 50 and saved; go on with `gradus train --resume --out "]);
     assert_eq!(Done::read(&out).step, 50);
     assert_ne!(place.model_bytes("parts"), place.model_bytes("whole"));
     succeeds(place.resume("parts", "--stop-at 73 --threads 1"));
-    let (out, _) = succeeds(place.resume("parts", "--threads 3"));
+    let (out, err) = succeeds(place.resume("parts", "--threads 3"));
+    assert!(!err.contains("stopped"), "{err}");
     assert_eq!(Done::read(&out).step, 100);
     assert!(final_state(&place, "whole") == final_state(&place, "parts"), "the weights or moments differ");
 
