@@ -4,4 +4,5 @@
 
 pub mod compare;
 pub mod fixture;
+pub mod isa;
 pub mod models;

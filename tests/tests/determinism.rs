@@ -3,9 +3,8 @@
 //! Between instruction sets bits may differ: they add up in another order.
 
 use gradus_gpt::trainer::Trainer;
-use gradus_kernels::{Isa, isa::ISA_VARIABLE};
+use gradus_tests::isa;
 use gradus_tests::models::{bits, small_run};
-use std::process::Command;
 
 const STEPS: usize = 50;
 
@@ -39,16 +38,7 @@ fn another_seed_gives_other_bits() {
     assert!(train(2, 7) != train(2, 8));
 }
 
-/// The instruction set is chosen once in a process, so the other ones get a process each, that runs the test above.
 #[test]
 fn at_every_instruction_set() {
-    for isa in Isa::available().filter(|&isa| isa != Isa::active()) {
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "the_same_bits_on_1_2_and_4_threads"])
-            .env(ISA_VARIABLE, isa.to_string())
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && text.contains("1 passed"), "{isa}: {text}");
-    }
+    isa::at_every_other(&["the_same_bits_on_1_2_and_4_threads"]);
 }

@@ -7,6 +7,7 @@ use gradus_gpt::model::{Gpt, Reader};
 use gradus_nn::Layer;
 use gradus_nn::layers::KvCache;
 use gradus_tests::compare::assert_close;
+use gradus_tests::isa;
 use gradus_tests::models::{ids, lively};
 
 const CONTEXT: usize = 11;
@@ -112,4 +113,9 @@ fn another_past_gives_other_logits() {
     let (a, b) = (one.read(&[5]), two.read(&[5]));
     let apart = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(apart > 1e-3, "{apart:e}");
+}
+
+#[test]
+fn at_every_instruction_set() {
+    isa::at_every_other(&["token_by_token_in_f32", "in_pieces_in_f32"]);
 }

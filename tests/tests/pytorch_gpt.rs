@@ -13,6 +13,7 @@ use gradus_nn::optim::{AdamW, AdamWConfig, Schedule, clip_factor, global_norm};
 use gradus_nn::{Init, Module};
 use gradus_tests::compare::{assert_close, distance};
 use gradus_tests::fixture::Fixture;
+use gradus_tests::isa;
 
 struct Tolerances {
     losses: f64,
@@ -154,4 +155,9 @@ fn training_moves_the_weights_by_more_than_the_tolerance() {
             assert!(distance(&name, &first, &last).relative > 1e-3);
         }
     }
+}
+
+#[test]
+fn at_every_instruction_set() {
+    isa::at_every_other(&["without_biases", "with_biases"]);
 }

@@ -13,13 +13,16 @@ use gradus_autograd::{DType, Tape, Tensor, Var};
 use gradus_tensor::ops::optimizer::{AdamW, Sgd, adamw, sgd};
 use gradus_tests::compare::assert_close;
 use gradus_tests::fixture::Fixture;
+use gradus_tests::isa;
 use std::collections::BTreeSet;
+
+type Function = Box<dyn Fn(&Fixture, &[Var]) -> Var>;
 
 /// An operation of the fixture: the tracked inputs by name, and the function of them.
 struct Operation {
     name: &'static str,
     inputs: &'static [&'static str],
-    function: Box<dyn Fn(&Fixture, &[Var]) -> Var>,
+    function: Function,
     f32_tolerance: f64,
 }
 
@@ -243,4 +246,14 @@ fn nothing_in_the_fixture_is_left_out() {
     let mut tested: BTreeSet<String> = operations().iter().map(|operation| operation.name.to_string()).collect();
     tested.extend(["adamw", "sgd_momentum"].map(String::from));
     assert_eq!(there, tested);
+}
+
+#[test]
+fn at_every_instruction_set() {
+    isa::at_every_other(&[
+        "operations_in_f32_are_those_in_f64",
+        "log_sum_exp_of_attention",
+        "steps_of_adamw",
+        "steps_of_sgd_with_momentum",
+    ]);
 }

@@ -5,6 +5,7 @@ use gradus_gpt::config::ModelConfig;
 use gradus_gpt::model::Gpt;
 use gradus_nn::Module;
 use gradus_nn::optim::{AdamW, AdamWConfig};
+use gradus_tests::isa;
 use gradus_tests::models::{bits, ids, lively};
 
 /// Trains for five steps; returns the bits of every step's gradients, those of the last weights, and the bytes that the
@@ -36,4 +37,9 @@ fn gradients_and_weights_are_the_same_bits_and_less_is_held() {
     assert!(gradients == gradients_again, "gradients differ");
     assert!(weights == weights_again, "weights differ");
     assert!(held_less * 2 < held, "{held_less} bytes with recomputation, {held} without");
+}
+
+#[test]
+fn at_every_instruction_set() {
+    isa::at_every_other(&["gradients_and_weights_are_the_same_bits_and_less_is_held"]);
 }
