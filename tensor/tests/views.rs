@@ -8,12 +8,14 @@ use gradus_tensor::ops::reduce::Reduce;
 use gradus_tensor::ops::{attention, cross_entropy, dropout, embedding, optimizer, shape, softmax};
 use gradus_tensor::{DType, Tensor};
 
-/// An operation on tensors of these shapes; a name that ends with `#` takes indices below 3 there.
+type Run = Box<dyn Fn(&[Tensor]) -> Vec<Tensor>>;
+
+/// An operation on tensors of these shapes; the input number `indices`, if any, holds indices below 3.
 struct Case {
     name: String,
     shapes: Vec<Vec<usize>>,
     indices: Option<usize>,
-    run: Box<dyn Fn(&[Tensor]) -> Vec<Tensor>>,
+    run: Run,
 }
 
 fn case(name: impl Into<String>, shapes: &[&[usize]], run: impl Fn(&[Tensor]) -> Vec<Tensor> + 'static) -> Case {

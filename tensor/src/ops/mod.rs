@@ -68,5 +68,5 @@ pub(crate) fn fits_last_axis(op: &'static str, x: &Tensor, vector: Option<&Tenso
 /// The rows of a tensor: (number of rows, size of the last axis).
 pub(crate) fn rows(x: &Tensor) -> (usize, usize) {
     let columns = x.last_size();
-    (if columns == 0 { 0 } else { x.len() / columns }, columns)
+    (x.len().checked_div(columns).unwrap_or(0), columns)
 }
