@@ -34,10 +34,8 @@ impl Case {
         function: impl Fn(&[Var]) -> Var + 'static,
     ) -> Case {
         let input = |(seed, shape): (usize, &&[usize])| {
-            let values: Vec<f64> = values(seed as u64 + 1, shape.iter().product())
-                .into_iter()
-                .map(|x| x * scale + shift)
-                .collect();
+            let values: Vec<f64> =
+                values(seed as u64 + 1, shape.iter().product()).into_iter().map(|x| x * scale + shift).collect();
             Tensor::from_slice(&values, shape)
         };
         let inputs = shapes.iter().enumerate().map(input).collect();

@@ -133,8 +133,12 @@ impl<'a> Training<'a> {
     fn end(mut self, interrupted: bool) -> Result<Outcome<'a>> {
         self.save()?;
         self.progress.finish();
+        let Prepared { run, dir, .. } = self.prepared;
+        if interrupted || self.trainer.step_count() < run.train.steps {
+            let how = format!("gradus train --resume --out {}", dir.display());
+            output::note(&format!("stopped after step {} and saved; go on with `{how}`", self.state.step));
+        }
         let val_loss = if interrupted {
-            output::note(&format!("stopped after step {} and saved; go on with --resume", self.state.step));
             self.trainer.estimate_validation_loss()
         } else {
             let counter = Counter::new("validation", self.prepared.data.len(Part::Validation));

@@ -5,9 +5,11 @@ use assert_cmd::Command;
 use gradus_gpt::{
     checkpoint::{self, NamedArray},
     config::{FORMAT, RunConfig},
+    model::Gpt,
     preset::Preset,
     tokenizer::{Tokenizer, TokenizerKind},
 };
+use gradus_nn::{Init, Module};
 use std::{fs, path::Path};
 use tempfile::TempDir;
 
@@ -52,10 +54,14 @@ fn write_model(dir: &Path) {
     fs::create_dir_all(dir).unwrap();
     let (mut model, train, _) = Preset::Small.settings();
     let tokenizer = Tokenizer::new(TokenizerKind::Char, "abc \n");
-    model.vocab_size = tokenizer.vocab_size();
+    (model.vocab_size, model.width) = (tokenizer.vocab_size(), 16);
+    let gpt = Gpt::new(&model, &mut Init::new(0));
+    let weights: Vec<_> =
+        gpt.named_parameters().into_iter().map(|(name, parameter)| (name, parameter.value())).collect();
+    let arrays: Vec<_> =
+        weights.iter().map(|(name, t)| NamedArray { name, shape: t.shape(), data: t.as_slice() }).collect();
     RunConfig { format: FORMAT, model, train, tokenizer }.save(dir).unwrap();
-    let weight = NamedArray { name: "weight", shape: &[2, 3], data: &[0.5; 6] };
-    checkpoint::save(dir, 0, &[weight], &[]).unwrap();
+    checkpoint::save(dir, 0, &arrays, &[]).unwrap();
 }
 
 #[test]

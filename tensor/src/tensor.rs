@@ -141,12 +141,18 @@ impl Tensor {
 
     /// The storage from this tensor's first element to its last: for kernels that take strides.
     pub(crate) fn data<E: Element>(&self) -> &[E] {
-        let (first, end) = (self.layout.offset(), self.layout.end());
-        &self.storage.slice::<E>()[first..end]
+        let storage = self.storage.slice::<E>();
+        if self.is_empty() {
+            return &[]; // its offset may lie behind the end: an axis of size 0 has made the whole storage empty
+        }
+        &storage[self.layout.offset()..self.layout.end()]
     }
 
     /// The elements of a tensor that nobody shares, to be written.
     pub(crate) fn data_mut<E: Element>(&mut self) -> &mut [E] {
+        if self.is_empty() {
+            return &mut [];
+        }
         let (first, end) = (self.layout.offset(), self.layout.end());
         let storage = Arc::get_mut(&mut self.storage).expect("an output is written before it is shared");
         &mut storage.slice_mut::<E>()[first..end]

@@ -19,7 +19,8 @@ fn indices(shape: &[usize]) -> Vec<Vec<usize>> {
 
 /// The storage positions of a layout's elements, row-major.
 fn positions(layout: &Layout) -> Vec<usize> {
-    let position = |index: Vec<usize>| layout.offset() + index.iter().zip(layout.strides()).map(|(i, s)| i * s).sum::<usize>();
+    let position =
+        |index: Vec<usize>| layout.offset() + index.iter().zip(layout.strides()).map(|(i, s)| i * s).sum::<usize>();
     indices(layout.shape()).into_iter().map(position).collect()
 }
 

@@ -1,1 +1,8 @@
-//! tests
+//! What the tests that cross crates share: numbers that PyTorch computed, comparisons that say what is wrong, and small
+//! models. The tests themselves are in `tests/`, a file for each promise.
+#![forbid(unsafe_code)]
+
+pub mod compare;
+pub mod fixture;
+pub mod isa;
+pub mod models;

@@ -6,10 +6,10 @@ use crate::gradcheck::Case;
 use crate::tape::Backward;
 use crate::var::{Var, record};
 use gradus_tensor::Tensor;
-pub use gradus_tensor::ops::attention::Options;
-use gradus_tensor::ops::attention::{Attended, backward, forward, packed_backward, packed_forward};
 #[cfg(doc)]
 use gradus_tensor::ops::attention;
+pub use gradus_tensor::ops::attention::Options;
+use gradus_tensor::ops::attention::{Attended, backward, forward, packed_backward, packed_forward};
 
 impl Var {
     /// O = softmax(scale·Q·Kᵀ)·V: this is q [B, H, Tq, D]; k and v are [B, Hkv, Tk, D].
@@ -111,7 +111,11 @@ pub const OPS: &[Op] = &[
                 case("fewer queries than keys", &[&[1, 2, 2, 3], &[1, 2, 5, 3], &[1, 2, 5, 3]], causal()),
                 case("grouped queries", &[&[1, 4, 3, 2], &[1, 2, 3, 2], &[1, 2, 3, 2]], causal()),
                 case("a window", &[one, one, one], Options { window: Some(2), ..causal() }),
-                case("a mask with a row of zeros", &[one, one, one], Options { mask: Some(mask), ..Options::default() }),
+                case(
+                    "a mask with a row of zeros",
+                    &[one, one, one],
+                    Options { mask: Some(mask), ..Options::default() },
+                ),
                 case("dropout", &[one, one, one], Options { dropout, ..causal() }),
                 case("one position", &[&[1, 1, 1, 5], &[1, 1, 1, 5], &[1, 1, 1, 5]], causal()),
                 Case::new("views [B, T, H, D]", &[&[2, 3, 2, 4], &[2, 3, 2, 4], &[2, 3, 2, 4]], move |x| {

@@ -295,7 +295,9 @@ fn binary_cases(op: Binary) -> Vec<Case> {
         Case::scaled("a transposed view", &[&[4, 3], &[3, 4]], scale, shift, move |x| {
             x[0].transpose(0, 1).binary(op, &x[1])
         }),
-        Case::scaled("with itself", &[&[3, 4]], scale, shift, move |x| x[0].binary(op, &x[0].transpose(0, 1).permute(&[1, 0]))),
+        Case::scaled("with itself", &[&[3, 4]], scale, shift, move |x| {
+            x[0].binary(op, &x[0].transpose(0, 1).permute(&[1, 0]))
+        }),
     ]
 }
 

@@ -137,6 +137,11 @@ pub const OPS: &[Op] = &[
     Op {
         name: "variance",
         formula: "y = Σ (x − mean)² / (n − correction)",
-        cases: || [cases(Reduce::Variance { correction: 0 }), cases(Reduce::Variance { correction: 1 })].into_iter().flatten().collect(),
+        cases: || {
+            [cases(Reduce::Variance { correction: 0 }), cases(Reduce::Variance { correction: 1 })]
+                .into_iter()
+                .flatten()
+                .collect()
+        },
     },
 ];

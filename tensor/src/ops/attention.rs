@@ -114,6 +114,7 @@ pub fn backward(
     same_shape("attention_backward", &attended.output, d_output)?;
     let mask = options.mask("attention_backward", shape)?;
     let [q, k, v, o, d_o] = [q, k, v, &attended.output, d_output].map(with_contiguous_rows);
+    let lse = attended.log_sum_exp.contiguous();
     let mut gradients = [&q, &k, &v].map(|t| Tensor::recycled(t.dtype(), t.shape()));
     let [Ok(dq), Ok(dk), Ok(dv)] = &mut gradients else {
         return Err(Error::new("attention_backward", "the gradients cannot be addressed"));
@@ -134,7 +135,7 @@ pub fn backward(
             strides(&v),
             o.data(),
             strides(&o),
-            attended.log_sum_exp.data(),
+            lse.data(),
             d_o.data(),
             strides(&d_o),
             dq.data_mut(),
@@ -195,15 +196,16 @@ pub fn packed_backward(
     same_shape("attention_backward", output, d_output)?;
     let mask = options.mask("attention_backward", shape)?;
     if qkv.dtype() != DType::F32 {
-        let heads = |t: &Tensor| Ok(t.try_reshape(&[shape.b, shape.tq, shape.h, shape.d])?.permute(&[0, 2, 1, 3]));
+        let heads =
+            |t: &Tensor| Ok(t.contiguous().try_reshape(&[shape.b, shape.tq, shape.h, shape.d])?.permute(&[0, 2, 1, 3]));
         let attended = Attended { output: heads(output)?, log_sum_exp: lse.clone() };
         let [q, k, v] = unpacked(qkv, shape)?;
-        let gradients = backward(&q, &k, &v, &attended, &heads(&d_output.contiguous())?, options)?;
+        let gradients = backward(&q, &k, &v, &attended, &heads(d_output)?, options)?;
         let parts = gradients.map(|g| g.permute(&[0, 2, 1, 3]).contiguous());
         let parts = parts.map(|g| g.reshape(&[shape.b, shape.tq, shape.h * shape.d]));
         return super::shape::concat(&[&parts[0], &parts[1], &parts[2]], 2);
     }
-    let (qkv, d_output) = (qkv.contiguous(), d_output.contiguous());
+    let [qkv, output, lse, d_output] = [qkv, output, lse, d_output].map(Tensor::contiguous);
     let mut d_qkv = Tensor::recycled(qkv.dtype(), qkv.shape())?;
     let kernel = options.kernel(shape.d, &mask);
     let (o, lse, d_o) = (output.data(), lse.data(), d_output.data());

@@ -41,15 +41,7 @@ pub fn forward(logits: &Tensor, targets: &Tensor, options: Options) -> Result<Lo
     // The kernels return the mean in the type of the logits.
     macro_rules! mean {
         ($function:path) => {
-            f64::from($function(
-                rows,
-                v,
-                options,
-                logits.data(),
-                targets.data(),
-                losses.data_mut(),
-                lse.data_mut(),
-            ))
+            f64::from($function(rows, v, options, logits.data(), targets.data(), losses.data_mut(), lse.data_mut()))
         };
     }
     let mean = match dtype {
@@ -67,7 +59,7 @@ pub fn forward(logits: &Tensor, targets: &Tensor, options: Options) -> Result<Lo
 pub fn backward(logits: &Tensor, targets: &Tensor, lse: &Tensor, options: Options, d_loss: &Tensor) -> Result<Tensor> {
     check(logits, targets, options)?;
     same_dtype("cross_entropy", logits, d_loss)?;
-    let (logits, targets) = (logits.contiguous(), targets.contiguous());
+    let [logits, targets, lse] = [logits, targets, lse].map(Tensor::contiguous);
     let (dtype, (rows, v)) = (logits.dtype(), rows(&logits));
     let mut dlogits = Tensor::recycled(dtype, logits.shape())?;
     run!(

@@ -69,7 +69,7 @@ pub fn layer_norm_backward(
 ) -> Result<NormGradients> {
     same_shape("layer_norm_backward", x, dy)?;
     fits_last_axis("layer_norm_backward", x, gamma)?;
-    let (x, dy) = (x.contiguous(), dy.contiguous());
+    let [x, dy, mean, rstd] = [x, dy, mean, rstd].map(Tensor::contiguous);
     let (dtype, (rows, c)) = (x.dtype(), rows(&x));
     let mut dx = Tensor::recycled(dtype, x.shape())?;
     let gamma = gamma.map(Tensor::contiguous);
@@ -119,7 +119,7 @@ pub fn rms_norm(x: &Tensor, gamma: Option<&Tensor>, eps: f32) -> Result<Normed> 
 pub fn rms_norm_backward(x: &Tensor, gamma: Option<&Tensor>, rrms: &Tensor, dy: &Tensor) -> Result<NormGradients> {
     same_shape("rms_norm_backward", x, dy)?;
     fits_last_axis("rms_norm_backward", x, gamma)?;
-    let (x, dy) = (x.contiguous(), dy.contiguous());
+    let [x, dy, rrms] = [x, dy, rrms].map(Tensor::contiguous);
     let (dtype, (rows, c)) = (x.dtype(), rows(&x));
     let mut dx = Tensor::recycled(dtype, x.shape())?;
     let gamma = gamma.map(Tensor::contiguous);

@@ -35,22 +35,21 @@ impl Tensor {
         let region = self.slice(axis, start..start + part.shape()[axis]);
         assert_eq!(region.shape(), part.shape(), "write_slice: the part does not fit");
         assert_eq!(self.dtype(), part.dtype(), "write_slice: types differ");
-        let offset = region.layout().offset() - self.layout().offset();
         drop(region);
         if !part.is_empty() {
             match self.dtype() {
-                DType::F32 => write_at::<f32>(part, offset, self),
-                DType::F64 => write_at::<f64>(part, offset, self),
-                DType::U32 => write_at::<u32>(part, offset, self),
+                DType::F32 => write_at::<f32>(part, axis, start, self),
+                DType::F64 => write_at::<f64>(part, axis, start, self),
+                DType::U32 => write_at::<u32>(part, axis, start, self),
             }
         }
     }
 }
 
-fn write_at<E: Element>(part: &Tensor, offset: usize, y: &mut Tensor) {
-    y.make_mut::<E>(); // a copy of its own, contiguous
+fn write_at<E: Element>(part: &Tensor, axis: usize, start: usize, y: &mut Tensor) {
+    y.make_mut::<E>(); // a copy of its own, contiguous, where it was not: only now are the strides those of the memory
     let layout: Layout = y.layout().clone();
-    let y = &mut y.make_mut::<E>()[offset..];
+    let y = &mut y.make_mut::<E>()[start * layout.strides()[axis]..];
     gradus_kernels::elementwise::copy(part.shape(), part.data(), part.layout().strides(), y, layout.strides());
 }
 

@@ -1,0 +1,156 @@
+//! Running the binary on tiny texts and models.
+
+#![allow(dead_code)] // each test binary uses its own part
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::{fs, io::Read};
+use tempfile::TempDir;
+
+/// Sizes that train a hundred steps in a blink, dropout and accumulation included.
+pub const TINY: &str = "--layers 1 --heads 2 --width 16 --context 16 --batch 4 --grad-accum 2 --dropout 0.1 --warmup 5 \
+                        --eval-every 25 --eval-batches 2 --log-every 10 --lr 0.01";
+
+/// A folder with a text in it, and room for runs.
+pub struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    /// With 3 kB of verse, Latin and Chinese.
+    pub fn new() -> Place {
+        let place = Place { folder: tempfile::tempdir().unwrap() };
+        let verse =
+            "Twinkle, twinkle, little bat!\nHow I wonder what you're at!\n天地玄黄，宇宙洪荒。日月盈昃，辰宿列张。\n";
+        fs::write(place.text(), verse.repeat(30)).unwrap();
+        place
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn text(&self) -> PathBuf {
+        self.path("text.txt")
+    }
+
+    /// `gradus train` of a new tiny run in the folder `out`; `flags` win over [`TINY`].
+    pub fn train(&self, out: &str, flags: &str) -> Command {
+        let given: Vec<&str> = flags.split_whitespace().filter(|word| word.starts_with("--")).collect();
+        let tiny: Vec<&str> = TINY.split_whitespace().collect();
+        let kept = tiny.chunks(2).filter(|pair| !given.contains(&pair[0])).flatten();
+        let mut command = gradus("train");
+        command.args(kept).args(flags.split_whitespace());
+        command.arg("--data").arg(self.text()).arg("--out").arg(self.path(out));
+        command
+    }
+
+    /// `gradus train --resume` of the run in the folder `out`.
+    pub fn resume(&self, out: &str, flags: &str) -> Command {
+        let mut command = gradus(&format!("train --resume {flags}"));
+        command.arg("--out").arg(self.path(out));
+        command
+    }
+
+    /// `gradus COMMAND --model out FLAGS`.
+    pub fn with_model(&self, out: &str, command: &str, flags: &[&str]) -> Command {
+        let mut command = gradus(command);
+        command.arg("--model").arg(self.path(out)).args(flags);
+        command
+    }
+
+    pub fn model_bytes(&self, out: &str) -> Vec<u8> {
+        fs::read(self.path(out).join("model.safetensors")).unwrap()
+    }
+}
+
+/// The binary with these arguments, separated by spaces.
+pub fn gradus(arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
+    command.args(arguments.split_whitespace());
+    command
+}
+
+/// What a successful run wrote to standard output and to standard error.
+#[track_caller]
+pub fn succeeds(mut command: Command) -> (String, String) {
+    let output = command.output().unwrap();
+    let (out, err) = texts(&output);
+    assert!(output.status.success(), "{command:?}: {:?}\n{out}\n{err}", output.status);
+    (out, err)
+}
+
+/// The text after `error: ` of a run that has to fail with `code`: one line, the last one, and no panic.
+#[track_caller]
+pub fn refused(mut command: Command, code: i32) -> String {
+    let output = command.output().unwrap();
+    let (out, err) = texts(&output);
+    assert_eq!(output.status.code(), Some(code), "{command:?}\n{out}\n{err}");
+    assert!(!err.contains("panicked") && !err.contains("RUST_BACKTRACE"), "{err}");
+    let errors: Vec<&str> = err.lines().filter_map(|line| line.strip_prefix("error: ")).collect();
+    assert!(errors.len() == 1 && err.trim_end().ends_with(errors[0]), "one error in the last line: {err}");
+    errors[0].to_string()
+}
+
+pub fn texts(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+    (text(&output.stdout), text(&output.stderr))
+}
+
+#[track_caller]
+pub fn contains(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is missing in {text:?}");
+    }
+}
+
+/// The numbers of the line that `train` ends with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Done {
+    pub step: u64,
+    pub train_loss: f64,
+    pub val_loss: f64,
+    pub tokens_per_second: f64,
+    pub memory: f64,
+}
+
+impl Done {
+    /// Reads the last line of standard output.
+    #[track_caller]
+    pub fn read(out: &str) -> Done {
+        let line = out.lines().last().expect("a last line");
+        let part = |rest: &str, begin: &str, end: &str| -> (f64, String) {
+            let rest = rest.strip_prefix(begin).unwrap_or_else(|| panic!("{begin:?} in {line:?}"));
+            let (number, rest) = rest.split_at(rest.find(end).unwrap_or_else(|| panic!("{end:?} in {line:?}")));
+            (number.parse().unwrap_or_else(|_| panic!("{number:?} in {line:?}")), rest.to_string())
+        };
+        let (step, rest) = part(line, "done: step ", ",");
+        let (train_loss, rest) = part(&rest, ", train loss ", ",");
+        let (val_loss, rest) = part(&rest, ", val loss ", ",");
+        let (tokens_per_second, rest) = part(&rest, ", ", " tokens/s");
+        let (memory, rest) = part(&rest, " tokens/s, peak memory ", " MiB");
+        assert_eq!(rest, " MiB", "{line:?}");
+        Done { step: step as u64, train_loss, val_loss, tokens_per_second, memory }
+    }
+}
+
+/// The lines of `metrics.jsonl`.
+pub fn metrics(dir: &Path) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(dir.join("metrics.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?}: {error}"))).collect()
+}
+
+/// Starts a run whose output is kept for [`finish`].
+pub fn start(mut command: Command) -> Child {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Waits for the end; returns the exit code and both outputs.
+pub fn finish(mut child: Child) -> (Option<i32>, String, String) {
+    let (mut out, mut err) = (String::new(), String::new());
+    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    if let Some(mut pipe) = child.stderr.take() {
+        pipe.read_to_string(&mut err).unwrap();
+    }
+    (child.wait().unwrap().code(), out, err)
+}

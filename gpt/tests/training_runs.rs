@@ -1,0 +1,241 @@
+//! `gradus train` through the binary: what it writes and says, and that a run goes on bit for bit however it was ended.
+
+mod common;
+
+use common::{Done, Place, contains, metrics, succeeds};
+#[cfg(unix)]
+use common::{finish, start};
+use std::fs;
+
+const LN_VOCABULARY: f64 = 3.713_572; // 41 distinct characters in the text
+
+#[test]
+fn it_learns_and_writes_all_that_belongs_to_a_model() {
+    let place = Place::new();
+    let (out, err) = succeeds(place.train("run", "--steps 100"));
+    let done = Done::read(&out);
+    assert_eq!(done.step, 100);
+    assert!(done.train_loss < 2.0 && done.val_loss < 2.0, "a text of three lines is soon known: {done:?}");
+    assert!(done.tokens_per_second > 0.0 && done.memory > 1.0, "{done:?}");
+    contains(&err, &["text   ", "vocabulary 41", "model  ", "1 layers, 2 heads, width 16, context 16", "wrote "]);
+    assert_eq!(out.matches("done: ").count(), 1);
+
+    let mut files: Vec<String> = fs::read_dir(place.path("run"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort_unstable();
+    let expected = ["config.json", "loss.svg", "metrics.jsonl", "model.safetensors", "optimizer-100.safetensors"];
+    assert_eq!(files, expected);
+    let svg = fs::read_to_string(place.path("run").join("loss.svg")).unwrap();
+    assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>") && svg.contains("<polyline"), "{svg}");
+}
+
+#[test]
+fn the_metrics_have_a_line_for_each_logged_step() {
+    let place = Place::new();
+    let (out, _) = succeeds(place.train("run", "--steps 60"));
+    let lines = metrics(&place.path("run"));
+    let steps: Vec<u64> = lines.iter().map(|line| line["step"].as_u64().unwrap()).collect();
+    assert_eq!(steps, [1, 10, 20, 25, 30, 40, 50, 60]);
+    let names = ["elapsed_s", "grad_norm", "lr", "step", "tokens_per_second", "train_loss", "val_loss"];
+    let mut elapsed = 0.0;
+    for line in &lines {
+        let mut keys: Vec<&String> = line.as_object().unwrap().keys().collect();
+        keys.sort_unstable();
+        assert_eq!(keys, names);
+        let step = line["step"].as_u64().unwrap();
+        assert_eq!(line["val_loss"].is_number(), [25, 50, 60].contains(&step), "{line}");
+        assert!(line["grad_norm"].as_f64().unwrap() > 0.0 && line["tokens_per_second"].as_f64().unwrap() > 0.0);
+        assert!(line["elapsed_s"].as_f64().unwrap() > elapsed, "{line}");
+        elapsed = line["elapsed_s"].as_f64().unwrap();
+    }
+    // nanoGPT's schedule: the rate of the first step is lr / (warm-up + 1), the last is nearly a tenth of lr.
+    let rate = |i: usize| lines[i]["lr"].as_f64().unwrap();
+    assert!((rate(0) - 0.01 / 6.0).abs() < 1e-9 && rate(1) > rate(2) && (0.001..0.0011).contains(&rate(7)));
+    let first = lines[0]["train_loss"].as_f64().unwrap();
+    assert!((first / LN_VOCABULARY - 1.0).abs() < 0.02, "a model that knows nothing says ln V: {first}");
+    let (last, done) = (lines.last().unwrap(), Done::read(&out));
+    let rounded = |x: &serde_json::Value| format!("{:.4}", x.as_f64().unwrap());
+    assert_eq!(rounded(&last["train_loss"]), format!("{:.4}", done.train_loss));
+    assert_eq!(rounded(&last["val_loss"]), format!("{:.4}", done.val_loss));
+}
+
+#[test]
+fn no_steps_write_the_model_as_it_is_initialised() {
+    let place = Place::new();
+    let (out, _) = succeeds(place.train("run", "--steps 0 --warmup 0"));
+    contains(out.lines().last().unwrap(), &["done: step 0, train loss ", ", val loss ", " tokens/s, peak memory "]);
+    let val = out.rsplit("val loss ").next().unwrap().split(',').next().unwrap().parse::<f64>().unwrap();
+    assert!((val / LN_VOCABULARY - 1.0).abs() < 0.02, "{val}");
+    let (sample, _) = succeeds(place.with_model("run", "sample", &["--tokens", "5"]));
+    assert_eq!(sample.chars().count(), 6, "five characters and a line break: {sample:?}");
+    // Another seed begins elsewhere, the same seed does not.
+    succeeds(place.train("again", "--steps 0 --warmup 0"));
+    succeeds(place.train("other", "--steps 0 --warmup 0 --seed 2"));
+    assert_eq!(place.model_bytes("run"), place.model_bytes("again"));
+    assert_ne!(place.model_bytes("run"), place.model_bytes("other"));
+}
+
+/// Both files of the checkpoint at step 100.
+fn final_state(place: &Place, out: &str) -> [Vec<u8>; 2] {
+    ["model.safetensors", "optimizer-100.safetensors"].map(|file| fs::read(place.path(out).join(file)).unwrap())
+}
+
+#[test]
+fn stopped_and_resumed_it_is_the_same_run_bit_for_bit() {
+    let place = Place::new();
+    succeeds(place.train("whole", "--steps 100 --threads 1"));
+    let (out, err) = succeeds(place.train("parts", "--steps 100 --stop-at 50 --threads 2"));
+    contains(&err, &["stopped after step 50 and saved; go on with `gradus train --resume --out "]);
+    assert_eq!(Done::read(&out).step, 50);
+    assert_ne!(place.model_bytes("parts"), place.model_bytes("whole"));
+    succeeds(place.resume("parts", "--stop-at 73 --threads 1"));
+    let (out, err) = succeeds(place.resume("parts", "--threads 3"));
+    assert!(!err.contains("stopped"), "{err}");
+    assert_eq!(Done::read(&out).step, 100);
+    assert!(final_state(&place, "whole") == final_state(&place, "parts"), "the weights or moments differ");
+
+    // The metrics tell one story too: what both runs logged is the same but for the clock.
+    let story = |out: &str| -> Vec<[String; 4]> {
+        let lines = metrics(&place.path(out)).into_iter().filter(|line| line["step"].as_u64().unwrap() % 10 == 0);
+        lines.map(|line| ["step", "train_loss", "lr", "grad_norm"].map(|key| line[key].to_string())).collect()
+    };
+    assert_eq!(story("whole").len(), 10);
+    assert_eq!(story("whole"), story("parts"));
+}
+
+#[test]
+fn a_finished_run_can_be_made_longer_and_resuming_it_unchanged_changes_nothing() {
+    let place = Place::new();
+    succeeds(place.train("run", "--steps 20"));
+    let before = place.model_bytes("run");
+    let (out, _) = succeeds(place.resume("run", ""));
+    assert_eq!(Done::read(&out).step, 20);
+    assert!(place.model_bytes("run") == before, "no step, no change");
+    let (out, _) = succeeds(place.resume("run", "--steps 30"));
+    assert_eq!(Done::read(&out).step, 30);
+    assert_eq!(metrics(&place.path("run")).last().unwrap()["step"], 30);
+}
+
+#[test]
+fn a_new_run_moves_the_old_one_aside() {
+    let place = Place::new();
+    succeeds(place.train("run", "--steps 3 --warmup 0"));
+    let before = place.model_bytes("run");
+    let (_, err) = succeeds(place.train("run", "--steps 3 --warmup 0 --seed 9"));
+    contains(&err, &["an earlier run was here; it is now in ", "previous"]);
+    assert!(fs::read(place.path("run").join("previous/model.safetensors")).unwrap() == before);
+}
+
+/// It saves after every step, and is killed again and again: at moments that are drawn, and as soon as a file of a save
+/// that has not ended is seen. Whatever it leaves behind, `--resume` goes on, and in the end the weights are those of a
+/// run that nobody disturbed.
+#[cfg(unix)]
+#[test]
+fn killed_while_it_saves_it_goes_on_bit_for_bit() {
+    use std::time::{Duration, Instant};
+    let place = Place::new();
+    let flags = "--steps 100 --eval-every 1 --eval-batches 1";
+    succeeds(place.train("whole", flags));
+    let dir = place.path("run");
+    let temporary = |name: &str| name.ends_with(".tmp");
+    let names = || -> Vec<String> {
+        let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    };
+
+    let (mut kills, mut torn, mut random) = (0, 0, 12345_u64);
+    succeeds(place.train("run", &format!("{flags} --stop-at 1")));
+    loop {
+        let mut child = start(place.resume("run", ""));
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let begin = Instant::now();
+        let least = Duration::from_millis(20 + (random >> 33) % 40);
+        let watch = random >> 63 == 1;
+        while begin.elapsed() < least || (watch && !names().iter().any(|name| temporary(name))) {
+            if child.try_wait().unwrap().is_some() {
+                break;
+            }
+            if begin.elapsed() < least {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        }
+        if child.try_wait().unwrap().is_some() || kills == 40 {
+            let (code, out, err) = finish(child);
+            assert_eq!(code, Some(0), "{out}\n{err}");
+            assert_eq!(Done::read(&out).step, 100);
+            break;
+        }
+        child.kill().unwrap(); // SIGKILL
+        child.wait().unwrap();
+        kills += 1;
+        torn += usize::from(names().iter().any(|name| temporary(name)));
+    }
+    println!("{kills} kills, {torn} of them left a file half written");
+    assert!(kills >= 3, "killed {kills} times only");
+    assert!(final_state(&place, "whole") == final_state(&place, "run"), "the weights or moments differ");
+    assert!(!names().iter().any(|name| temporary(name)), "nothing is left over: {:?}", names());
+}
+
+#[cfg(unix)]
+fn signal(child: &std::process::Child) {
+    let status = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+/// Waits until the condition holds.
+#[cfg(unix)]
+fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    for _ in 0..6000 {
+        if condition() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    panic!("waited in vain for {what}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_finishes_the_step_saves_and_says_how_to_go_on() {
+    let place = Place::new();
+    let flags = "--steps 1000000";
+    let child = start(place.train("run", flags));
+    let log = place.path("run").join("metrics.jsonl");
+    wait_for("the tenth step", || fs::read_to_string(&log).unwrap_or_default().lines().count() >= 2);
+    signal(&child);
+    let (code, out, err) = finish(child);
+    assert_eq!(code, Some(0), "{out}\n{err}");
+    let step = Done::read(&out).step;
+    contains(&err, &["stopping after this step", &format!("stopped after step {step} and saved"), "--resume"]);
+    assert!((10..1_000_000).contains(&step), "{step}");
+    assert!(!err.contains("panicked") && !err.contains("error"), "{err}");
+
+    let (end, whole) = (step + 7, format!("{flags} --stop-at {}", step + 7));
+    let (out, _) = succeeds(place.resume("run", &format!("--stop-at {end}")));
+    assert_eq!(Done::read(&out).step, end);
+    succeeds(place.train("whole", &whole));
+    assert!(place.model_bytes("run") == place.model_bytes("whole"), "the interrupted run ended elsewhere");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_ctrl_c_stops_at_once() {
+    use std::io::{BufRead, BufReader};
+    let place = Place::new();
+    // A step of many seconds, in which both signals arrive.
+    let mut child = start(place.train("run", "--steps 5 --width 64 --grad-accum 100000"));
+    wait_for("the first save", || {
+        place.path("run").join("loss.svg").exists() || place.path("run").join("model.safetensors").exists()
+    });
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    signal(&child);
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("once more stops at once")));
+    signal(&child);
+    let begin = std::time::Instant::now();
+    let (code, ..) = finish(child);
+    assert_eq!(code, Some(130));
+    assert!(begin.elapsed().as_secs() < 5);
+}
