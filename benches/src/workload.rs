@@ -365,7 +365,8 @@ mod tests {
     #[test]
     fn every_operation_has_a_workload_that_stands_for_it_where_it_has_a_goal() {
         let of = |operation| all().iter().any(|w| w.operation == operation && w.headline);
-        for operation in ["matmul", "decode", "attention", "softmax", "layer_norm", "gelu", "cross_entropy", "dropout"] {
+        for operation in ["matmul", "decode", "attention", "softmax", "layer_norm", "gelu", "cross_entropy", "dropout"]
+        {
             assert!(of(operation), "{operation}");
         }
         assert!(of("adamw") && of("training_step"));

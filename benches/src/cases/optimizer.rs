@@ -2,8 +2,9 @@
 
 use super::{Case, Parts, cast, ends, ladder, scaled};
 use gradus_kernels::{
-    Float, oracle,
+    Float,
     optimizer::{ADAMW_RUNGS, AdamW, NORM_RUNGS, adamw::Step, naive},
+    oracle,
 };
 
 const OPTIONS: AdamW =

@@ -3,9 +3,7 @@
 use super::{Case, Parts, cast, ends, ladder, scaled};
 use gradus_kernels::{
     Float, Rung, oracle,
-    softmax::{
-        self, BACKWARD_RUNGS, Backward, FORWARD_RUNGS, Forward, LOG_BACKWARD_RUNGS, LOG_FORWARD_RUNGS, naive,
-    },
+    softmax::{self, BACKWARD_RUNGS, Backward, FORWARD_RUNGS, Forward, LOG_BACKWARD_RUNGS, LOG_FORWARD_RUNGS, naive},
 };
 
 struct Data {

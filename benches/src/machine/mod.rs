@@ -55,6 +55,13 @@ pub enum Access {
     Triad,
 }
 
+impl Access {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        ["read", "copy", "memcpy", "triad"][self as usize]
+    }
+}
+
 /// The peak of f32 multiply-adds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Arithmetic {
@@ -114,7 +121,7 @@ impl Machine {
                     if access == Access::Memcpy && level != Level::Dram {
                         continue;
                     }
-                    progress(&format!("{} {access:?}, {threads} threads", level.name()));
+                    progress(&format!("{} {}, {threads} threads", level.name(), access.name()));
                     let share = if matches!(level, Level::L1 | Level::L2) { bytes } else { bytes / threads };
                     let gigabytes = memory_peak(access, share, threads, slice);
                     bandwidth.push(Bandwidth { level, access, threads, gigabytes });
@@ -174,9 +181,15 @@ fn buffers(caches: Caches, threads: usize) -> Vec<(Level, usize)> {
 fn fma_peak(isa: Isa, threads: usize, time: Duration) -> f64 {
     const ROUNDS: usize = 200_000;
     let flops = 2 * probes::CHAINS * probes::lanes(isa) * ROUNDS;
-    rate(threads, time, flops, || (), move |()| {
-        std::hint::black_box(probes::chains(isa, ROUNDS, 0.999_999, 1e-6));
-    })
+    rate(
+        threads,
+        time,
+        flops,
+        || (),
+        move |()| {
+            std::hint::black_box(probes::chains(isa, ROUNDS, 0.999_999, 1e-6));
+        },
+    )
 }
 
 /// Bytes in a second, in 10⁹, with buffers of `bytes` in all for each thread.

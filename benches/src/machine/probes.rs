@@ -1,6 +1,6 @@
 //! The loops whose speed is the machine's: nothing in them waits for anything but the unit that is measured.
 
-use gradus_kernels::{simd::Simd, simd_fn};
+use gradus_kernels::simd_fn;
 
 /// Chains of multiply-adds side by side. One takes 4 cycles a link and a core starts up to two links a cycle, so it takes
 /// 8 chains to keep it busy; 12 leave some slack, and fit the 16 registers of AVX2.
