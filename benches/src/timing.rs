@@ -71,11 +71,6 @@ pub fn seconds(work: impl FnOnce()) -> f64 {
     begun.elapsed().as_secs_f64()
 }
 
-/// The least seconds of a call in `rounds` of them.
-pub fn best_of(rounds: usize, work: &mut impl FnMut()) -> f64 {
-    (0..rounds).map(|_| seconds(&mut *work)).fold(f64::INFINITY, f64::min)
-}
-
 /// Empties the caches of everything else: by going through more memory than they hold.
 #[derive(Debug)]
 pub struct Flush(Vec<u64>);

@@ -9,12 +9,15 @@ mod probes;
 
 pub use host::{Caches, Host};
 
-use crate::timing::best_of;
+use crate::timing::seconds;
 use gradus_kernels::Isa;
 use serde::{Deserialize, Serialize};
 use std::{
-    sync::Barrier,
-    time::{Duration, Instant},
+    sync::{
+        Barrier,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 /// A level of the memory.
@@ -53,12 +56,27 @@ pub enum Access {
     Memcpy,
     /// y = a + k·b: 12 bytes an element.
     Triad,
+    /// y ← y + k·x: 12 bytes an element, and nothing beside them: what is written has been read.
+    Update,
 }
 
 impl Access {
+    /// Every one.
+    pub const ALL: [Access; 5] = [Access::Read, Access::Copy, Access::Memcpy, Access::Triad, Access::Update];
+
     /// Its name.
     pub fn name(self) -> &'static str {
-        ["read", "copy", "memcpy", "triad"][self as usize]
+        ["read", "copy", "memcpy", "triad", "update"][self as usize]
+    }
+
+    /// The arrays that it goes through, and the bytes that are read and written for an element of each.
+    fn arrays_and_bytes(self) -> (usize, usize) {
+        match self {
+            Access::Read => (1, 4),
+            Access::Copy | Access::Memcpy => (2, 8),
+            Access::Triad => (3, 12),
+            Access::Update => (2, 12),
+        }
     }
 }
 
@@ -107,21 +125,21 @@ impl Machine {
         let host = Host::read();
         let counts: &[usize] = if threads > 1 { &[1, threads] } else { &[1] };
         let levels = buffers(host.caches, threads);
-        let parts = counts.len() * (Isa::available().count() + levels.len() * 3 + 1);
+        let parts = counts.len() * (Isa::available().count() + levels.len() * 4 + 1);
         let slice = Duration::from_secs_f64(seconds / parts as f64);
         let (mut arithmetic, mut bandwidth) = (Vec::new(), Vec::new());
         for &threads in counts {
             for isa in Isa::available() {
-                progress(&format!("multiply-adds, {isa}, {threads} threads"));
+                progress(&format!("multiply-adds, {isa}, on {}", plural(threads)));
                 let gflops = fma_peak(isa, threads, slice);
                 arithmetic.push(Arithmetic { isa: isa.to_string(), threads, gflops });
             }
             for &(level, bytes) in &levels {
-                for access in [Access::Read, Access::Copy, Access::Triad, Access::Memcpy] {
+                for access in Access::ALL {
                     if access == Access::Memcpy && level != Level::Dram {
                         continue;
                     }
-                    progress(&format!("{} {}, {threads} threads", level.name(), access.name()));
+                    progress(&format!("{} {}, on {}", level.name(), access.name(), plural(threads)));
                     let share = if matches!(level, Level::L1 | Level::L2) { bytes } else { bytes / threads };
                     let gigabytes = memory_peak(access, share, threads, slice);
                     bandwidth.push(Bandwidth { level, access, threads, gigabytes });
@@ -165,6 +183,11 @@ impl Machine {
     }
 }
 
+/// `1 thread`, `2 threads`
+pub(crate) fn plural(threads: usize) -> String {
+    if threads == 1 { "1 thread".into() } else { format!("{threads} threads") }
+}
+
 /// For each level the bytes of a buffer that lies in it and in no nearer one: of a core for L1 and L2, of all for the rest.
 fn buffers(caches: Caches, threads: usize) -> Vec<(Level, usize)> {
     let Caches { l1, l2, l3 } = caches;
@@ -195,15 +218,11 @@ fn fma_peak(isa: Isa, threads: usize, time: Duration) -> f64 {
 /// Bytes in a second, in 10⁹, with buffers of `bytes` in all for each thread.
 fn memory_peak(access: Access, bytes: usize, threads: usize, time: Duration) -> f64 {
     let isa = Isa::best();
-    let arrays = match access {
-        Access::Read => 1,
-        Access::Copy | Access::Memcpy => 2,
-        Access::Triad => 3,
-    };
+    let (arrays, element) = access.arrays_and_bytes();
     let n = (bytes / arrays / 4).next_multiple_of(1024);
-    let passes = ((1 << 22) / bytes).max(1); // at least 4 MiB between two looks at the clock
+    let passes = ((1 << 26) / bytes).max(1); // 64 MiB at least, so that a call takes a good part of a millisecond
     let buffers = move || [0, 1, 2].map(|i| vec![1.0_f32; if i < arrays { n } else { 0 }]);
-    rate(threads, time, passes * arrays * n * 4, buffers, move |[x, y, z]| {
+    rate(threads, time, passes * n * element, buffers, move |[x, y, z]| {
         for _ in 0..passes {
             match access {
                 Access::Read => {
@@ -212,6 +231,7 @@ fn memory_peak(access: Access, bytes: usize, threads: usize, time: Duration) -> 
                 Access::Copy => probes::copy(isa, x, y),
                 Access::Memcpy => y.copy_from_slice(x),
                 Access::Triad => probes::triad(isa, 0.5, x, y, z),
+                Access::Update => probes::update(isa, 1e-6, x, y),
             }
             std::hint::black_box((&mut *y, &mut *z));
         }
@@ -226,28 +246,31 @@ fn rate<D>(
     data: impl Fn() -> D + Sync,
     work: impl Fn(&mut D) + Sync,
 ) -> f64 {
-    let barrier = Barrier::new(threads);
-    let seconds = std::thread::scope(|scope| {
-        let run = || {
-            let mut data = data(); // by the thread that uses it
-            work(&mut data);
-            // Before each look at the clock all wait for each other, so that all of the machine is busy while it runs.
-            let begun = Instant::now();
-            work(&mut data);
-            let rounds = (time.as_secs_f64() / begun.elapsed().as_secs_f64().max(1e-6)).clamp(3.0, 1000.0) as usize;
-            rounds_agreed(&barrier, rounds, || work(&mut data))
+    let (barrier, rounds) = (Barrier::new(threads), AtomicUsize::new(0));
+    // All begin each round together, so that no thread has the machine to itself; a round takes as long as the last one.
+    let run = |leads: bool| -> Vec<f64> {
+        let mut data = data(); // by the thread that uses it
+        work(&mut data);
+        barrier.wait();
+        let once = seconds(|| work(&mut data));
+        if leads {
+            rounds.store((time.as_secs_f64() / once.max(1e-6)).clamp(3.0, 1000.0) as usize, Ordering::Relaxed);
+        }
+        barrier.wait(); // also makes the number known to all
+        let round = |_| {
+            barrier.wait();
+            seconds(|| work(&mut data))
         };
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
-        let mine = run();
-        others.into_iter().map(|other| other.join().expect("a probe does not panic")).fold(mine, f64::max)
+        (0..rounds.load(Ordering::Relaxed)).map(round).collect()
+    };
+    let all: Vec<Vec<f64>> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(|| run(false))).collect();
+        let mine = run(true);
+        others.into_iter().map(|other| other.join().expect("a probe does not panic")).chain([mine]).collect()
     });
-    (units * threads) as f64 / seconds / 1e9
-}
-
-/// The least time of one call in a row of them, begun together with the other threads.
-fn rounds_agreed(barrier: &Barrier, rounds: usize, mut work: impl FnMut()) -> f64 {
-    barrier.wait();
-    best_of(rounds, &mut work)
+    let round = |i: usize| all.iter().map(|times| times[i]).fold(0.0, f64::max);
+    let best = (0..all[0].len()).map(round).fold(f64::INFINITY, f64::min);
+    (units * threads) as f64 / best / 1e9
 }
 
 #[cfg(test)]

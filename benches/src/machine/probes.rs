@@ -82,6 +82,19 @@ simd_fn! {
     }
 }
 
+simd_fn! {
+    /// y ← y + k·x
+    pub(super) fn update<S>(s: S, k: f32, x: &[f32], y: &mut [f32]) {
+        let k = s.splat(k);
+        for (x, y) in x.chunks_exact(4 * S::N).zip(y.chunks_exact_mut(4 * S::N)) {
+            for i in 0..4 {
+                let at = i * S::N;
+                s.store(&mut y[at..], s.mul_add(k, s.load(&x[at..]), s.load(&y[at..])));
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +111,8 @@ mod tests {
             assert_eq!(x, y, "{isa}");
             triad(isa, 0.5, &x, &y, &mut z);
             assert!(z.iter().zip(&x).all(|(&z, &x)| z == 1.5 * x), "{isa}");
+            update(isa, 2.0, &x, &mut y);
+            assert!(y.iter().zip(&x).all(|(&y, &x)| y == 3.0 * x), "{isa}");
         }
     }
 }

@@ -5,7 +5,10 @@
 //! arithmetic units allow is a flat roof. A point cannot be above both; how far it is below is what is left to gain.
 
 use super::data::{Measured, Report, Scaling};
-use crate::{Result, machine::Level};
+use crate::{
+    Result,
+    machine::{Level, plural},
+};
 use plotters::{
     coord::{Shift, combinators::LogCoord, types::RangedCoordf64},
     prelude::*,
@@ -55,7 +58,7 @@ fn draw_roofline(area: &Area<'_>, report: &Report, operation: &str, ladders: &[&
     let mut chart = ChartBuilder::on(area)
         .margin(16)
         .margin_right(60)
-        .caption(format!("{operation}: {} threads, {}", machine.threads, machine.isa), text(22, INK))
+        .caption(format!("{operation}: {}, {}", plural(machine.threads), machine.isa), text(22, INK))
         .x_label_area_size(48)
         .y_label_area_size(64)
         .build_cartesian_2d((left..right).log_scale(), (bottom..roof * 2.0).log_scale())?;
