@@ -90,10 +90,10 @@ mod tests {
             Err(Error::EmptyText { text: "b".into() })
         });
         assert!(failed.is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         write(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

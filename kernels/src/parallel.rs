@@ -7,16 +7,17 @@
 /// Waking a sleeping worker costs 5 to 20 µs; a task should take a few times that.
 pub const GRAIN: usize = 1 << 16;
 
-/// How many of `items` one task takes, where each costs `cost` elementary operations: at least [`GRAIN`] in all, and
-/// at most what leaves 64 tasks, so that the tail of the work is short.
+/// How many of `items` one task takes, where each costs `cost` elementary operations: as many tasks as there are grains
+/// of work, but a power of two of them and at most 64, so that 2, 4 or 8 threads get equal shares.
 ///
 /// ```
-/// use gradus_kernels::parallel::items_per_task;
+/// use gradus_kernels::parallel::{GRAIN, items_per_task};
 /// assert_eq!(items_per_task(10, 1), 10); // one task: not worth a second thread
+/// assert_eq!(items_per_task(768, GRAIN / 200), 384); // 3.84 grains: two equal tasks
 /// assert_eq!(items_per_task(1 << 20, 1 << 16), 1 << 14); // 64 tasks
 /// assert_eq!(items_per_task(0, 1), 1);
 /// ```
 pub fn items_per_task(items: usize, cost: usize) -> usize {
-    let grain = GRAIN.div_ceil(cost.max(1));
-    grain.max(items.div_ceil(64)).min(items).max(1)
+    let grains = (items as u128 * cost as u128 / GRAIN as u128).clamp(1, 64) as u32;
+    items.div_ceil(1 << grains.ilog2()).max(1)
 }

@@ -130,6 +130,10 @@ fn missing_and_foreign_files_are_told_apart() {
     fs::remove_file(folder.path().join("optimizer-5.safetensors")).unwrap();
     let error = load_optimizer(folder.path(), 5, &expected()).unwrap_err().to_string();
     assert!(error.contains("step 5") && error.contains("is missing"), "{error}");
+    save_step(folder.path(), 6);
+    fs::rename(folder.path().join("optimizer-6.safetensors"), folder.path().join("optimizer-7.safetensors")).unwrap();
+    let error = load_optimizer(folder.path(), 7, &expected()).unwrap_err().to_string();
+    assert!(error.contains("it is not of step 7, as its name says"), "{error}");
     for foreign in [&b"PK\x03\x04 this is a zip file, not a model at all"[..], b"hello", &[255; 100], &[0; 100]] {
         fs::write(folder.path().join(MODEL), foreign).unwrap();
         let error = load_model(folder.path(), &expected()).unwrap_err().to_string();
@@ -184,6 +188,7 @@ fn a_new_run_moves_the_older_one_aside_and_touches_nothing_else() {
     for name in [config::FILE, metrics::FILE, LOSS_PLOT, "notes.txt", "notes.tmp", "optimizer-mine.safetensors"] {
         fs::write(dir.join(name), name).unwrap();
     }
+    assert_eq!(own_files(dir).unwrap()[0], MODEL, "the weights move first");
     assert!(begin(dir).unwrap());
     assert_eq!(files_in(dir), ["notes.tmp", "notes.txt", "optimizer-mine.safetensors", PREVIOUS]);
     assert_eq!(step_of(&dir.join(PREVIOUS)), 5);
@@ -205,4 +210,21 @@ fn a_folder_that_cannot_be_is_named() {
     let error = begin(&file.join("run")).unwrap_err().to_string();
     assert!(error.starts_with("cannot create ") && error.contains("file/run"), "{error}");
     assert!(begin(&file).is_err());
+}
+
+/// The order of the two writes, by stopping a real save at each of them: a folder in the place of the temporary file
+/// lets its creation fail.
+#[test]
+fn a_save_that_fails_leaves_the_older_checkpoint() {
+    for blocked in ["optimizer-9.safetensors.tmp", "model.safetensors.tmp"] {
+        let folder = folder_at(5);
+        fs::create_dir(folder.path().join(blocked)).unwrap();
+        let data = arrays(9);
+        let named: Vec<_> =
+            SHAPES.iter().zip(&data).map(|((name, shape), data)| NamedArray { name, shape, data }).collect();
+        let error = save(folder.path(), 9, &named, &named).unwrap_err().to_string();
+        assert!(error.starts_with("cannot write ") && error.contains(blocked.strip_suffix(".tmp").unwrap()), "{error}");
+        assert_eq!(step_of(folder.path()), 5);
+        assert_eq!(folder.path().join("optimizer-9.safetensors").exists(), blocked.starts_with("model"));
+    }
 }

@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn every_share_becomes_a_square_of_its_shade() {
-        let weights = [1.0, 0.0, 0.5, 0.5]; // one head, two tokens; the 0 lies in the future
+        let weights = [1.0, 0.7, 0.5, 0.5]; // one head, two tokens; the 0.7 lies in the future
         let svg = attention_map(&weights, 1, 1, &tokens("ab"));
         assert!(svg.contains(&format!("<path fill=\"{}\" d=\"M0 0h1v1h-1z\"/>", color(SHADES - 1))), "{svg}");
         assert!(svg.contains("d=\"M0 1h1v1h-1zM1 1h1v1h-1z\"/>"), "the two halves share a path: {svg}");

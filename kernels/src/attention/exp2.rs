@@ -1,7 +1,7 @@
 //! 2ˣ for the softmax: scores are kept in units of log 2, so that the exponential needs no multiplication by log₂ e
 //! and no second half of ln 2. log₂ e is part of the factor that Q is scaled with when it is packed.
 
-use crate::{Isa, simd::Simd};
+use crate::simd::Simd;
 
 /// 2ˣ = 2ⁿ·2ʳ with n the nearest integer and |r| ≤ ½; at most 2 units of rounding off; 0 below −125 and for −∞,
 /// NaN for NaN. Not for x above 127.
@@ -28,7 +28,7 @@ pub(super) fn exp2<S: Simd>(s: S, x: S::F32) -> S::F32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd_fn;
+    use crate::{Isa, simd_fn};
 
     simd_fn! {
         fn all<S>(s: S, x: &[f32], y: &mut [f32]) {

@@ -34,15 +34,20 @@
 //!
 //! Read first: [`naive`], then the rungs in the order of [`FORWARD_RUNGS`].
 
+mod blocked;
+mod causal;
+mod decode;
 mod exp2;
 pub mod naive;
+mod online;
 mod pack;
+mod simd;
+mod simd_backward;
 mod threads;
-mod tile;
 mod tiles;
-mod tiles_backward;
 mod view;
 
+pub use decode::DECODE_RUNGS;
 pub use view::{Inputs, Output, Saved, View};
 
 use crate::{Isa, Rung, philox::Dropout};
@@ -115,6 +120,10 @@ pub const FORWARD_RUNGS: &[Rung<Forward>] = &[
         run: |_, inputs, o, lse| naive::forward_view(inputs, o, lse),
         simd: false,
     },
+    Rung { name: "causal", idea: "only the keys that are seen: half the work", run: causal::forward, simd: false },
+    Rung { name: "blocked", idea: "a block of keys serves several queries", run: blocked::forward, simd: false },
+    Rung { name: "online", idea: "a running maximum and sum: no row of scores", run: online::forward, simd: false },
+    Rung { name: "simd", idea: "vectors: scores over keys, outputs over D", run: simd::forward, simd: true },
     Rung {
         name: "tiles",
         idea: "register tiles: eight queries share each load of a key and a value",
@@ -132,10 +141,18 @@ pub const BACKWARD_RUNGS: &[Rung<Backward>] = &[
         run: |_, inputs, saved, gradients| naive::backward_view(inputs, saved, gradients),
         simd: false,
     },
+    Rung { name: "causal", idea: "only the pairs that are seen, a row at a time", run: causal::backward, simd: false },
+    Rung {
+        name: "blocked",
+        idea: "a block of keys and its gradients stay in the cache",
+        run: blocked::backward,
+        simd: false,
+    },
+    Rung { name: "simd", idea: "five products of blocks, in vectors", run: simd_backward::backward, simd: true },
     Rung {
         name: "tiles",
-        idea: "five products of blocks, each a register tile, for a block of queries and one of keys",
-        run: tiles_backward::backward,
+        idea: "register tiles: eight queries, or keys, share each load",
+        run: tiles::backward,
         simd: true,
     },
     Rung {
@@ -147,7 +164,8 @@ pub const BACKWARD_RUNGS: &[Rung<Backward>] = &[
 ];
 
 fn best_forward(inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
-    let best = FORWARD_RUNGS.last().expect("a ladder has rungs");
+    let ladder = if inputs.shape.tq == 1 { DECODE_RUNGS } else { FORWARD_RUNGS };
+    let best = ladder.last().expect("a ladder has rungs");
     (best.run)(Isa::active(), inputs, o, lse)
 }
 

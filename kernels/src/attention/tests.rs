@@ -165,7 +165,8 @@ impl Case {
         let plain_gradients = self.backward(BACKWARD_RUNGS[0].run, Isa::Portable, &plain);
         let [o, lse, gradients @ ..] = self.exact();
         let context = |rung: &str, isa, tensor| format!("{what}, {rung} {isa}, {tensor}: {:?}", self.shape);
-        for rung in FORWARD_RUNGS {
+        let decoding = if self.shape.tq == 1 { DECODE_RUNGS } else { &[] };
+        for rung in FORWARD_RUNGS.iter().chain(decoding) {
             for isa in Isa::available().filter(|&isa| rung.simd || isa == Isa::Portable) {
                 let got = self.forward(rung.run, isa);
                 for (((got, plain), exact), name) in got.iter().zip(&plain).zip([&o, &lse]).zip(["o", "lse"]) {
@@ -278,10 +279,11 @@ fn every_rung_over_odd_shapes() {
             Case::new(square(1, 2, t, d)).check("causal");
         }
     }
-    for (tq, tk) in [(1, 130), (33, 130), (130, 33), (65, 64)] {
+    for (tq, tk) in [(1, 130), (1, 7), (33, 130), (130, 33), (65, 64)] {
         let case = || Case::new(Shape { b: 2, h: 4, h_kv: 2, tq, tk, d: 20 });
         case().check("causal");
         Case { causal: false, ..case() }.check("full");
+        Case { window: Some(0), ..case() }.check("nothing to see");
         Case { window: Some(40), dropout: Some(DROPOUT), ..case() }.check("window and dropout");
         Case { causal: false, dropout: Some(DROPOUT), ..case() }.masked(true).check("mask and dropout");
         case().masked(false).check("mask");

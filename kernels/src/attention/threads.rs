@@ -5,7 +5,7 @@
 //! of which adds up a dQ of its own; these are then added in a fixed order. So nothing is computed twice, no two
 //! threads ever write one element, and the result is the same on any number of threads.
 
-use super::{Inputs, Output, Saved, Shape, Strides, tiles, tiles_backward};
+use super::{Inputs, Output, Saved, Shape, Strides, simd, simd_backward, tiles::PANEL};
 use crate::{
     Isa,
     parallel::{GRAIN, items_per_task},
@@ -14,7 +14,7 @@ use crate::{
 use rayon::prelude::*;
 
 /// The queries of a forward task: enough that packing a block of keys costs little beside using it.
-const ROWS: usize = 256;
+const ROWS: usize = 512;
 /// With fewer (batch, key head) pairs than this, the backward pass cuts the keys too.
 const PAIRS: usize = 16;
 /// The least keys of a backward task.
@@ -23,13 +23,13 @@ const KEYS: usize = 256;
 pub(super) fn forward(isa: Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
     let Shape { b, h, tq, tk, d, .. } = inputs.shape;
     let chunks = tq.div_ceil(ROWS);
-    let rows = tq.div_ceil(chunks.max(1)).next_multiple_of(tiles::PANEL);
+    let rows = tq.div_ceil(chunks.max(1)).next_multiple_of(PANEL);
     let lse = Output::new("lse", lse, [b, h, tq], Strides { b: h * tq, h: tq, t: 1 }, 1);
     for_each(b * h * chunks, rows * tk * d, |task| {
         let (head, chunk) = (task / chunks, task % chunks);
         let (b, h) = (head / h, head % h);
         let rows = (chunk * rows).min(tq)..((chunk + 1) * rows).min(tq);
-        tiles::chunk(isa, inputs, [b, h], rows, |i, row, row_lse| {
+        simd::chunk(isa, PANEL, inputs, [b, h], rows, |i, row, row_lse| {
             // SAFETY: the tasks share out the rows (b, h, i) among them, and none keeps a reference.
             unsafe {
                 o.row_shared(b, h, i).copy_from_slice(row);
@@ -44,7 +44,7 @@ pub(super) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, [dq, dk
     let pairs = b * h_kv;
     let group = if h_kv == 0 { 0 } else { h / h_kv };
     let chunks = PAIRS.div_ceil(pairs.max(1)).min(tk.div_ceil(KEYS)).max(1);
-    let keys = tk.div_ceil(chunks).next_multiple_of(tiles::KEYS);
+    let keys = tk.div_ceil(chunks).next_multiple_of(simd::KEYS);
     // A dQ for each task, where several make one.
     let part = if chunks > 1 { group * tq * d } else { 0 };
     scratch::with(pairs * chunks * part, |parts: &mut [f32]| {
@@ -67,7 +67,7 @@ pub(super) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, [dq, dk
                     dv.row_shared(b, kv, j).copy_from_slice(dv_row);
                 }
             };
-            tiles_backward::chunk(isa, inputs, saved, [b, kv], keys, write_dq, write_dkv);
+            simd_backward::chunk(isa, PANEL, inputs, saved, [b, kv], keys, write_dq, write_dkv);
         });
         if chunks == 1 {
             return;
@@ -89,7 +89,7 @@ pub(super) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, [dq, dk
 }
 
 /// Calls `work` for 0 to n − 1, each of `cost` elementary operations.
-fn for_each(n: usize, cost: usize, work: impl Fn(usize) + Sync) {
+pub(super) fn for_each(n: usize, cost: usize, work: impl Fn(usize) + Sync) {
     let per_task = items_per_task(n, cost);
     let tasks = n.div_ceil(per_task);
     let run = |task: usize| (task * per_task..((task + 1) * per_task).min(n)).for_each(&work);

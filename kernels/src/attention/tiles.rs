@@ -1,252 +1,195 @@
 //! Register tiles: eight queries at a time share each load of a key and of a value.
 //!
-//! A query alone loads every key and every value once for one multiply-add each: it runs at the speed of the cache.
-//! Here a chunk of queries meets the keys in blocks of 64; K of a block is packed transposed, so that the vectors of
-//! S = Q·Kᵀ run over keys, V is packed by rows, so that those of O run over D, and both products are the register
-//! tiles of [`super::tile`]. A panel of 8 queries keeps its scores (8×64) in the first-level cache from Q·Kᵀ over the
-//! softmax to P·V. Each panel stops at the last key that it may see, so the causal diagonal costs little extra.
+//! A small matrix product on packed blocks, C ← β·C + A·B. A tile of MR×NR vectors of C stays in registers while k
+//! runs; each step loads NR vectors of B and broadcasts MR elements of A for MR·NR fused multiply-adds. With AVX-512
+//! (one multiply-add of 16 lanes a cycle, latency 4) tiles of 8×2 need 10 loads for 16 multiply-adds, so arithmetic is
+//! the limit. The blocks lie in L1 and L2, so there is no further blocking. A may be read transposed, through strides.
+//!
+//! FIGURES
 
-use super::{
-    Inputs, Output,
-    exp2::exp2,
-    pack,
-    tile::{Beta, Left, multiply},
-};
-use crate::{Isa, scratch, simd::Simd, simd_fn};
-use std::{f32::consts::LOG2_E, f64::consts::LN_2, ops::Range};
+use super::{Inputs, Output, Saved, simd, simd_backward};
+use crate::{Isa, simd::Simd};
 
-/// The keys of a block: one group of dropout.
-pub(super) const KEYS: usize = crate::philox::GROUP;
-/// The queries of a panel.
+/// The queries, or keys, that share their loads: the rows of a tile.
 pub(super) const PANEL: usize = 8;
 
 /// The forward pass on one thread.
-pub(super) fn forward(isa: Isa, inputs: &Inputs<'_>, mut o: Output<'_>, lse: &mut [f32]) {
-    let tq = inputs.shape.tq;
-    for (head, lse) in lse.chunks_mut(tq.max(1)).enumerate() {
-        let (b, h) = (head / inputs.shape.h, head % inputs.shape.h);
-        chunk(isa, inputs, [b, h], 0..tq, |i, row, row_lse| {
-            o.row(b, h, i).copy_from_slice(row);
-            lse[i] = row_lse;
-        });
-    }
+pub(super) fn forward(isa: Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
+    simd::serial(isa, PANEL, inputs, o, lse)
 }
 
-/// The forward pass of the queries `rows` of one head; `write` gets each row of O, and its lse.
-pub(super) fn chunk(
-    isa: Isa,
-    inputs: &Inputs<'_>,
-    head: [usize; 2],
-    rows: Range<usize>,
-    mut write: impl FnMut(usize, &[f32], f32),
+/// The backward pass on one thread.
+pub(super) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
+    simd_backward::serial(isa, PANEL, inputs, saved, gradients)
+}
+
+/// What C is multiplied with before A·B is added.
+#[derive(Clone, Copy)]
+pub(super) enum Beta<'a> {
+    /// C is overwritten.
+    Zero,
+    /// A·B is added.
+    One,
+    /// Row i is multiplied with the i-th factor.
+    Rows(&'a [f32]),
+}
+
+/// An operand that is read: element (i, k) lies at i·`row` + k·`col`.
+#[derive(Clone, Copy)]
+pub(super) struct Left<'a> {
+    pub data: &'a [f32],
+    pub row: usize,
+    pub col: usize,
+}
+
+/// C (m×n, rows `c_row` apart) ← β·C + A (m×k)·B (k×n, rows `b_row` apart); n is a multiple of the lanes.
+#[inline(always)]
+pub(super) fn multiply<S: Simd>(
+    s: S,
+    [m, n, k]: [usize; 3],
+    a: Left<'_>,
+    (b, b_row): (&[f32], usize),
+    (c, c_row): (&mut [f32], usize),
+    beta: Beta<'_>,
 ) {
-    let (n, d, width) = (rows.len(), inputs.shape.d, pack::width(inputs.shape.d));
-    if n == 0 {
+    if m == 0 || n == 0 {
         return;
     }
-    let lengths = [n * width, width * KEYS, KEYS * width, PANEL * KEYS, n, n * 16, n * width, n];
-    scratch::with(lengths.iter().sum(), |buffer: &mut [f32]| {
-        let [q, k, v, scores, max, sum, o, lse] = pack::split(buffer, lengths);
-        vectors(isa, inputs, head, rows.clone(), &mut Buffers { q, k, v, scores, max, sum, o, lse: &mut *lse });
-        for (r, i) in rows.enumerate() {
-            write(i, &o[r * width..][..d], lse[r]);
+    // The blocks are small, so none of these can overflow where the slices are real.
+    assert!(n.is_multiple_of(S::N) && n <= c_row && (m - 1) * c_row + n <= c.len(), "C is too short");
+    assert!(k == 0 || (m - 1) * a.row + (k - 1) * a.col < a.data.len(), "A is too short");
+    assert!(k == 0 || (k - 1) * b_row + n <= b.len(), "B is too short");
+    assert!(if let Beta::Rows(beta) = beta { m <= beta.len() } else { true }, "too few factors");
+    assert!(m.max(n).max(k).max(a.row).max(a.col).max(b_row).max(c_row) < 1 << 31, "no block is that large");
+    let block = Block { k, a: a.data.as_ptr(), a_strides: [a.row, a.col], b: b.as_ptr(), b_row };
+    // SAFETY: the assertions above cover every tile of the m×n elements.
+    unsafe {
+        if const { matches!(S::ISA, Isa::Avx512) } {
+            rows::<S, 8, 2>(s, block, m, n, c.as_mut_ptr(), c_row, beta)
+        } else if const { matches!(S::ISA, Isa::Avx2) } {
+            rows::<S, 4, 3>(s, block, m, n, c.as_mut_ptr(), c_row, beta)
+        } else {
+            rows::<S, 4, 1>(s, block, m, n, c.as_mut_ptr(), c_row, beta)
         }
-    });
+    }
 }
 
-/// The working memory of a chunk.
-struct Buffers<'a> {
-    /// The queries, in units of log 2.
-    q: &'a mut [f32],
-    /// A block of keys, transposed: D × [`KEYS`].
-    k: &'a mut [f32],
-    /// A block of values.
-    v: &'a mut [f32],
-    /// The scores of a panel, then its probabilities: [`PANEL`] × [`KEYS`].
-    scores: &'a mut [f32],
-    /// The largest score of each row so far.
-    max: &'a mut [f32],
-    /// The sum of each row so far, a vector of partial sums.
-    sum: &'a mut [f32],
-    /// The output of each row so far, not yet divided by its sum.
-    o: &'a mut [f32],
-    /// log Σ exp of each row, in the end.
-    lse: &'a mut [f32],
+#[derive(Clone, Copy)]
+struct Block {
+    k: usize,
+    a: *const f32,
+    a_strides: [usize; 2],
+    b: *const f32,
+    b_row: usize,
 }
 
-simd_fn! {
-    fn vectors<S>(
-        s: S,
-        inputs: &Inputs<'_>,
-        head: [usize; 2],
-        rows: Range<usize>,
-        buffers: &mut Buffers<'_>,
-    ) {
-        let [b, h] = head;
-        let (d, kv, tk) = (inputs.shape.d, inputs.kv_head(h), inputs.shape.tk);
-        pack::rows(s, &inputs.q, [b, h, d], rows.clone(), inputs.options.scale * LOG2_E, buffers.q);
-        buffers.max.fill(f32::MIN); // not −∞: the difference of two of them would be NaN
-        buffers.sum.fill(0.0);
-        buffers.o.fill(0.0);
-        let seen = inputs.keys(rows.start).start..inputs.keys(rows.end - 1).end;
-        for first in (seen.start / KEYS * KEYS..seen.end).step_by(KEYS) {
-            let keys = first..(first + KEYS).min(tk);
-            pack::transposed(s, &inputs.k, [b, kv, d], keys.clone(), buffers.k, KEYS);
-            pack::rows(s, &inputs.v, [b, kv, d], keys, 1.0, buffers.v);
-            for r in (0..rows.len()).step_by(PANEL) {
-                panel(s, inputs, [b, h, rows.start], r..(r + PANEL).min(rows.len()), first, buffers);
+/// # Safety
+/// The operands hold m×n elements of C and what they are made of.
+#[inline(always)]
+unsafe fn rows<S: Simd, const MR: usize, const NR: usize>(
+    s: S,
+    block: Block,
+    m: usize,
+    n: usize,
+    c: *mut f32,
+    c_row: usize,
+    beta: Beta<'_>,
+) {
+    let mut i = 0;
+    // SAFETY: as the caller says; rows i .. i + MR of m.
+    unsafe {
+        while i + MR <= m {
+            columns::<S, MR, NR>(s, block, n, c, c_row, beta, i);
+            i += MR;
+        }
+        if MR > 4 && i + 4 <= m {
+            columns::<S, 4, NR>(s, block, n, c, c_row, beta, i);
+            i += 4;
+        }
+        while i < m {
+            columns::<S, 1, 4>(s, block, n, c, c_row, beta, i);
+            i += 1;
+        }
+    }
+}
+
+/// # Safety
+/// As [`rows`]; i + MR ≤ m.
+#[inline(always)]
+unsafe fn columns<S: Simd, const MR: usize, const NR: usize>(
+    s: S,
+    mut block: Block,
+    n: usize,
+    c: *mut f32,
+    c_row: usize,
+    beta: Beta<'_>,
+    i: usize,
+) {
+    let mut factors = [1.0; MR];
+    if let Beta::Rows(beta) = beta {
+        factors.copy_from_slice(&beta[i..i + MR]);
+    }
+    let zero = matches!(beta, Beta::Zero);
+    let mut j = 0;
+    // SAFETY: as the caller says; vectors j .. j + NR of n.
+    unsafe {
+        block.a = block.a.wrapping_add(i * block.a_strides[0]);
+        let c = c.add(i * c_row);
+        let at = |j| Block { b: block.b.wrapping_add(j), ..block };
+        while j + NR * S::N <= n {
+            tile::<S, MR, NR>(s, at(j), c.add(j), c_row, zero, factors);
+            j += NR * S::N;
+        }
+        while NR > 2 && j + 2 * S::N <= n {
+            tile::<S, MR, 2>(s, at(j), c.add(j), c_row, zero, factors);
+            j += 2 * S::N;
+        }
+        if NR > 1 && j < n {
+            tile::<S, MR, 1>(s, at(j), c.add(j), c_row, zero, factors);
+        }
+    }
+}
+
+/// # Safety
+/// The block is within its operands for MR rows and NR vectors.
+#[inline(always)]
+unsafe fn tile<S: Simd, const MR: usize, const NR: usize>(
+    s: S,
+    block: Block,
+    c: *mut f32,
+    c_row: usize,
+    zero: bool,
+    factors: [f32; MR],
+) {
+    let mut sums = [[s.zero(); NR]; MR];
+    let Block { k, mut a, a_strides: [a_row, a_col], mut b, b_row } = block;
+    // SAFETY: as the caller says; the pointers move past the end only after the last step, and wrap.
+    unsafe {
+        if !zero {
+            for i in 0..MR {
+                for j in 0..NR {
+                    sums[i][j] = s.mul(s.splat(factors[i]), s.load_ptr(c.add(i * c_row + j * S::N)));
+                }
             }
         }
-        finish(s, inputs, buffers);
-    }
-}
-
-/// A panel of queries meets a block of keys: the online softmax on tiles.
-#[inline(always)]
-fn panel<S: Simd>(
-    s: S,
-    inputs: &Inputs<'_>,
-    [b, h, start]: [usize; 3],
-    rows: Range<usize>,
-    first: usize,
-    buffers: &mut Buffers<'_>,
-) {
-    let (m, d, width) = (rows.len(), inputs.shape.d, pack::width(inputs.shape.d));
-    let columns = columns(inputs, start + rows.start..start + rows.end, first);
-    if columns.is_empty() {
-        return;
-    }
-    let whole = columns.start / S::N * S::N..columns.end.next_multiple_of(S::N);
-    let scores = &mut *buffers.scores;
-    let q = Left { data: &buffers.q[rows.start * width..], row: width, col: 1 };
-    multiply(
-        s,
-        [m, whole.len(), d],
-        q,
-        (&buffers.k[whole.start.min(buffers.k.len())..], KEYS),
-        (&mut scores[whole.start..], KEYS),
-        Beta::Zero,
-    );
-    let mut max = [f32::MIN; 16];
-    max[..m].copy_from_slice(&buffers.max[rows.clone()]);
-    let old = max;
-    for (r, (scores, max)) in scores.chunks_exact_mut(KEYS).zip(&mut max[..m]).enumerate() {
-        hide(s, inputs, [b, h, start + rows.start + r], first, &whole, scores);
-        let mut largest = s.splat(*max);
-        for j in whole.clone().step_by(S::N) {
-            largest = s.max(largest, s.load(&scores[j..]));
-        }
-        *max = s.reduce_max(largest);
-    }
-    // What the sums so far have to be multiplied with, now that they are taken less a larger maximum.
-    let mut alpha = [0.0; 16];
-    for j in (0..PANEL).step_by(S::N) {
-        s.store(&mut alpha[j..], exp2(s, s.sub(s.load(&old[j..]), s.load(&max[j..]))));
-    }
-    buffers.max[rows.clone()].copy_from_slice(&max[..m]);
-    for (r, scores) in scores.chunks_exact_mut(KEYS).take(m).enumerate() {
-        let row_sum = &mut buffers.sum[(rows.start + r) * 16..];
-        let mut sum = s.mul(s.splat(alpha[r]), s.load(row_sum));
-        let largest = s.splat(max[r]);
-        for j in whole.clone().step_by(S::N) {
-            let p = exp2(s, s.sub(s.load(&scores[j..]), largest));
-            sum = s.add(sum, p);
-            s.store(&mut scores[j..], p);
-        }
-        s.store(row_sum, sum);
-        drop_out(s, inputs, [b, h, start + rows.start + r], first, &whole, scores);
-    }
-    multiply(
-        s,
-        [m, width, columns.end - whole.start],
-        Left { data: &scores[whole.start..], row: KEYS, col: 1 },
-        (&buffers.v[whole.start * width..], width),
-        (&mut buffers.o[rows.start * width..], width),
-        Beta::Rows(&alpha),
-    );
-}
-
-/// The columns of the block of keys from `first` on that any of these queries sees.
-#[inline(always)]
-pub(super) fn columns(inputs: &Inputs<'_>, queries: Range<usize>, first: usize) -> Range<usize> {
-    let start = inputs.keys(queries.start).start.saturating_sub(first);
-    let end = inputs.keys(queries.end - 1).end.saturating_sub(first).min(KEYS);
-    start.min(end)..end
-}
-
-/// Sets the scores of row (b, h, i) to −∞ where the key is not seen.
-#[inline(always)]
-pub(super) fn hide<S: Simd>(
-    s: S,
-    inputs: &Inputs<'_>,
-    [b, h, i]: [usize; 3],
-    first: usize,
-    columns: &Range<usize>,
-    scores: &mut [f32],
-) {
-    let seen = inputs.keys(i);
-    let seen = seen.start.saturating_sub(first)..seen.end.saturating_sub(first);
-    let hidden = s.splat(f32::NEG_INFINITY);
-    if seen.start > columns.start || seen.end < columns.end {
-        // Small integers: exact as f32.
-        let [start, end] = [seen.start, seen.end].map(|x| s.splat(x.min(KEYS) as f32));
-        for j in columns.clone().step_by(S::N) {
-            let column = s.add(s.i32_to_f32(s.iota_u32()), s.splat(j as f32));
-            let x = s.select(s.lt(column, end), s.load(&scores[j..]), hidden);
-            s.store(&mut scores[j..], s.select(s.lt(column, start), hidden, x));
-        }
-    }
-    if let Some(keep) = inputs.mask_row(b, h, i) {
-        for j in columns.clone().step_by(S::N) {
-            // Columns past the last key read as zeros: hidden.
-            let keep = s.load_partial(&keep[(first + j).min(keep.len())..]);
-            let x = s.load(&scores[j..]);
-            s.store(&mut scores[j..], s.select(s.eq(keep, s.zero()), hidden, x));
-        }
-    }
-}
-
-/// Sets the probabilities of row (b, h, i) to 0 where dropout says so; the factor of the others comes with O.
-#[inline(always)]
-fn drop_out<S: Simd>(
-    s: S,
-    inputs: &Inputs<'_>,
-    [b, h, i]: [usize; 3],
-    first: usize,
-    columns: &Range<usize>,
-    p: &mut [f32],
-) {
-    let Some(dropout) = inputs.options.dropout else { return };
-    let group = inputs.first_group(b, h, i) + (first / KEYS) as u64;
-    for part in 0..16 / S::N {
-        for (word, drop) in dropout.drop_masks(s, group, part).into_iter().enumerate() {
-            let j = word * 16 + part * S::N;
-            if columns.contains(&j) {
-                let x = s.load(&p[j..]);
-                s.store(&mut p[j..], s.select(drop, s.zero(), x));
+        for _ in 0..k {
+            let mut row = [s.zero(); NR];
+            for (j, row) in row.iter_mut().enumerate() {
+                *row = s.load_ptr(b.add(j * S::N));
             }
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let x = s.splat(*a.add(i * a_row));
+                for (sum, &y) in sums.iter_mut().zip(&row) {
+                    *sum = s.mul_add(x, y, *sum);
+                }
+            }
+            a = a.wrapping_add(a_col);
+            b = b.wrapping_add(b_row);
         }
-    }
-}
-
-/// Divides O by the sums, and makes lse.
-#[inline(always)]
-fn finish<S: Simd>(s: S, inputs: &Inputs<'_>, buffers: &mut Buffers<'_>) {
-    let scale = inputs.options.dropout.map_or(1.0, |dropout| dropout.scale());
-    let width = pack::width(inputs.shape.d);
-    for (r, lse) in buffers.lse.iter_mut().enumerate() {
-        let sum = s.reduce_sum(s.load(&buffers.sum[r * 16..]));
-        if sum == 0.0 {
-            *lse = f32::NEG_INFINITY; // no key is seen; O is 0 already
-            continue;
-        }
-        // In f64, lest the change of units costs a rounding of a large maximum.
-        *lse = (f64::from(buffers.max[r]) * LN_2 + f64::from(sum.ln())) as f32;
-        let factor = s.splat(scale / sum);
-        let o = &mut buffers.o[r * width..][..width];
-        for j in (0..width).step_by(S::N) {
-            let x = s.mul(factor, s.load(&o[j..]));
-            s.store(&mut o[j..], x);
+        for (i, sums) in sums.iter().enumerate() {
+            for (j, &sum) in sums.iter().enumerate() {
+                s.store_ptr(c.add(i * c_row + j * S::N), sum);
+            }
         }
     }
 }

@@ -13,6 +13,17 @@
 //! 12 and 24 for softmax, logarithm and choice one after the other.
 //!
 //! The ladder: [`naive`], [`simd`], [`threads`].
+//!
+//! Measured (medians in GB/s, each input and output counted once; two cores of a shared Zen 4, AVX-512):
+//!
+//! | rows × V, direction | naive | simd | threads |
+//! | --- | --- | --- | --- |
+//! | 16384 × 65 forward | 1.1 | 7.9 | 12.6 |
+//! | 16384 × 65 backward | 2.8 | 24 | 41 |
+//! | 16384 × 64 forward | 1.1 | 10.6 | 13.7 |
+//! | 256 × 50257 forward | 1.0 | 8.2 | 15 |
+//!
+//! The forward pass is bound by its exponentials, about 22 cycles a vector of 16, and 65 classes are five vectors.
 
 pub mod naive;
 pub mod simd;

@@ -2,12 +2,17 @@
 //!
 //! A vocabulary of 65 characters is 4 vectors of 16 and one element more, so the tail is a masked vector like the rest,
 //! not a loop over elements: its lanes past the end count as −∞, whose exponential is 0.
+//!
+//! One logarithm a row is left. The sums of 64 rows wait in `losses`, and their logarithms are taken on vectors, too.
 
 use super::{Options, expect, mean};
 use crate::{
     Isa,
     rows::{Access, expect_len, for_vectors},
-    simd::math::exp,
+    simd::{
+        Simd,
+        math::{exp, ln},
+    },
     simd_fn,
 };
 
@@ -44,38 +49,61 @@ pub fn backward(
     backward_rows(isa, v, options, logits, targets, lse, d_loss / count as f32, dlogits);
 }
 
+/// The rows whose logarithms are taken together.
+const BLOCK: usize = 64;
+
+/// The maximum of a row and Σ exp(x − maximum).
+#[inline(always)]
+fn max_and_sum<S: Simd>(s: S, x: &[f32]) -> (f32, f32) {
+    let lowest = s.splat(f32::NEG_INFINITY);
+    let mut max = lowest;
+    for_vectors!(S, x.len(), |i, at| {
+        max = s.max(max, at.load_or(s, &x[i..], lowest));
+    });
+    let max = s.reduce_max(max);
+    let (shift, mut sum) = (s.splat(max), s.zero());
+    for_vectors!(S, x.len(), |i, at| {
+        sum = s.add(sum, exp(s, s.sub(at.load_or(s, &x[i..], lowest), shift)));
+    });
+    (max, s.reduce_sum(sum))
+}
+
+/// The mean of x − shift.
+#[inline(always)]
+fn mean_above<S: Simd>(s: S, x: &[f32], shift: f32) -> f32 {
+    let (shift, mut sum) = (s.splat(shift), s.zero());
+    for_vectors!(S, x.len(), |i, at| {
+        sum = s.add(sum, s.sub(at.load_or(s, &x[i..], shift), shift));
+    });
+    s.reduce_sum(sum) / x.len() as f32
+}
+
 simd_fn! {
     /// The losses and log-sum-exps of some rows; targets are valid or ignored.
     pub(super) fn forward_rows<S>(
         s: S, v: usize, options: Options, logits: &[f32], targets: &[u32], losses: &mut [f32], lse: &mut [f32],
     ) {
-        let lowest = s.splat(f32::NEG_INFINITY);
         let smoothing = options.label_smoothing;
-        for (r, &target) in targets.iter().enumerate() {
-            let x = &logits[r * v..][..v];
-            let mut max = lowest;
-            for_vectors!(S, v, |i, at| {
-                max = s.max(max, at.load_or(s, &x[i..], lowest));
-            });
-            let max = s.reduce_max(max);
-            let shift = s.splat(max);
-            let mut sum = s.zero();
-            for_vectors!(S, v, |i, at| {
-                sum = s.add(sum, exp(s, s.sub(at.load_or(s, &x[i..], lowest), shift)));
-            });
-            let log_sum = s.reduce_sum(sum).ln();
-            lse[r] = max + log_sum;
-            losses[r] = 0.0;
-            if options.ignores(target) {
-                continue;
+        let blocks = losses.chunks_mut(BLOCK).zip(lse.chunks_mut(BLOCK)).zip(targets.chunks(BLOCK));
+        for (block, ((losses, lse), targets)) in blocks.enumerate() {
+            let row = |r: usize| &logits[(block * BLOCK + r) * v..][..v];
+            for r in 0..targets.len() {
+                (lse[r], losses[r]) = max_and_sum(s, row(r));
             }
-            losses[r] = (1.0 - smoothing) * (log_sum - (x[target as usize] - max));
-            if smoothing > 0.0 {
-                let mut shifted = s.zero();
-                for_vectors!(S, v, |i, at| {
-                    shifted = s.add(shifted, s.sub(at.load_or(s, &x[i..], shift), shift));
-                });
-                losses[r] += smoothing * (log_sum - s.reduce_sum(shifted) / v as f32);
+            for_vectors!(S, losses.len(), |i, at| {
+                let log_sum = ln(s, at.load(s, &losses[i..]));
+                at.store(s, &mut losses[i..], log_sum);
+            });
+            for (r, &target) in targets.iter().enumerate() {
+                let (max, log_sum) = (lse[r], losses[r]);
+                lse[r] = max + log_sum;
+                losses[r] = 0.0;
+                if !options.ignores(target) {
+                    losses[r] = (1.0 - smoothing) * (log_sum - (row(r)[target as usize] - max));
+                    if smoothing > 0.0 {
+                        losses[r] += smoothing * (log_sum - mean_above(s, row(r), max));
+                    }
+                }
             }
         }
     }
@@ -99,9 +127,7 @@ simd_fn! {
                 let p = exp(s, s.sub(at.load(s, &x[i..]), log_sum_exp));
                 at.store(s, &mut dx[i..], s.mul(d_rows, s.sub(p, spread)));
             });
-            // The target's element once more, not its gradient less 1 − ε: p close to 1 would lose its digits.
-            let t = target as usize;
-            dx[t] = d_row * ((x[t] - lse[r]).exp() - ((1.0 - smoothing) + smoothing / v as f32));
+            dx[target as usize] -= d_row * (1.0 - smoothing);
         }
     }
 }

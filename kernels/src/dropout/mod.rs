@@ -9,6 +9,10 @@
 //! Cost for n elements: 8·n bytes, and ten rounds of Philox, about 50 integer operations, for four elements.
 //!
 //! The ladder: [`naive`], [`simd`], [`threads`].
+//!
+//! Measured (medians, each input and output counted once; 16384 × 384, p = 0.2; two cores of a shared Zen 4, AVX-512): naive
+//! 0.5 GB/s, simd 14.5, threads 27, where a plain copy of the same size reached 24. Serially Philox sets the pace (16.7
+//! GB/s also where all is in the cache); two cores reach the memory's.
 
 pub mod naive;
 pub mod simd;

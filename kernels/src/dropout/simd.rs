@@ -2,17 +2,22 @@
 //! word, of which it uses all 32 bits, so that p is met to 2⁻³².
 
 use super::{Dropout, expect};
-use crate::{Isa, philox::GROUP, simd_fn};
+use crate::{
+    Isa,
+    philox::GROUP,
+    rows::{Access, Whole},
+    simd_fn,
+};
 
 /// y = x·keep / (1 − p)
 pub fn apply(isa: Isa, dropout: Dropout, x: &[f32], y: &mut [f32]) {
     expect(dropout, x.len(), y.len());
-    apply_from(isa, dropout, 0, x, y);
+    apply_from(isa, dropout, 0, false, x, y);
 }
 
 simd_fn! {
-    /// The same where the first element is the first of the group `first`.
-    pub(super) fn apply_from<S>(s: S, dropout: Dropout, first: u64, x: &[f32], y: &mut [f32]) {
+    /// The same where the first element is the first of the group `first`; `far`: whether y is written past the caches.
+    pub(super) fn apply_from<S>(s: S, dropout: Dropout, first: u64, far: bool, x: &[f32], y: &mut [f32]) {
         let scale = s.splat(dropout.scale());
         let (whole_x, rest_x) = x.as_chunks::<GROUP>();
         let (whole_y, rest_y) = y.as_chunks_mut::<GROUP>();
@@ -22,11 +27,12 @@ simd_fn! {
                 for (word, mask) in dropout.drop_masks(s, group, part).into_iter().enumerate() {
                     let i = word * 16 + part * S::N;
                     let v = s.mul(s.load(&x[i..]), scale);
-                    s.store(&mut y[i..], s.select(mask, s.zero(), v));
+                    Whole.write(s, far, &mut y[i..], s.select(mask, s.zero(), v));
                 }
             }
             group += 1;
         }
+        s.fence();
         if rest_x.is_empty() {
             return;
         }

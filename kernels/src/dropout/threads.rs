@@ -1,7 +1,8 @@
-//! Chunks of groups on all cores: the counter makes any part of the sequence without the parts before it.
+//! Chunks of groups on all cores: the counter makes any part of the sequence without the parts before it. Large
+//! results are written past the caches (see [`crate::softmax::stream`]).
 
 use super::{Dropout, expect, simd};
-use crate::{Isa, parallel::items_per_task, philox::GROUP};
+use crate::{Isa, parallel::items_per_task, philox::GROUP, rows::is_far};
 use rayon::prelude::*;
 
 /// y = x·keep / (1 − p)
@@ -9,11 +10,12 @@ pub fn apply(isa: Isa, dropout: Dropout, x: &[f32], y: &mut [f32]) {
     expect(dropout, x.len(), y.len());
     let groups = x.len().div_ceil(GROUP);
     let per_task = items_per_task(groups, 2 * GROUP);
+    let far = is_far(y.len());
     let run = |first: usize, x: &[f32], y: &mut [f32]| {
         if dropout.p == 0.0 {
             y.copy_from_slice(x);
         } else {
-            simd::apply_from(isa, dropout, first as u64, x, y);
+            simd::apply_from(isa, dropout, first as u64, far, x, y);
         }
     };
     if per_task >= groups {

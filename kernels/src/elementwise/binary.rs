@@ -2,6 +2,9 @@
 //!
 //! Inside a row an operand is contiguous, one value for the whole row (stride 0), or strided; that is asked once for
 //! each vector, and the answer is always the same, so the branch is free.
+//!
+//! Measured, 2 threads, AVX-512: a + b of 25 million elements in 10 ms, 30 GB/s. A transposed operand is gathered lane by
+//! lane: 4096×4096 takes 70 ms, four times what a transposing copy takes, which is then the better way.
 
 use super::dims::{Dims, size};
 use super::{Binary, unary::COST};

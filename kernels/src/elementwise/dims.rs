@@ -137,8 +137,8 @@ impl<const K: usize> Dims<K> {
             for i in (0..self.rank).rev() {
                 index[i] = rest % self.shape[i];
                 rest /= self.shape[i];
-                for k in 0..K {
-                    offsets[k] += index[i] * self.strides[i][k];
+                for (offset, stride) in offsets.iter_mut().zip(self.strides[i]) {
+                    *offset += index[i] * stride;
                 }
             }
         }

@@ -2,11 +2,11 @@
 //!
 //! | | forward | backward | traffic |
 //! | --- | --- | --- | --- |
-//! | [`unary`] | yᵢ = f(xᵢ) | dxᵢ = dyᵢ·f′(xᵢ) | 8 bytes an element forward, 12 backward |
-//! | [`binary`] | yᵢ = f(aᵢ, bᵢ), broadcast by strides of 0 | made of these and of reductions | 12 bytes |
+//! | [`unary()`] | yᵢ = f(xᵢ) | dxᵢ = dyᵢ·f′(xᵢ) | 8 bytes an element forward, 12 backward |
+//! | [`binary()`] | yᵢ = f(aᵢ, bᵢ), broadcast by strides of 0 | made of these and of reductions | 12 bytes |
 //! | [`select`] | yᵢ = condᵢ ≠ 0 ? aᵢ : bᵢ | the same | 16 bytes |
-//! | [`copy`] | strided to strided | the same | 8 bytes |
-//! | [`bias_gelu`] | yᵢⱼ = gelu(xᵢⱼ + bⱼ) | dx = dy·gelu′(x + b); db = Σᵢ dxᵢⱼ | 8 bytes, 12 |
+//! | [`copy()`] | strided to strided | the same | 8 bytes |
+//! | [`bias_gelu()`] | yᵢⱼ = gelu(xᵢⱼ + bⱼ) | dx = dy·gelu′(x + b); db = Σᵢ dxᵢⱼ | 8 bytes, 12 |
 //!
 //! All of them are bound by memory on more than a few megabytes: f takes 1 to 50 FLOPs, and a core does 30 in the time
 //! that it takes to bring in one `f32`. So a rung's aim is to hide its arithmetic behind the traffic, and a fusion's
@@ -17,6 +17,7 @@ mod binary;
 mod copy;
 pub(crate) mod dims;
 pub mod naive;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod unary;
@@ -134,28 +135,29 @@ impl Binary {
     ];
 }
 
-/// A rung of [`unary`].
+/// A rung of [`unary()`].
 pub type UnaryFn = fn(Isa, Unary, &[f32], &mut [f32]);
 /// A rung of [`unary_backward`].
 pub type UnaryBackwardFn = fn(Isa, Unary, &[f32], &[f32], &mut [f32]);
-/// A rung of [`binary`].
+/// A rung of [`binary()`].
 pub type BinaryFn = fn(Isa, Binary, &[usize], &[f32], &[usize], &[f32], &[usize], &mut [f32]);
-/// A rung of [`copy`] on `f32`.
+/// A rung of [`copy()`] on `f32`.
 pub type CopyFn = fn(Isa, &[usize], &[f32], &[usize], &mut [f32], &[usize]);
-/// A rung of [`bias_gelu`].
+/// A rung of [`bias_gelu()`].
 pub type BiasGeluFn = fn(Isa, &[f32], &[f32], &mut [f32]);
 /// A rung of [`bias_gelu_backward`].
 pub type BiasGeluBackwardFn = fn(Isa, &[f32], &[f32], &[f32], &mut [f32]);
 
-/// The ladder of [`unary`].
-pub static UNARY_RUNGS: [Rung<UnaryFn>; 3] = [
+/// The ladder of [`unary()`].
+pub static UNARY_RUNGS: [Rung<UnaryFn>; 4] = [
     Rung { name: "naive", idea: NAIVE, run: |_, op, x, y| naive::unary(op, x, y), simd: false },
     Rung { name: "simd", idea: SIMD, run: unary::simd, simd: true },
     Rung { name: "threads", idea: THREADS, run: unary::threads, simd: true },
+    Rung { name: "streamed", idea: STREAMED, run: unary::streamed, simd: true },
 ];
 
 /// The ladder of [`unary_backward`].
-pub static UNARY_BACKWARD_RUNGS: [Rung<UnaryBackwardFn>; 3] = [
+pub static UNARY_BACKWARD_RUNGS: [Rung<UnaryBackwardFn>; 4] = [
     Rung {
         name: "naive",
         idea: NAIVE,
@@ -164,9 +166,10 @@ pub static UNARY_BACKWARD_RUNGS: [Rung<UnaryBackwardFn>; 3] = [
     },
     Rung { name: "simd", idea: SIMD, run: unary::simd_backward, simd: true },
     Rung { name: "threads", idea: THREADS, run: unary::threads_backward, simd: true },
+    Rung { name: "streamed", idea: STREAMED, run: unary::streamed_backward, simd: true },
 ];
 
-/// The ladder of [`binary`].
+/// The ladder of [`binary()`].
 pub static BINARY_RUNGS: [Rung<BinaryFn>; 3] = [
     Rung {
         name: "naive",
@@ -178,7 +181,7 @@ pub static BINARY_RUNGS: [Rung<BinaryFn>; 3] = [
     Rung { name: "threads", idea: THREADS, run: binary::threads, simd: true },
 ];
 
-/// The ladder of [`copy`].
+/// The ladder of [`copy()`].
 pub static COPY_RUNGS: [Rung<CopyFn>; 3] = [
     Rung { name: "naive", idea: NAIVE, run: |_, n, x, p, y, q| naive::copy(n, x, p, y, q), simd: false },
     Rung {
@@ -190,7 +193,7 @@ pub static COPY_RUNGS: [Rung<CopyFn>; 3] = [
     Rung { name: "threads", idea: THREADS, run: |_, n, x, p, y, q| copy::threads(n, x, p, y, q), simd: false },
 ];
 
-/// The ladder of [`bias_gelu`].
+/// The ladder of [`bias_gelu()`].
 pub static BIAS_GELU_RUNGS: [Rung<BiasGeluFn>; 3] = [
     Rung { name: "naive", idea: NAIVE, run: |_, x, bias, y| naive::bias_gelu(x, bias, y), simd: false },
     Rung { name: "simd", idea: SIMD, run: bias_gelu::simd, simd: true },
@@ -209,6 +212,7 @@ pub static BIAS_GELU_BACKWARD_RUNGS: [Rung<BiasGeluBackwardFn>; 3] = [
     Rung { name: "threads", idea: THREADS, run: bias_gelu::threads_backward, simd: true },
 ];
 
+const STREAMED: &str = "an output larger than the caches is written past them, which saves reading its lines first";
 const NAIVE: &str = "one element after the other";
 const SIMD: &str = "8 or 16 elements at a time; exp, tanh, erf and ln become polynomials on vectors";
 const THREADS: &str =
@@ -219,7 +223,7 @@ const THREADS: &str =
 /// # Panics
 /// Where the lengths differ.
 pub fn unary(op: Unary, x: &[f32], y: &mut [f32]) {
-    unary::threads(Isa::active(), op, x, y);
+    unary::streamed(Isa::active(), op, x, y);
 }
 
 /// dx = dy·op′, elementwise, from what [`Unary::saves`] names: x, y, or an empty slice for nothing.
@@ -229,7 +233,7 @@ pub fn unary(op: Unary, x: &[f32], y: &mut [f32]) {
 /// # Panics
 /// Where the lengths differ.
 pub fn unary_backward(op: Unary, saved: &[f32], dy: &[f32], dx: &mut [f32]) {
-    unary::threads_backward(Isa::active(), op, saved, dy, dx);
+    unary::streamed_backward(Isa::active(), op, saved, dy, dx);
 }
 
 /// # Panics
@@ -259,7 +263,7 @@ pub fn binary(
 /// y = a where cond ≠ 0, b elsewhere, over `shape`; y is contiguous, the others are read at their strides.
 ///
 /// # Panics
-/// As [`binary`].
+/// As [`binary()`].
 pub fn select(
     shape: &[usize],
     cond: &[f32],
@@ -293,7 +297,7 @@ pub fn bias_gelu(x: &[f32], bias: &[f32], y: &mut [f32]) {
 /// dx = dy·gelu_tanh′(x + bias); the gradient of the bias is the sum of dx over the rows.
 ///
 /// # Panics
-/// As [`bias_gelu`].
+/// As [`bias_gelu()`].
 pub fn bias_gelu_backward(x: &[f32], bias: &[f32], dy: &[f32], dx: &mut [f32]) {
     bias_gelu::threads_backward(Isa::active(), x, bias, dy, dx);
 }

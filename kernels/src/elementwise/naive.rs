@@ -147,7 +147,7 @@ pub fn unary_backward<E: Float>(op: Unary, saved: &[E], dy: &[E], dx: &mut [E]) 
 /// yᵢ = op(a, b) at i·strides.
 ///
 /// # Panics
-/// As [`super::binary`].
+/// As [`super::binary()`].
 pub fn binary<E: Float>(
     op: Binary,
     shape: &[usize],
@@ -206,7 +206,7 @@ pub fn scale_in_place<E: Float>(k: E, y: &mut [E]) {
 /// y at i·strides = x at i·strides.
 ///
 /// # Panics
-/// As [`super::copy`].
+/// As [`super::copy()`].
 pub fn copy<T: Copy>(shape: &[usize], x: &[T], x_strides: &[usize], y: &mut [T], y_strides: &[usize]) {
     super::copy::assert_no_overlap(shape, y_strides);
     each(shape, [x_strides, y_strides], [x.len(), y.len()], |_, [p, q]| y[q] = x[p]);
@@ -226,7 +226,7 @@ pub fn bias_gelu<E: Float>(x: &[E], bias: &[E], y: &mut [E]) {
 /// dx = dy·gelu_tanh′(x + bias)
 ///
 /// # Panics
-/// As [`bias_gelu`].
+/// As [`bias_gelu()`].
 pub fn bias_gelu_backward<E: Float>(x: &[E], bias: &[E], dy: &[E], dx: &mut [E]) {
     super::bias_gelu::assert_rows(bias.len(), &[x.len(), dy.len(), dx.len()]);
     for (i, dx) in dx.iter_mut().enumerate() {

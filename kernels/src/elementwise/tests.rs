@@ -151,6 +151,26 @@ fn results_are_bitwise_the_same_on_any_number_of_threads() {
 }
 
 #[test]
+fn streamed_stores_leave_the_same_bits_as_others() {
+    let len = stream::FROM + 1_013;
+    let (x, mut expected) = (oracle::values(8, len), vec![0.0; len]);
+    let mut padded = vec![0.0; len + 16];
+    for isa in Isa::available() {
+        for start in [0, 3] {
+            let y = &mut padded[start..][..len];
+            unary::simd(isa, Unary::Silu, &x, &mut expected);
+            unary::streamed(isa, Unary::Silu, &x, y);
+            assert!(*y == expected, "{isa}");
+            for (op, saved) in [(Unary::Silu, &x[..]), (Unary::Neg, &[])] {
+                unary::simd_backward(isa, op, saved, &x, &mut expected);
+                unary::streamed_backward(isa, op, saved, &x, y);
+                assert!(*y == expected, "{isa} {op:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn axpy_scale_and_accumulate_do_what_they_say() {
     for len in [0, 1, 7, 33, 200_001] {
         let (x, y) = (oracle::values(1, len), oracle::values(2, len));

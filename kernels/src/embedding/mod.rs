@@ -1,7 +1,7 @@
 //! Embedding: rows of a table, chosen by number.
 //!
-//! - y_n = table[ids_n], for a table of `v` rows of `c` elements;
-//! - dtable[i] = Σ over the n with ids_n = i of dy_n, zero in rows that nobody chose.
+//! - `y[n] = table[ids[n]]`, for a table of `v` rows of `c` elements;
+//! - `dtable[i]` = Σ of `dy[n]` over the n with `ids[n] = i`, zero in rows that nobody chose.
 //!
 //! It is the product of a one-hot matrix with the table, without the multiplications by 0 and 1. The backward pass is
 //! a scatter: an id that occurs twice gets both gradients, so two threads may not write one row.
@@ -9,6 +9,11 @@
 //! Cost for n ids: 8·n·c bytes forward; 4·v·c + 4·n·c bytes and n·c additions backward.
 //!
 //! The ladder: [`naive`], [`simd`] (backward alone: a copy of rows is vectors already), [`threads`].
+//!
+//! Measured (medians, two cores of a shared Zen 4, AVX-512; 16384 ids, c = 384, V = 65): forward naive 2.2 ms, threads 1.0 to
+//! 1.4 ms. Backward naive 2.0 ms, simd 1.9 to 2.5 ms, threads 2.6 to 3.0 ms: the owners lose there, presumably
+//! because each passes over dy with gaps that the prefetchers do not follow. A large table (V = 50257, 768 ids, c = 128) is what they are for: 0.5 ms
+//! against 1.0 ms.
 
 pub mod naive;
 pub mod simd;

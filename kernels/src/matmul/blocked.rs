@@ -2,8 +2,11 @@
 //!
 //! One element of A is multiplied with a row of B into a row of C. The multiply-adds of that loop do not wait for one
 //! another, and all of a fetched cache line is used. The loops over K and N go in blocks, so that the block of B,
-//! [`K_BLOCK`]×[`N_BLOCK`] elements or 256 KiB, stays in the second-level cache while the rows of A pass by.
+//! `K_BLOCK`×`N_BLOCK` elements or 256 KiB, stays in the second-level cache while the rows of A pass by.
 //! What it cannot do: C goes through memory once for each k, a load and a store for each multiply-add.
+//!
+//! Measured, 512×512×512: NN 23.5, TN 23.6 GFLOP/s, 14 times the definition, for the compiler makes vectors of the inner
+//! loop, if only of 4 lanes. NT 1.0, half the definition: there the inner loop goes down columns of memory.
 
 use super::{Shape, Strides, View, begin};
 use crate::Isa;

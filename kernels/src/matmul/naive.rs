@@ -3,6 +3,8 @@
 //! The specification of every other rung, and in `f64` their oracle. It is slow because every multiply-add waits for
 //! the one before it (the sum is one chain, 4 cycles a link), and because in NN each step down a column of B fetches
 //! a new cache line for one element.
+//!
+//! Measured, 512×512×512: NN 1.7, NT 2.4, TN 1.3 GFLOP/s, 2% of the machine.
 
 use super::{Shape, Strides, begin};
 use crate::{Float, Isa};

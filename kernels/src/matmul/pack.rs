@@ -32,23 +32,31 @@ simd_fn! {
     }
 }
 
-/// Neighbours side by side: row after row of the source is dealt out to the panels.
+/// Neighbours side by side: 8 rows of the source at a time are dealt out to the panels. One row at a time would write
+/// a piece to each panel in turn, and panels are often a multiple of 4 KiB apart, all in the same set of the cache.
 #[inline(always)]
 fn copy<const WIDTH: usize>(source: View<'_>, count: usize, k: usize, panels: &mut [f32]) {
     let whole = count / WIDTH;
-    for p in 0..k {
-        let neighbours = &source.data[p * source.col..][..count];
-        for line in (0..count).step_by(16) {
-            prefetch(neighbours.as_ptr().wrapping_add(source.col.wrapping_mul(STEPS_AHEAD).wrapping_add(line)));
+    let rest = count % WIDTH;
+    for first in (0..k).step_by(8) {
+        let steps = first..k.min(first + 8);
+        for p in steps.clone() {
+            for line in (0..count).step_by(16) {
+                prefetch(
+                    source.data.as_ptr().wrapping_add(source.col.wrapping_mul(p + STEPS_AHEAD).wrapping_add(line)),
+                );
+            }
         }
-        let (wholes, rest) = neighbours.as_chunks::<WIDTH>();
-        for (group, neighbours) in wholes.iter().enumerate() {
-            panels[(group * k + p) * WIDTH..][..WIDTH].copy_from_slice(neighbours);
+        for group in 0..whole {
+            for p in steps.clone() {
+                let neighbours = &source.data[p * source.col + group * WIDTH..][..WIDTH];
+                panels[(group * k + p) * WIDTH..][..WIDTH].copy_from_slice(neighbours);
+            }
         }
-        if !rest.is_empty() {
+        for p in steps.filter(|_| rest > 0) {
             let out = &mut panels[(whole * k + p) * WIDTH..][..WIDTH];
-            out[..rest.len()].copy_from_slice(rest);
-            out[rest.len()..].fill(0.0);
+            out[..rest].copy_from_slice(&source.data[p * source.col + whole * WIDTH..][..rest]);
+            out[rest..].fill(0.0);
         }
     }
 }

@@ -5,6 +5,9 @@
 //! 24 sums, 3 vectors of B and one of A fill 28 of the 32 registers; AVX2 has 16 and gets 4×3.
 //! The operands are still read where they lie: in large matrices each row of B is on another page, and where the
 //! width is a power of two all rows of a tile fall into the same few places of the cache.
+//!
+//! Measured: 512×512×512 NN 105, TN 107, NT 7.5 GFLOP/s (NN at AVX2 46, portable 28); 1024×1024×1024 NN 103, TN 99,
+//! NT 4.9. Where B can be loaded this is the step that matters, 7 times the rung below; NT waits for its elements one by one.
 
 use super::{Shape, Strides, View, begin, simd::neighbours};
 use crate::{Isa, simd::Simd, simd_fn};

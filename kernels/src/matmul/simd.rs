@@ -4,6 +4,11 @@
 //! memory once in all. But each multiply-add needs its own load of B, and waits for the one before it: the sum is one
 //! chain, 4 cycles a link, where the machine could start one or two each cycle. In NT the neighbours of B are a column
 //! apart and are collected one by one.
+//!
+//! Measured, 512×512×512: NN 15.6, TN 11.8, NT 2.9 GFLOP/s (NN at AVX2 10.3, portable 10.7), and NN 6.7 at
+//! 1024×1024×1024. With 16 lanes this is slower than the blocked loops, which the compiler gave 4: here B is walked down its
+//! columns, another page for every multiply-add, and all of B for every row of C; and one chain of sums keeps a unit
+//! that could start 4 multiply-adds in that time waiting. Vectors alone are not the win; what follows is.
 
 use super::{Shape, Strides, View, begin};
 use crate::{Isa, simd::Simd, simd_fn};

@@ -3,8 +3,18 @@
 //! B is packed once, by all threads, and then every task packs its own rows of A and multiplies. The tasks are cut by
 //! the shape alone and each element of C is summed by one task in one order, so the bits do not depend on the number
 //! of threads. Work that is too small for a second thread stays on the one that has it, and three kinds of product
-//! go other ways: matrix times vector ([`super::gemv`]), a small C with a long sum ([`super::split_k`]), and a batch
+//! go other ways: matrix times vector ([`super::gemv`]), a small C with a long sum (`split_k.rs`), and a batch
 //! of small products, where a task takes several of them whole.
+//!
+//! Measured on 2 threads, GFLOP/s of 228, NN / NT / TN: 512×512×512 210 / 211 / 199; 1024×1024×1024 213 / 214 / 206;
+//! 2048×2048×2048 209 / 207 / 207. As x·Wᵀ / dy·W / dyᵀ·x of a layer: 16384 tokens, 384→1152 208 / 211 / 207;
+//! 384→1536 211 / 217 / 196; 1536→384 220 / 214 / 192; 384→65 167 / 166 / 137; 768 tokens, 384→1536 199 / 206 / 201;
+//! 128→512 214 / 211 / 200. At AVX2 the same within 5%. 65 columns fill 5 vectors of 16 to 81%, which bounds 384→65;
+//! there a block of A is used so seldom that memory bandwidth shows as well.
+//! What it took in TN, where the columns of A lie together: rows of k on 4 KiB pages of their own made every task miss
+//! the TLB, 20% of the time at k = 16384, until a chunk of k was made short enough for its pages to fit.
+//! Packing A once for all tasks instead, which touches each page once, was slower on 2 threads, for then nobody
+//! multiplies while memory is read.
 
 use super::{
     Shape, Strides, View, begin, gemv,
@@ -101,7 +111,9 @@ fn output_blocks(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32]
     let n_block = n.min(N_BLOCK);
     let padded = n_block.next_multiple_of(width);
     let k_block = k_block(k);
-    let k_chunk = (PACKED_B / padded / k_block).max(1) * k_block;
+    // In TN every row of k is on other pages, and each task touches all of a chunk's: they have to fit the TLB.
+    let most = if a.row == 1 { 2 } else { usize::MAX };
+    let k_chunk = (PACKED_B / padded / k_block).clamp(1, most) * k_block;
     for j in (0..n).step_by(n_block) {
         let columns = n_block.min(n - j);
         for p in (0..k).step_by(k_chunk) {

@@ -10,6 +10,15 @@
 //! out), SGD 20, the norm 4. The gain of one fused pass over a chain of tensor operations is a factor of about three.
 //!
 //! Each has a ladder of the same three rungs: naive (the specification), simd, threads.
+//!
+//! Measured (medians in GB/s, each element read or written counted once; 10.6 million parameters; two cores of a shared Zen
+//! 4, AVX-512; y ← k·y on two threads reached 45 to 60 in the same runs):
+//!
+//! | | naive | simd | threads |
+//! | --- | --- | --- | --- |
+//! | AdamW | 21.5 | 38 | 46–51 |
+//! | SGD | 35 | 34 | 42–53 |
+//! | sum of squares | 4.8 | 18–23 | 34–48 |
 
 pub mod adamw;
 pub mod naive;

@@ -114,13 +114,13 @@ fn ties_go_to_the_first_and_nan_is_the_largest() {
 #[test]
 fn broadcast_and_overlapping_strides_are_read_as_they_stand() {
     let x = oracle::values(6, 40);
-    let cases: [(&[usize], &[usize], &[usize], &[usize]); 4] = [
-        (&[3], &[0], &[5], &[1]),
-        (&[33], &[1], &[4], &[0]),
-        (&[4, 3], &[1, 2], &[3, 5], &[3, 1]), // sliding windows
-        (&[4], &[7], &[3], &[5]),
+    let cases: [[&[usize]; 4]; 4] = [
+        [&[3], &[0], &[5], &[1]],
+        [&[33], &[1], &[4], &[0]],
+        [&[4, 3], &[1, 2], &[3, 5], &[3, 1]], // sliding windows
+        [&[4], &[7], &[3], &[5]],
     ];
-    for (n, p, m, q) in cases {
+    for [n, p, m, q] in cases {
         let len = n.iter().product();
         for op in OPS {
             let (mut plain, mut exact, mut y) = (vec![0.0; len], vec![0.0; len], vec![0.0; len]);

@@ -11,6 +11,9 @@
 //! Cost of `rows` × `c`: about 5 operations an element forward and 10 backward; 8 and 12 bytes of memory traffic.
 //!
 //! The ladder: [`naive`], [`simd`], [`threads`].
+//!
+//! Measured (medians in GB/s, each input and output counted once; two cores of a shared Zen 4, AVX-512): 16384 × 384 forward
+//! naive 7.4, simd 15–25, threads 32–40; backward 5.6, 10–22, 22–30.
 
 pub mod naive;
 pub mod simd;

@@ -1,8 +1,8 @@
-//! Vectors: the passes of the naive rung on 16 or 8 lanes.
+//! Vectors: the passes of the naive rung on 16 or 8 lanes. While a row is written, the next one is asked for.
 
 use super::expect;
 use crate::{
-    rows::{Access, for_vectors, parameter},
+    rows::{Access, for_vectors, parameter, prefetch},
     simd_fn,
 };
 
@@ -13,7 +13,7 @@ simd_fn! {
     ) {
         expect(rows, c, &[x.len(), y.len()], rrms.len(), &[gamma.map(<[f32]>::len)]);
         for r in 0..rows {
-            let (x, y) = (&x[r * c..][..c], &mut y[r * c..][..c]);
+            let (all, x, y) = (x, &x[r * c..][..c], &mut y[r * c..][..c]);
             let mut squares = s.zero();
             for_vectors!(S, c, |i, at| {
                 let x = at.load(s, &x[i..]);
@@ -22,6 +22,7 @@ simd_fn! {
             rrms[r] = 1.0 / (s.reduce_sum(squares) / c as f32 + eps).sqrt();
             let scale = s.splat(rrms[r]);
             for_vectors!(S, c, |i, at| {
+                prefetch(all, (r + 1) * c + i);
                 let x_hat = s.mul(at.load(s, &x[i..]), scale);
                 at.store(s, &mut y[i..], s.mul(x_hat, parameter(s, at, gamma, i, 1.0)));
             });
@@ -42,6 +43,7 @@ simd_fn! {
             dgamma.fill(0.0);
         }
         for r in 0..rows {
+            let (all_x, all_dy) = (x, dy);
             let (x, dy, dx) = (&x[r * c..][..c], &dy[r * c..][..c], &mut dx[r * c..][..c]);
             let scale = s.splat(rrms[r]);
             let mut sum_gx = s.zero();
@@ -52,6 +54,8 @@ simd_fn! {
             let mean_gx = s.splat(s.reduce_sum(sum_gx) / c as f32);
             for_vectors!(S, c, |i, at| {
                 let x_hat = s.mul(at.load(s, &x[i..]), scale);
+                prefetch(all_x, (r + 1) * c + i);
+                prefetch(all_dy, (r + 1) * c + i);
                 let d = at.load(s, &dy[i..]);
                 let g = s.mul(d, parameter(s, at, gamma, i, 1.0));
                 at.store(s, &mut dx[i..], s.mul(scale, s.neg_mul_add(x_hat, mean_gx, g)));

@@ -92,6 +92,21 @@ impl Simd for Avx2 {
         unsafe { _mm256_storeu_ps(x[..8].as_mut_ptr(), v) }
     }
     #[inline(always)]
+    fn stream(self, x: &mut [f32], v: __m256) {
+        let x = &mut x[..8];
+        if x.as_ptr().addr().is_multiple_of(32) {
+            // SAFETY: the slice holds 8 elements and is aligned to 32 bytes; `self` proves AVX2.
+            unsafe { _mm256_stream_ps(x.as_mut_ptr(), v) }
+        } else {
+            self.store(x, v);
+        }
+    }
+    #[inline(always)]
+    fn fence(self) {
+        // SAFETY: every x86-64 has SSE.
+        unsafe { _mm_sfence() };
+    }
+    #[inline(always)]
     fn load_partial(self, x: &[f32]) -> __m256 {
         // SAFETY: lanes past the slice are masked and not touched; `self` proves AVX2.
         unsafe { _mm256_maskload_ps(x.as_ptr(), first_lanes(x.len())) }

@@ -81,6 +81,21 @@ impl Simd for Avx512 {
         unsafe { _mm512_storeu_ps(x[..16].as_mut_ptr(), v) }
     }
     #[inline(always)]
+    fn stream(self, x: &mut [f32], v: __m512) {
+        let x = &mut x[..16];
+        if x.as_ptr().addr().is_multiple_of(64) {
+            // SAFETY: the slice holds 16 elements and is aligned to 64 bytes; `self` proves AVX-512.
+            unsafe { _mm512_stream_ps(x.as_mut_ptr(), v) }
+        } else {
+            self.store(x, v);
+        }
+    }
+    #[inline(always)]
+    fn fence(self) {
+        // SAFETY: every x86-64 has SSE.
+        unsafe { _mm_sfence() };
+    }
+    #[inline(always)]
     fn load_partial(self, x: &[f32]) -> __m512 {
         // SAFETY: lanes past the slice are masked and not touched; `self` proves AVX-512.
         unsafe { _mm512_maskz_loadu_ps(first_lanes(x.len()), x.as_ptr()) }

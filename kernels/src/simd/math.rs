@@ -7,13 +7,18 @@
 //!
 //! Largest error over every 997th of all bit patterns of `f32`, against `f64`, in units in the last place:
 //!
-//! | | AVX2, AVX-512 | portable (no fused multiply-add) |
-//! | --- | --- | --- |
-//! | [`exp`] | MEXP | |
-//! | [`ln`] | MLN | |
-//! | [`tanh`] | MTANH | |
-//! | [`erf`] | MERF | |
-//! | [`sigmoid`] | MSIG | |
+//! | | AVX2, AVX-512 | portable (no fused multiply-add) | asserted |
+//! | --- | --- | --- | --- |
+//! | [`exp`] | 1.02 | 0.98 | 2 |
+//! | [`ln`] | 0.78 | 0.78 | 2 |
+//! | [`tanh`] | 1.30 | 1.30 | 2 |
+//! | [`erf`] | 1.67 | 1.72 | 2 |
+//! | [`sigmoid`] | 2.45 | 2.45 | 3 |
+//!
+//! The activations are off by at most 1.3e-7 of max(1, |y|), their derivatives by 2.4e-7.
+//!
+//! In the second-level cache, AVX-512, one core of a Zen 4 at 3.7 GHz, an element takes 0.31 ns ([`gelu_tanh`]), 0.53
+//! ([`gelu_erf`]), 0.47 and 0.57 (their derivatives).
 
 use super::Simd;
 

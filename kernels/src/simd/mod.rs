@@ -28,6 +28,7 @@ use crate::Isa;
 /// What a kernel asks of a vector unit: [`Self::N`] lanes of `f32`, and the integers beside them.
 ///
 /// `min` and `max` return either operand where one is NaN (the x86 instructions return the second).
+#[allow(clippy::wrong_self_convention)] // `self` is the proof of the instruction set, not what is converted
 pub trait Simd: Copy + Send + Sync + 'static {
     /// A vector of [`Self::N`] `f32`.
     type F32: Copy;
@@ -128,6 +129,16 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn lt_u32(self, a: Self::U32, b: Self::U32) -> Self::Mask;
     /// The lanes as an array of [`Self::N`] (the rest zero).
     fn array_u32(self, a: Self::U32) -> [u32; 16];
+
+    /// Writes the first `N` elements of `x` past the caches, where the machine can and they lie on a vector's boundary;
+    /// panics where there are fewer. [`Self::fence`] has to follow before another thread reads them.
+    #[inline(always)]
+    fn stream(self, x: &mut [f32], v: Self::F32) {
+        self.store(x, v);
+    }
+    /// Ends a run of [`Self::stream`]: what follows in program order is seen after it.
+    #[inline(always)]
+    fn fence(self) {}
 
     /// All lanes zero.
     #[inline(always)]

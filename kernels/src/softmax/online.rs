@@ -4,6 +4,9 @@
 //! It reads x twice instead of three times, which buys time where a row does not stay in the cache, and it is the idea
 //! that makes flash attention possible: the sum is right after every element, so a row need never be there as a whole.
 //! The price is a second exponential an element, since those of the first pass had another maximum.
+//!
+//! Measured: slower than the naive rung on a CPU (16384 × 256: 38 ms against 16 ms), for the exponential is the cost and a
+//! row waits in the cache anyway. It stays for the idea.
 
 use super::expect_forward;
 

@@ -142,6 +142,26 @@ fn any_number_of_threads_gives_the_same_bits() {
 }
 
 #[test]
+fn results_past_the_caches_are_the_same_bits() {
+    let (rows, c) = (9, 500_007); // more than 16 MiB, with rows on and off a vector's boundary
+    let (x, dy) = (values(7, rows * c), values(8, rows * c));
+    let (mut near, mut far) = (vec![7.0; x.len()], vec![8.0; x.len()]);
+    let ladders: [&[Rung<Forward>]; 2] = [&FORWARD_RUNGS, &LOG_FORWARD_RUNGS];
+    for isa in Isa::available() {
+        for rungs in ladders {
+            (rungs[3].run)(isa, rows, c, &x, &mut near);
+            (rungs[4].run)(isa, rows, c, &x, &mut far);
+            assert!(near == far, "{isa}");
+        }
+        for rungs in [&BACKWARD_RUNGS, &LOG_BACKWARD_RUNGS] {
+            (rungs[2].run)(isa, rows, c, &x, &dy, &mut near);
+            (rungs[3].run)(isa, rows, c, &x, &dy, &mut far);
+            assert!(near == far, "{isa}");
+        }
+    }
+}
+
+#[test]
 fn wrong_lengths_are_refused() {
     let refused = |f: &dyn Fn()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err();
     for (name, isa, run) in runs(&FORWARD_RUNGS).chain(runs(&LOG_FORWARD_RUNGS)) {

@@ -1,6 +1,6 @@
-//! Register tiles, backward: five products of blocks for each block of 64 queries and 64 keys.
+//! Vectors, backward: five products of blocks for each block of 64 queries and 64 keys.
 //!
-//! S and dP are made panel by panel of 8 queries, as in the forward pass, and become P and dS of the whole block; then
+//! S and dP are made a panel of queries at a time, as in the forward pass, and become P and dS of the whole block; then
 //! dV += Pᵀ·dO, dK += dSᵀ·Q and dQ += dS·K, each with 64 steps for a load and a store of its sums. P and dS are read
 //! transposed through the strides of the left operand: its elements are broadcast one by one, so that costs nothing.
 //! Keys are the outer loop: a block of K and V is packed once for all queries.
@@ -9,8 +9,8 @@ use super::{
     Inputs, Output, Saved,
     exp2::exp2,
     pack,
-    tile::{Beta, Left, multiply},
-    tiles::{KEYS, PANEL, columns, hide},
+    simd::{KEYS, columns, hide},
+    tiles::{Beta, Left, multiply},
 };
 use crate::{Isa, scratch, simd::Simd, simd_fn};
 use std::{
@@ -21,15 +21,21 @@ use std::{
 /// The queries of a block.
 const QUERIES: usize = 64;
 
-/// The backward pass on one thread.
-pub(super) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, [mut dq, mut dk, mut dv]: [Output<'_>; 3]) {
+/// The backward pass, a query or key at a time.
+pub(super) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
+    serial(isa, 1, inputs, saved, gradients)
+}
+
+/// The backward pass on one thread, `panel` queries or keys at a time.
+pub(super) fn serial(isa: Isa, panel: usize, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
+    let [mut dq, mut dk, mut dv] = gradients;
     for (b, kv) in (0..inputs.shape.b).flat_map(|b| (0..inputs.shape.h_kv).map(move |kv| (b, kv))) {
         let write_dq = |h: usize, i: usize, row: &[f32]| dq.row(b, h, i).copy_from_slice(row);
         let write_dkv = |j: usize, dk_row: &[f32], dv_row: &[f32]| {
             dk.row(b, kv, j).copy_from_slice(dk_row);
             dv.row(b, kv, j).copy_from_slice(dv_row);
         };
-        chunk(isa, inputs, saved, [b, kv], 0..inputs.shape.tk, write_dq, write_dkv);
+        chunk(isa, panel, inputs, saved, [b, kv], 0..inputs.shape.tk, write_dq, write_dkv);
     }
 }
 
@@ -38,6 +44,7 @@ pub(super) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, [mut dq
 /// `write_dq` gets what these keys add to each (h, i), `write_dkv` the rows of dK and dV of each key.
 pub(super) fn chunk(
     isa: Isa,
+    panel: usize,
     inputs: &Inputs<'_>,
     saved: &Saved<'_>,
     [b, kv]: [usize; 2],
@@ -57,7 +64,7 @@ pub(super) fn chunk(
         buffers.dk.fill(0.0);
         buffers.dv.fill(0.0);
         for h in kv * group..(kv + 1) * group {
-            head(isa, inputs, saved, [b, h, kv], keys.clone(), &mut buffers);
+            head(isa, panel, inputs, saved, [b, h, kv], keys.clone(), &mut buffers);
             for i in 0..tq {
                 write_dq(h, i, &buffers.dq[i * width..][..d]);
             }
@@ -100,6 +107,7 @@ simd_fn! {
     /// All queries of one head meet the keys of the chunk.
     fn head<S>(
         s: S,
+        panel: usize,
         inputs: &Inputs<'_>,
         saved: &Saved<'_>,
         head: [usize; 3],
@@ -115,9 +123,9 @@ simd_fn! {
             pack::transposed(s, &inputs.k, [b, kv, d], block.clone(), buffers.k_t, KEYS);
             pack::transposed(s, &inputs.v, [b, kv, d], block.clone(), buffers.v_t, KEYS);
             let queries = inputs.queries(block.clone());
-            for query in (queries.start / PANEL * PANEL..queries.end).step_by(QUERIES) {
+            for query in (queries.start / 8 * 8..queries.end).step_by(QUERIES) {
                 let queries = query..(query + QUERIES).min(queries.end);
-                meet(s, inputs, [b, h], queries, block.clone(), first - keys.start, buffers);
+                meet(s, panel, inputs, [b, h], queries, block.clone(), first - keys.start, buffers);
             }
         }
         scale(s, inputs.options.scale, buffers.dq);
@@ -161,6 +169,7 @@ fn prepare<S: Simd>(s: S, inputs: &Inputs<'_>, saved: &Saved<'_>, [b, h]: [usize
 #[inline(always)]
 fn meet<S: Simd>(
     s: S,
+    panel: usize,
     inputs: &Inputs<'_>,
     [b, h]: [usize; 2],
     queries: Range<usize>,
@@ -169,8 +178,8 @@ fn meet<S: Simd>(
     buffers: &mut Buffers<'_>,
 ) {
     let (d, width) = (inputs.shape.d, pack::width(inputs.shape.d));
-    for i in queries.clone().step_by(PANEL) {
-        let rows = i..(i + PANEL).min(queries.end);
+    for i in queries.clone().step_by(panel) {
+        let rows = i..(i + panel).min(queries.end);
         let columns = columns(inputs, rows.clone(), keys.start);
         if columns.is_empty() {
             continue;
@@ -217,8 +226,8 @@ fn meet<S: Simd>(
             Beta::One,
         );
     }
-    for j in (0..keys.len()).step_by(PANEL) {
-        let rows = (PANEL).min(keys.len() - j);
+    for j in (0..keys.len()).step_by(panel) {
+        let rows = panel.min(keys.len() - j);
         let seen = inputs.queries(keys.start + j..keys.start + j + rows);
         let (start, end) = (seen.start.max(queries.start), seen.end.min(queries.end));
         if start >= end {

@@ -1,0 +1,37 @@
+//! Large results are written past the caches: see [`crate::softmax::stream`].
+
+use super::threads;
+use crate::{Isa, rows::is_far};
+
+/// y = (x − μ)·rstd·γ + β
+pub fn forward(
+    isa: Isa,
+    rows: usize,
+    c: usize,
+    eps: f32,
+    x: &[f32],
+    gamma: Option<&[f32]>,
+    beta: Option<&[f32]>,
+    y: &mut [f32],
+    mean: &mut [f32],
+    rstd: &mut [f32],
+) {
+    threads::forward_to(isa, is_far(y.len()), rows, c, eps, x, gamma, beta, y, mean, rstd);
+}
+
+/// dx = rstd·(g − mean(g) − x̂·mean(g∘x̂)) with g = dy∘γ; dγ = Σ dy∘x̂; dβ = Σ dy
+pub fn backward(
+    isa: Isa,
+    rows: usize,
+    c: usize,
+    x: &[f32],
+    gamma: Option<&[f32]>,
+    mean: &[f32],
+    rstd: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+    dgamma: Option<&mut [f32]>,
+    dbeta: Option<&mut [f32]>,
+) {
+    threads::backward_to(isa, is_far(dx.len()), rows, c, x, gamma, mean, rstd, dy, dx, dgamma, dbeta);
+}
