@@ -99,6 +99,8 @@ pub enum Problem {
     Matmul { layout: Layout, m: usize, k: usize, n: usize },
     /// Causal attention.
     Attention { pass: Pass, b: usize, h: usize, t: usize, d: usize },
+    /// Attention of one query to the T keys of a cache.
+    AttentionDecode { b: usize, h: usize, t: usize, d: usize },
     /// Softmax of each row.
     Softmax { pass: Pass, rows: usize, c: usize },
     /// Log-softmax of each row.
@@ -149,6 +151,7 @@ impl Problem {
                 let (read, written) = if pass == Pass::Forward { (3, 1) } else { (5, 3) };
                 each(tensor * t / 2, both(pass, 4, 10), read * tensor + b * h * t, written * tensor)
             }
+            Problem::AttentionDecode { b, h, t, d } => each(b * h * t * d, 4, 2 * b * h * (t + 1) * d, b * h * (d + 1)),
             Problem::Softmax { pass, rows, c } | Problem::LogSoftmax { pass, rows, c } => {
                 row_work(pass, [rows, c], both(pass, 5, 4), 0, 0)
             }
@@ -182,6 +185,7 @@ impl Problem {
         match *self {
             Problem::Matmul { layout, m, k, n } => format!("{layout:?} {m}×{k}×{n} (M×K×N)"),
             Problem::Attention { b, h, t, d, .. } => format!("{b}×{h}×{t}×{d} (B×H×T×D), causal"),
+            Problem::AttentionDecode { b, h, t, d } => format!("{b}×{h}×{t}×{d} (B×H×T×D), one query"),
             Problem::Softmax { rows, c, .. }
             | Problem::LogSoftmax { rows, c, .. }
             | Problem::LayerNorm { rows, c, .. }
@@ -312,6 +316,10 @@ fn attention(list: &mut List) {
     for (name, [b, h, t, d]) in shapes {
         let headline = matches!(t, 64 | 256 | 1024);
         list.both("attention", name, headline, |pass| Problem::Attention { pass, b, h, t, d });
+    }
+    for (name, [h, t]) in [("gpt_large/T256", [6, 256]), ("gpt2/T1024", [12, 1024]), ("gpt2/T16384", [12, 16384])] {
+        let problem = Problem::AttentionDecode { b: 1, h, t, d: 64 };
+        list.add("attention_decode", name, "forward", t == 1024, problem);
     }
 }
 

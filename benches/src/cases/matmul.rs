@@ -29,11 +29,60 @@ pub(super) fn case(layout: Layout, m: usize, k: usize, n: usize) -> Box<dyn Case
     };
     let expected = (vec![reference::<f32>(&data)], vec![reference::<f64>(&data)]);
     let call = |run: Run, isa, d: &mut Data| run(isa, d.shape, &d.a, d.a_strides, &d.b, d.b_strides, &mut d.c, false);
-    #[cfg_attr(not(feature = "peers"), allow(unused_mut))]
-    let mut case = ladder(RUNGS, data, call, |d| d.c.fill(f32::NAN), outputs, expected);
+    let ladder = ladder(RUNGS, data, call, |d| d.c.fill(f32::NAN), outputs, expected);
     #[cfg(feature = "peers")]
-    case.rungs.extend_from_slice(super::peers::MATMUL);
-    Box::new(case)
+    let ladder = with_peers::WithPeers::new(ladder, layout);
+    Box::new(ladder)
+}
+
+#[cfg(feature = "peers")]
+mod with_peers {
+    use super::*;
+    use crate::{
+        Result,
+        cases::{
+            Entry, Ladder,
+            peers::{self, Operands, Peer},
+        },
+    };
+    use gradus_kernels::Isa;
+
+    /// The ladder, and other people's products after it.
+    pub(super) struct WithPeers {
+        ladder: Ladder<Run, Data>,
+        peers: Vec<Box<dyn Peer>>,
+    }
+
+    impl WithPeers {
+        pub(super) fn new(ladder: Ladder<Run, Data>, layout: Layout) -> WithPeers {
+            let Data { shape: Shape { m, n, k, .. }, ref a, ref b, .. } = ladder.data;
+            let peers = peers::all(|| Operands { layout, m, k, n, a: a.clone(), b: b.clone() });
+            WithPeers { ladder, peers }
+        }
+    }
+
+    impl Case for WithPeers {
+        fn rungs(&self) -> Vec<Entry> {
+            let entry = |peer: &Box<dyn Peer>| Entry { name: peer.name(), idea: peer.idea(), simd: false, peer: true };
+            self.ladder.rungs().into_iter().chain(self.peers.iter().map(entry)).collect()
+        }
+
+        fn run(&mut self, rung: usize, isa: Isa) {
+            match rung.checked_sub(RUNGS.len()) {
+                None => self.ladder.run(rung, isa),
+                Some(peer) => self.peers[peer].run(),
+            }
+        }
+
+        fn check(&mut self, rung: usize, isa: Isa) -> Result<()> {
+            let Some(peer) = rung.checked_sub(RUNGS.len()) else { return self.ladder.check(rung, isa) };
+            let peer = &mut self.peers[peer];
+            peer.run();
+            self.ladder.data.c = peer.result();
+            let got = outputs(&self.ladder.data);
+            self.ladder.compare(&got, peer.name(), isa)
+        }
+    }
 }
 
 /// At most `most` numbers below `n`, evenly spread, with the first and the last.

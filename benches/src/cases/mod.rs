@@ -59,6 +59,7 @@ pub fn case(problem: &Problem) -> Box<dyn Case> {
         Problem::Matmul { layout, m, k, n } => matmul::case(layout, m, k, n),
         Problem::Attention { pass: Pass::Forward, b, h, t, d } => attention::forward([b, h, t, d]),
         Problem::Attention { pass: Pass::Backward, b, h, t, d } => attention::backward([b, h, t, d]),
+        Problem::AttentionDecode { b, h, t, d } => attention::decode([b, h, t, d]),
         Problem::Softmax { pass: Pass::Forward, rows, c } => softmax::forward(rows, c),
         Problem::Softmax { pass: Pass::Backward, rows, c } => softmax::backward(rows, c),
         Problem::LogSoftmax { pass: Pass::Forward, rows, c } => softmax::log_forward(rows, c),
@@ -95,6 +96,7 @@ fn small(problem: &Problem) -> Problem {
     match *problem {
         Problem::Matmul { layout, .. } => Problem::Matmul { layout, m: 33, k: 40, n: 70 },
         Problem::Attention { pass, .. } => Problem::Attention { pass, b: 2, h: 2, t: 70, d: 16 },
+        Problem::AttentionDecode { .. } => Problem::AttentionDecode { b: 2, h: 2, t: 70, d: 16 },
         Problem::Softmax { pass, .. } => Problem::Softmax { pass, rows: 5, c: 33 },
         Problem::LogSoftmax { pass, .. } => Problem::LogSoftmax { pass, rows: 5, c: 33 },
         Problem::LayerNorm { pass, .. } => Problem::LayerNorm { pass, rows: 5, c: 33 },
@@ -117,9 +119,8 @@ fn small(problem: &Problem) -> Problem {
 type Parts<E> = Vec<Vec<E>>;
 
 /// A ladder over its data `D`: what all rungs have in common.
-struct Ladder<F, D> {
-    rungs: Vec<Rung<F>>,
-    ours: usize,
+struct Ladder<F: 'static, D> {
+    rungs: &'static [Rung<F>],
     data: D,
     call: fn(F, Isa, &mut D),
     reset: fn(&mut D),
@@ -138,18 +139,13 @@ fn ladder<F: Copy + 'static, D: 'static>(
     outputs: fn(&D) -> Parts<f32>,
     (plain, exact): (Parts<f32>, Parts<f64>),
 ) -> Ladder<F, D> {
-    Ladder { rungs: rungs.to_vec(), ours: rungs.len(), data, call, reset, outputs, plain, exact }
+    Ladder { rungs, data, call, reset, outputs, plain, exact }
 }
 
 impl<F: Copy, D> Case for Ladder<F, D> {
     fn rungs(&self) -> Vec<Entry> {
-        let entry = |(i, rung): (usize, &Rung<F>)| Entry {
-            name: rung.name,
-            idea: rung.idea,
-            simd: rung.simd,
-            peer: i >= self.ours,
-        };
-        self.rungs.iter().enumerate().map(entry).collect()
+        let entry = |rung: &Rung<F>| Entry { name: rung.name, idea: rung.idea, simd: rung.simd, peer: false };
+        self.rungs.iter().map(entry).collect()
     }
 
     fn run(&mut self, rung: usize, isa: Isa) {
@@ -159,9 +155,13 @@ impl<F: Copy, D> Case for Ladder<F, D> {
     fn check(&mut self, rung: usize, isa: Isa) -> Result<()> {
         (self.reset)(&mut self.data);
         self.run(rung, isa);
-        let got = (self.outputs)(&self.data);
+        self.compare(&(self.outputs)(&self.data), self.rungs[rung].name, isa)
+    }
+}
+
+impl<F, D> Ladder<F, D> {
+    fn compare(&self, got: &Parts<f32>, name: &str, isa: Isa) -> Result<()> {
         for (part, got) in got.iter().enumerate() {
-            let name = self.rungs[rung].name;
             oracle::check(got, &self.plain[part], &self.exact[part])
                 .map_err(|problem| format!("{name} at {isa} is wrong: output {part}: {problem}"))?;
         }

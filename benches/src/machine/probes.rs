@@ -89,7 +89,8 @@ simd_fn! {
         for (x, y) in x.chunks_exact(4 * S::N).zip(y.chunks_exact_mut(4 * S::N)) {
             for i in 0..4 {
                 let at = i * S::N;
-                s.store(&mut y[at..], s.mul_add(k, s.load(&x[at..]), s.load(&y[at..])));
+                let old = s.load(&y[at..]);
+                s.store(&mut y[at..], s.mul_add(k, s.load(&x[at..]), old));
             }
         }
     }

@@ -46,6 +46,12 @@ def attention(p):
     return either(p, lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), q, k, v)
 
 
+def attention_decode(p):
+    q = torch.randn(p["b"], p["h"], 1, p["d"])
+    k, v = (torch.randn(p["b"], p["h"], p["t"], p["d"]) for _ in range(2))
+    return lambda: F.scaled_dot_product_attention(q, k, v)
+
+
 def rows(p):
     return torch.randn(p["rows"], p["c"])
 
@@ -175,7 +181,8 @@ def training_step(p):
 
 
 OPERATIONS = {
-    "matmul": matmul, "attention": attention, "layer_norm": layer_norm, "rms_norm": rms_norm, "gelu": gelu,
+    "matmul": matmul, "attention": attention,
+    "attention_decode": attention_decode, "layer_norm": layer_norm, "rms_norm": rms_norm, "gelu": gelu,
     "bias_gelu": bias_gelu, "cross_entropy": cross_entropy, "dropout": dropout, "add": add, "heads": heads,
     "embedding": embedding, "adamw": adamw, "sum_of_squares": sum_of_squares, "row_sum": row_sum,
     "training_step": training_step,
