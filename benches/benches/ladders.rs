@@ -8,7 +8,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use gradus_benches::{
     cases::{self, Case},
     machine::Host,
-    report::run::reason_to_skip,
+    report::run::{QUICK_SCALAR_FLOPS, reason_to_skip},
     timing::{Flush, seconds},
     workload::{self, Unit, Workload},
 };
@@ -17,9 +17,6 @@ use std::{
     cell::{OnceCell, RefCell},
     time::Duration,
 };
-
-/// Rungs without vectors are left out above so many FLOPs: ten samples of the naive product then take about ten seconds.
-const SCALAR_FLOPS: u64 = 150_000_000;
 
 /// A workload whose memory is made when the first of its benchmarks is run, and a rung that is checked before its first.
 struct Lazy<'a> {
@@ -56,8 +53,7 @@ fn ladders(criterion: &mut Criterion) {
         let entries = cases::rungs(&workload.problem);
         let top = entries.iter().rposition(|entry| !entry.peer);
         for (rung, entry) in entries.iter().enumerate() {
-            if let Some(reason) = reason_to_skip(entry, &workload, SCALAR_FLOPS) {
-                println!("{}/{}: skipped, {reason}", workload.id(), entry.name);
+            if reason_to_skip(entry, &workload, QUICK_SCALAR_FLOPS).is_some() {
                 continue;
             }
             let id = BenchmarkId::from_parameter(entry.name);
@@ -81,6 +77,14 @@ fn ladders(criterion: &mut Criterion) {
             }
         }
         group.finish();
+        if lazy.case.get().is_none() {
+            continue; // the filter left all of it out
+        }
+        for entry in &entries {
+            if let Some(reason) = reason_to_skip(entry, &workload, QUICK_SCALAR_FLOPS) {
+                println!("{}/{}: skipped, {reason}", workload.id(), entry.name);
+            }
+        }
     }
 }
 

@@ -22,22 +22,24 @@ pub struct Timing {
 pub struct Effort {
     /// Seconds for the repetitions of one figure.
     pub seconds: f64,
-    /// The repetitions that there are at least, unless one alone takes longer than a second.
+    /// The repetitions that there are at least, unless one alone takes the better part of a second.
     pub least: usize,
 }
 
 /// The most repetitions of one figure.
 const MOST: usize = 500;
+/// What takes longer is timed once.
+const SLOW_SECONDS: f64 = 0.7;
 /// The shortest stretch between two looks at the clock.
 const GROUP_SECONDS: f64 = 20e-6;
 
 /// Times `work`, which has run before, so that its memory is there and its first cost is paid.
 pub fn measure(effort: Effort, mut work: impl FnMut()) -> Timing {
-    work();
-    let once = seconds(&mut work);
-    if once > 1.0 {
-        return Timing { median_s: once, minimum_s: once, repetitions: 1 };
+    let slow = seconds(&mut work);
+    if slow > SLOW_SECONDS {
+        return Timing { median_s: slow, minimum_s: slow, repetitions: 1 };
     }
+    let once = seconds(&mut work);
     let group = (GROUP_SECONDS / once.max(1e-9)).ceil().clamp(1.0, 1000.0) as usize;
     repeat(effort, || {
         let all = seconds(|| (0..group).for_each(|_| work()));

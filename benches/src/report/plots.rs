@@ -83,14 +83,17 @@ fn draw_roofline(area: &Area<'_>, report: &Report, operation: &str, ladders: &[&
 fn draw_roofs(chart: &mut LogLog<'_, '_>, report: &Report, left: f64, right: f64, roof: f64) -> Drawn {
     let machine = &report.machine;
     let slopes = Level::ALL.map(|level| (level, machine.bytes_per_second(level, machine.threads, false) / 1e9));
+    let mut names = Vec::new();
     for (level, bandwidth) in slopes.into_iter().filter(|(_, bandwidth)| *bandwidth > 0.0) {
         let ridge = (roof / bandwidth).clamp(left, right);
         chart.draw_series(LineSeries::new([(left, left * bandwidth), (ridge, ridge * bandwidth)], GREY))?;
-        let at = (left * 1.1, (left * 1.1 * bandwidth).min(roof));
-        let style = text(13, GREY).pos(Pos::new(HPos::Left, VPos::Bottom));
-        chart.draw_series([Text::new(format!("{} {bandwidth:.0} GB/s", level.name()), at, style)])?;
+        names.push(format!("{} {bandwidth:.0}", level.name()));
     }
     chart.draw_series(LineSeries::new([(left, roof), (right, roof)], INK.stroke_width(2)))?;
+    let above = (left * 1.1, roof * 1.03);
+    let style = text(13, GREY).pos(Pos::new(HPos::Left, VPos::Bottom));
+    let slopes = format!("slopes, from the left: {} GB/s", names.join(", "));
+    chart.draw_series([Text::new(slopes, above, style)])?;
     let style = text(13, INK).pos(Pos::new(HPos::Right, VPos::Bottom));
     chart.draw_series([Text::new(format!("multiply-adds {roof:.0} GFLOP/s"), (right * 0.95, roof * 1.03), style)])?;
     Ok(())
@@ -110,11 +113,14 @@ fn draw_points(area: &Area<'_>, chart: &mut LogLog<'_, '_>, ladders: &[&Measured
         let top = point(best.warm.median_s);
         chart.draw_series([Circle::new(top, 5, OURS.filled())])?;
         if measured.headline || ladders.len() <= 6 {
-            labels.push((chart.backend_coord(&top), format!("{} {}", measured.name, measured.direction)));
+            labels.push((chart.backend_coord(&top), measured.name.clone()));
         }
     }
     // Labels stand to the right of their points; those that would meet are moved down.
     labels.sort_by_key(|((x, y), _)| (*y, *x));
+    labels.dedup_by(|((x, y), name), ((last_x, last_y), last)| {
+        name == last && (*x - *last_x).abs() < 12 && (*y - *last_y).abs() < 30
+    });
     let mut placed: Vec<(i32, i32, i32)> = Vec::new();
     for ((x, y), label) in labels {
         let width = 7 * label.chars().count() as i32;
@@ -236,7 +242,7 @@ mod tests {
     fn a_roofline_shows_the_roofs_and_the_points() {
         let svg = roofline(&example(), "matmul").unwrap().unwrap();
         assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));
-        for text in ["DRAM 50 GB/s", "L1 400 GB/s", "multiply-adds 200 GFLOP/s", "square/1000 nt", "PyTorch"] {
+        for text in ["L1 400, L2 200, L3 100, DRAM 50 GB/s", "multiply-adds 200 GFLOP/s", "square/1000", "PyTorch"] {
             assert!(svg.contains(text), "{text} is missing");
         }
         assert!(!svg.contains("NaN"));
