@@ -77,7 +77,7 @@ pub fn command(arguments: &Arguments) -> Result<()> {
     let probe = arguments.out.join("report.md");
     write(&arguments.out, "report.md", "")?; // before the minutes that it takes, not after them
     let torch = arguments.torch.as_deref().map(|python| torch::Torch::start(python, threads)).transpose()?;
-    let (seconds, least) = if arguments.quick { (0.12, 3) } else { (0.5, 5) };
+    let (seconds, least) = if arguments.quick { (0.12, 3) } else { (0.3, 5) };
     let settings = Settings {
         quick: arguments.quick,
         only: arguments.only.clone(),
