@@ -1,0 +1,209 @@
+//! Causal attention on contiguous \[B,H,T,D\] operands, and of one query to the keys of a cache.
+//!
+//! What is compared: the first and the last queries of the first and the last head. The first n queries see the first n
+//! keys alone; the last n keys are seen by the last n queries alone, so their dK and dV come from these. Each part is a
+//! small problem of its own for the oracle.
+
+use super::{Case, Parts, cast, ladder};
+use gradus_kernels::{
+    Float, Isa, Rung,
+    attention::{
+        self, BACKWARD_RUNGS, Backward, DECODE_RUNGS, FORWARD_RUNGS, Forward, Inputs, Options, Output, Saved, Shape,
+        Strides, View, naive,
+    },
+    oracle,
+};
+
+/// The queries at each end that are compared.
+const SAMPLE: usize = 64;
+
+struct Data {
+    shape: Shape,
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+    o: Vec<f32>,
+    lse: Vec<f32>,
+    d_o: Vec<f32>,
+    dq: Vec<f32>,
+    dk: Vec<f32>,
+    dv: Vec<f32>,
+}
+
+fn options(d: usize) -> Options<'static> {
+    Options { scale: 1.0 / (d as f32).sqrt(), causal: true, window: None, mask: None, dropout: None }
+}
+
+/// The strides of a tensor with `t` positions.
+fn strides(Shape { h, d, .. }: Shape, t: usize) -> Strides {
+    Strides { b: h * t * d, h: t * d, t: d }
+}
+
+impl Data {
+    fn new([b, h, tq, d]: [usize; 4], tk: usize) -> Data {
+        let shape = Shape { b, h, h_kv: h, tq, tk, d };
+        let [queries, keys] = [tq, tk].map(|t| b * h * t * d);
+        let [q, d_o] = [1, 4].map(|seed| oracle::values(seed, queries));
+        let [k, v] = [2, 3].map(|seed| oracle::values(seed, keys));
+        let [o, dq] = [0; 2].map(|_| vec![0.0; queries]);
+        let [dk, dv] = [0; 2].map(|_| vec![0.0; keys]);
+        let mut data = Data { shape, q, k, v, o, lse: vec![0.0; b * h * tq], d_o, dq, dk, dv };
+        let Data { q, k, v, o, lse, .. } = &mut data;
+        let [of_q, of_k] = [strides(shape, tq), strides(shape, tk)];
+        attention::forward(shape, &options(d), q, of_q, k, of_k, v, of_k, o, of_q, lse);
+        data
+    }
+
+    fn inputs(&self) -> Inputs<'_> {
+        let view = |data, t| View { data, strides: strides(self.shape, t) };
+        let Shape { tq, tk, d, .. } = self.shape;
+        let (q, k, v) = (view(&self.q[..], tq), view(&self.k[..], tk), view(&self.v[..], tk));
+        Inputs { shape: self.shape, options: options(d), q, k, v }
+    }
+
+    /// The parts that are compared: for each of two heads its number, and first query and number of the queries.
+    fn windows(&self) -> Vec<(usize, usize, usize)> {
+        let (heads, t) = (self.shape.b * self.shape.h, self.shape.tq);
+        let n = t.min(SAMPLE);
+        [0, heads - 1].into_iter().flat_map(|head| [(head, 0, n), (head, t - n, n)]).collect()
+    }
+
+    /// The rows `first..first + n` of a head in a tensor with queries or keys.
+    fn rows<'a>(&self, x: &'a [f32], head: usize, first: usize, n: usize) -> &'a [f32] {
+        let Shape { b, h, d, .. } = self.shape;
+        &x[head * (x.len() / (b * h)) + first * d..][..n * d]
+    }
+}
+
+/// O and lse of the parts that are compared.
+fn forward_reference<E: Float>(data: &Data) -> Parts<E> {
+    let parts = data.windows().into_iter().map(|(head, first, n)| Sub::<E>::new(data, head, first, n));
+    parts.flat_map(|sub| [sub.o, sub.lse]).collect()
+}
+
+fn forward_outputs(data: &Data) -> Parts<f32> {
+    let part = |(head, first, n)| {
+        let lse = &data.lse[head * data.shape.tq + first..][..n];
+        [data.rows(&data.o, head, first, n).to_vec(), lse.to_vec()]
+    };
+    data.windows().into_iter().flat_map(part).collect()
+}
+
+fn run_forward(run: Forward, isa: Isa, data: &mut Data) {
+    let (mut o, mut lse) = (std::mem::take(&mut data.o), std::mem::take(&mut data.lse));
+    let Shape { b, h, tq, d, .. } = data.shape;
+    run(isa, &data.inputs(), Output::new("o", &mut o, [b, h, tq], strides(data.shape, tq), d), &mut lse);
+    (data.o, data.lse) = (o, lse);
+}
+
+fn spoil_forward(data: &mut Data) {
+    data.o.fill(f32::NAN);
+    data.lse.fill(f32::NAN);
+}
+
+fn forward_case(rungs: &'static [Rung<Forward>], data: Data) -> Box<dyn Case> {
+    let expected = (forward_reference(&data), forward_reference(&data));
+    Box::new(ladder(rungs, data, run_forward, spoil_forward, forward_outputs, expected))
+}
+
+pub(super) fn forward(sizes: [usize; 4]) -> Box<dyn Case> {
+    forward_case(FORWARD_RUNGS, Data::new(sizes, sizes[2]))
+}
+
+/// One query at the end of `t` keys.
+pub(super) fn decode([b, h, t, d]: [usize; 4]) -> Box<dyn Case> {
+    forward_case(DECODE_RUNGS, Data::new([b, h, 1, d], t))
+}
+
+pub(super) fn backward(sizes: [usize; 4]) -> Box<dyn Case> {
+    fn reference<E: Float>(data: &Data) -> Parts<E> {
+        let mut parts = Vec::new();
+        for (head, first, n) in data.windows() {
+            let [dq, dk, dv] = Sub::<E>::new(data, head, first, n).backward(data, head, first);
+            parts.push(dq);
+            if first + n == data.shape.tq {
+                let d = data.shape.d;
+                parts.extend([dk, dv].map(|x| x[first * d..].to_vec()));
+            }
+        }
+        parts
+    }
+    fn outputs(data: &Data) -> Parts<f32> {
+        let mut parts = Vec::new();
+        for (head, first, n) in data.windows() {
+            parts.push(data.rows(&data.dq, head, first, n).to_vec());
+            if first + n == data.shape.tq {
+                parts.extend([&data.dk, &data.dv].map(|x| data.rows(x, head, first, n).to_vec()));
+            }
+        }
+        parts
+    }
+    let data = Data::new(sizes, sizes[2]);
+    let expected = (reference(&data), reference(&data));
+    let call = |run: Backward, isa, data: &mut Data| {
+        let [mut dq, mut dk, mut dv] = [&mut data.dq, &mut data.dk, &mut data.dv].map(std::mem::take);
+        let Shape { b, h, tq, d, .. } = data.shape;
+        let s = strides(data.shape, tq);
+        let view = |data| View { data, strides: s };
+        let saved = Saved { o: view(&data.o[..]), lse: &data.lse, d_o: view(&data.d_o[..]) };
+        let gradients =
+            [("dq", &mut dq), ("dk", &mut dk), ("dv", &mut dv)].map(|(name, x)| Output::new(name, x, [b, h, tq], s, d));
+        run(isa, &data.inputs(), &saved, gradients);
+        (data.dq, data.dk, data.dv) = (dq, dk, dv);
+    };
+    let spoil = |data: &mut Data| [&mut data.dq, &mut data.dk, &mut data.dv].into_iter().for_each(|x| x.fill(f32::NAN));
+    Box::new(ladder(BACKWARD_RUNGS, data, call, spoil, outputs, expected))
+}
+
+/// Some queries of one head, and the keys that they see.
+struct Sub<E> {
+    shape: Shape,
+    q: Vec<E>,
+    k: Vec<E>,
+    v: Vec<E>,
+    o: Vec<E>,
+    lse: Vec<E>,
+}
+
+impl<E: Float> Sub<E> {
+    fn new(data: &Data, head: usize, first: usize, n: usize) -> Sub<E> {
+        let Shape { tq, tk, d, .. } = data.shape;
+        let keys = tk - tq + first + n; // the last query stands at the last key
+        let shape = Shape { b: 1, h: 1, h_kv: 1, tq: n, tk: keys, d };
+        let [q, k, v] = [(&data.q, first, n), (&data.k, 0, keys), (&data.v, 0, keys)]
+            .map(|(x, first, n)| cast::<E>(data.rows(x, head, first, n)));
+        let (mut o, mut lse) = (vec![E::zero(); n * d], vec![E::zero(); n]);
+        let s = Strides { b: 0, h: 0, t: d };
+        naive::forward(shape, &options(d), &q, s, &k, s, &v, s, &mut o, s, &mut lse);
+        Sub { shape, q, k, v, o, lse }
+    }
+
+    fn backward(&self, data: &Data, head: usize, first: usize) -> [Vec<E>; 3] {
+        let Shape { tq, tk, d, .. } = self.shape;
+        let d_o = cast::<E>(data.rows(&data.d_o, head, first, tq));
+        let [mut dq, mut dk, mut dv] = [tq, tk, tk].map(|t| vec![E::zero(); t * d]);
+        let s = Strides { b: 0, h: 0, t: d };
+        naive::backward(
+            self.shape,
+            &options(d),
+            &self.q,
+            s,
+            &self.k,
+            s,
+            &self.v,
+            s,
+            &self.o,
+            s,
+            &self.lse,
+            &d_o,
+            s,
+            &mut dq,
+            s,
+            &mut dk,
+            s,
+            &mut dv,
+            s,
+        );
+        [dq, dk, dv]
+    }
+}

@@ -1,0 +1,156 @@
+//! What has one result for each element: GELU, dropout, addition, a copy into another order; and sums of rows.
+
+use super::{Case, Parts, cast, ends, ladder, scaled};
+use gradus_kernels::{
+    Float,
+    dropout::{self, Dropout},
+    elementwise::{
+        BIAS_GELU_BACKWARD_RUNGS, BIAS_GELU_RUNGS, BINARY_RUNGS, BiasGeluBackwardFn, BiasGeluFn, Binary, BinaryFn,
+        COPY_RUNGS, CopyFn, UNARY_BACKWARD_RUNGS, UNARY_RUNGS, Unary, UnaryBackwardFn, UnaryFn, naive,
+    },
+    oracle,
+    reduce::{self, Reduce, ReduceFn},
+};
+
+/// Two inputs, a small one, and the output.
+struct Data {
+    op: Unary,
+    shape: Vec<usize>,
+    x: Vec<f32>,
+    dy: Vec<f32>,
+    bias: Vec<f32>,
+    y: Vec<f32>,
+}
+
+impl Data {
+    fn new(shape: &[usize], outputs: usize) -> Data {
+        let n = shape.iter().product();
+        let (x, dy) = (scaled(1, n, 4.0), oracle::values(2, n));
+        let bias = oracle::values(3, *shape.last().unwrap_or(&0));
+        Data { op: Unary::GeluTanh, shape: shape.into(), x, dy, bias, y: vec![0.0; outputs] }
+    }
+
+    /// The elements of a row.
+    fn c(&self) -> usize {
+        self.shape.last().copied().unwrap_or(1)
+    }
+
+    /// What `f(x, dy, bias, y)` makes of the parts of x and dy that are compared.
+    fn reference<E: Float>(&self, f: impl Fn(&[E], &[E], &[E], &mut [E])) -> Parts<E> {
+        let [x, dy] = [&self.x, &self.dy].map(|x| cast::<E>(&ends(x, self.c())));
+        let mut y = vec![E::zero(); x.len()];
+        f(&x, &dy, &cast::<E>(&self.bias), &mut y);
+        vec![y]
+    }
+}
+
+fn spoil(d: &mut Data) {
+    d.y.fill(f32::NAN);
+}
+
+fn outputs(d: &Data) -> Parts<f32> {
+    vec![ends(&d.y, d.c())]
+}
+
+fn whole(d: &Data) -> Parts<f32> {
+    vec![d.y.clone()]
+}
+
+fn gelu(n: usize, erf: bool) -> Data {
+    Data { op: if erf { Unary::GeluErf } else { Unary::GeluTanh }, ..Data::new(&[n, 1], n) }
+}
+
+pub(super) fn gelu_forward(n: usize, erf: bool) -> Box<dyn Case> {
+    let d = gelu(n, erf);
+    let expected = (
+        d.reference::<f32>(|x, _, _, y| naive::unary(d.op, x, y)),
+        d.reference::<f64>(|x, _, _, y| naive::unary(d.op, x, y)),
+    );
+    let call = |run: UnaryFn, isa, d: &mut Data| run(isa, d.op, &d.x, &mut d.y);
+    Box::new(ladder(&UNARY_RUNGS, d, call, spoil, outputs, expected))
+}
+
+pub(super) fn gelu_backward(n: usize, erf: bool) -> Box<dyn Case> {
+    let d = gelu(n, erf);
+    let expected = (
+        d.reference::<f32>(|x, dy, _, y| naive::unary_backward(d.op, x, dy, y)),
+        d.reference::<f64>(|x, dy, _, y| naive::unary_backward(d.op, x, dy, y)),
+    );
+    let call = |run: UnaryBackwardFn, isa, d: &mut Data| run(isa, d.op, &d.x, &d.dy, &mut d.y);
+    Box::new(ladder(&UNARY_BACKWARD_RUNGS, d, call, spoil, outputs, expected))
+}
+
+pub(super) fn bias_gelu_forward(rows: usize, c: usize) -> Box<dyn Case> {
+    let d = Data::new(&[rows, c], rows * c);
+    let expected = (
+        d.reference::<f32>(|x, _, bias, y| naive::bias_gelu(x, bias, y)),
+        d.reference::<f64>(|x, _, bias, y| naive::bias_gelu(x, bias, y)),
+    );
+    let call = |run: BiasGeluFn, isa, d: &mut Data| run(isa, &d.x, &d.bias, &mut d.y);
+    Box::new(ladder(&BIAS_GELU_RUNGS, d, call, spoil, outputs, expected))
+}
+
+pub(super) fn bias_gelu_backward(rows: usize, c: usize) -> Box<dyn Case> {
+    let d = Data::new(&[rows, c], rows * c);
+    let expected = (
+        d.reference::<f32>(|x, dy, bias, y| naive::bias_gelu_backward(x, bias, dy, y)),
+        d.reference::<f64>(|x, dy, bias, y| naive::bias_gelu_backward(x, bias, dy, y)),
+    );
+    let call = |run: BiasGeluBackwardFn, isa, d: &mut Data| run(isa, &d.x, &d.bias, &d.dy, &mut d.y);
+    Box::new(ladder(&BIAS_GELU_BACKWARD_RUNGS, d, call, spoil, outputs, expected))
+}
+
+pub(super) fn dropout(n: usize) -> Box<dyn Case> {
+    const DROPOUT: Dropout = Dropout { p: 0.2, seed: 1337, stream: 7 };
+    fn reference<E: Float>(d: &Data) -> Parts<E> {
+        let mut y = vec![E::zero(); d.x.len()]; // all of it: which elements are dropped depends on where they stand
+        dropout::naive::apply(DROPOUT, &cast::<E>(&d.x), &mut y);
+        vec![y]
+    }
+    let d = Data::new(&[n, 1], n);
+    let expected = (reference(&d), reference(&d));
+    let call = |run: dropout::Apply, isa, d: &mut Data| run(isa, DROPOUT, &d.x, &mut d.y);
+    Box::new(ladder(&dropout::RUNGS, d, call, spoil, whole, expected))
+}
+
+pub(super) fn add(n: usize) -> Box<dyn Case> {
+    let d = Data::new(&[n], n);
+    let sum = |x: f32, dy: f32| x + dy;
+    let plain: Vec<f32> = d.x.iter().zip(&d.dy).map(|(&x, &dy)| sum(x, dy)).collect();
+    let exact = d.x.iter().zip(&d.dy).map(|(&x, &dy)| f64::from(x) + f64::from(dy)).collect();
+    let call = |run: BinaryFn, isa, d: &mut Data| run(isa, Binary::Add, &d.shape, &d.x, &[1], &d.dy, &[1], &mut d.y);
+    Box::new(ladder(&BINARY_RUNGS, d, call, spoil, whole, (vec![plain], vec![exact])))
+}
+
+/// \[B,T,H,D\] read as \[B,H,T,D\].
+pub(super) fn heads([b, t, h, d]: [usize; 4]) -> Box<dyn Case> {
+    let data = Data::new(&[b, h, t, d], b * t * h * d);
+    fn strides(shape: &[usize]) -> [[usize; 4]; 2] {
+        let &[_, h, t, d] = shape else { unreachable!("four sizes") };
+        [[t * h * d, d, h * d, 1], [h * t * d, t * d, d, 1]]
+    }
+    let [from, to] = strides(&data.shape);
+    let mut plain = vec![0.0; data.x.len()];
+    naive::copy(&data.shape, &data.x, &from, &mut plain, &to);
+    let exact = cast(&plain);
+    let call = |run: CopyFn, isa, data: &mut Data| {
+        let [from, to] = strides(&data.shape);
+        run(isa, &data.shape, &data.x, &from, &mut data.y, &to);
+    };
+    Box::new(ladder(&COPY_RUNGS, data, call, spoil, whole, (vec![plain], vec![exact])))
+}
+
+pub(super) fn row_sum(rows: usize, c: usize) -> Box<dyn Case> {
+    fn reference<E: Float>(d: &Data) -> Parts<E> {
+        let (rows, c) = (d.shape[0], d.shape[1]);
+        let mut y = vec![E::zero(); rows];
+        reduce::naive::reduce(Reduce::Sum, &[rows], &[c], &[c], &[1], &cast::<E>(&d.x), &mut y);
+        vec![y]
+    }
+    let d = Data::new(&[rows, c], rows);
+    let expected = (reference(&d), reference(&d));
+    let call = |run: ReduceFn, isa, d: &mut Data| {
+        run(isa, Reduce::Sum, &d.shape[..1], &d.shape[1..], &d.shape[1..], &[1], &d.x, &mut d.y);
+    };
+    Box::new(ladder(&reduce::RUNGS, d, call, spoil, whole, expected))
+}

@@ -1,0 +1,125 @@
+//! The matrix product, also of one row (`decode`), where peers join the ladder under the feature of that name.
+
+use super::{Case, Parts, cast, ladder};
+use crate::workload::Layout;
+use gradus_kernels::{
+    Float,
+    matmul::{self, RUNGS, Run, Shape, Strides},
+    oracle,
+};
+
+struct Data {
+    shape: Shape,
+    a: Vec<f32>,
+    a_strides: Strides,
+    b: Vec<f32>,
+    b_strides: Strides,
+    c: Vec<f32>,
+}
+
+pub(super) fn case(layout: Layout, m: usize, k: usize, n: usize) -> Box<dyn Case> {
+    let strides = |row, col| Strides { batch: 0, row, col };
+    let data = Data {
+        shape: Shape { batch: 1, m, n, k },
+        a: oracle::values(1, m * k),
+        a_strides: if layout == Layout::TN { strides(1, m) } else { strides(k, 1) },
+        b: oracle::values(2, k * n),
+        b_strides: if layout == Layout::NT { strides(1, k) } else { strides(n, 1) },
+        c: vec![0.0; m * n],
+    };
+    let expected = (vec![reference::<f32>(&data)], vec![reference::<f64>(&data)]);
+    let call = |run: Run, isa, d: &mut Data| run(isa, d.shape, &d.a, d.a_strides, &d.b, d.b_strides, &mut d.c, false);
+    let ladder = ladder(RUNGS, data, call, |d| d.c.fill(f32::NAN), outputs, expected);
+    #[cfg(feature = "peers")]
+    let ladder = with_peers::WithPeers::new(ladder, layout);
+    Box::new(ladder)
+}
+
+#[cfg(feature = "peers")]
+mod with_peers {
+    use super::*;
+    use crate::{
+        Result,
+        cases::{
+            Entry, Ladder,
+            peers::{self, Operands, Peer},
+        },
+    };
+    use gradus_kernels::Isa;
+
+    /// The ladder, and other people's products after it.
+    pub(super) struct WithPeers {
+        ladder: Ladder<Run, Data>,
+        peers: Vec<Box<dyn Peer>>,
+    }
+
+    impl WithPeers {
+        pub(super) fn new(ladder: Ladder<Run, Data>, layout: Layout) -> WithPeers {
+            let Data { shape: Shape { m, n, k, .. }, ref a, ref b, .. } = ladder.data;
+            let peers = peers::all(|| Operands { layout, m, k, n, a: a.clone(), b: b.clone() });
+            WithPeers { ladder, peers }
+        }
+    }
+
+    impl Case for WithPeers {
+        fn rungs(&self) -> Vec<Entry> {
+            let entry = |peer: &Box<dyn Peer>| Entry { name: peer.name(), idea: peer.idea(), simd: false, peer: true };
+            self.ladder.rungs().into_iter().chain(self.peers.iter().map(entry)).collect()
+        }
+
+        fn run(&mut self, rung: usize, isa: Isa) {
+            match rung.checked_sub(RUNGS.len()) {
+                None => self.ladder.run(rung, isa),
+                Some(peer) => self.peers[peer].run(),
+            }
+        }
+
+        fn check(&mut self, rung: usize, isa: Isa) -> Result<()> {
+            let Some(peer) = rung.checked_sub(RUNGS.len()) else { return self.ladder.check(rung, isa) };
+            let peer = &mut self.peers[peer];
+            peer.run();
+            self.ladder.data.c = peer.result();
+            let got = outputs(&self.ladder.data);
+            self.ladder.compare(&got, peer.name(), isa)
+        }
+    }
+}
+
+/// At most `most` numbers below `n`, evenly spread, with the first and the last.
+fn spread(n: usize, most: usize) -> Vec<usize> {
+    if n <= most { (0..n).collect() } else { (0..most).map(|i| i * (n - 1) / (most - 1)).collect() }
+}
+
+/// The rows and columns of C that are compared: each takes a row of A and a column of B, and nothing else.
+fn sample(shape: Shape) -> [Vec<usize>; 2] {
+    [spread(shape.m, 24), spread(shape.n, 72)]
+}
+
+fn outputs(d: &Data) -> Parts<f32> {
+    let [rows, columns] = sample(d.shape);
+    let element = |i: usize| columns.iter().map(move |j| d.c[i * d.shape.n + j]);
+    vec![rows.iter().copied().flat_map(element).collect()]
+}
+
+fn reference<E: Float>(d: &Data) -> Vec<E> {
+    let ([rows, columns], k) = (sample(d.shape), d.shape.k);
+    let row = |&i: &usize| (0..k).map(move |p| d.a[i * d.a_strides.row + p * d.a_strides.col]);
+    let column = |&j: &usize| (0..k).map(move |p| d.b[p * d.b_strides.row + j * d.b_strides.col]);
+    let a: Vec<f32> = rows.iter().flat_map(row).collect();
+    let b: Vec<f32> = columns.iter().flat_map(column).collect();
+    let shape = Shape { batch: 1, m: rows.len(), n: columns.len(), k };
+    let mut c = vec![E::zero(); shape.m * shape.n];
+    let (by_rows, by_columns) = (Strides { batch: 0, row: k, col: 1 }, Strides { batch: 0, row: 1, col: k });
+    matmul::naive::forward(shape, &cast(&a), by_rows, &cast(&b), by_columns, &mut c, false);
+    c
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_sample_holds_the_corners() {
+        assert_eq!(super::spread(5, 24), [0, 1, 2, 3, 4]);
+        let rows = super::spread(1000, 24);
+        assert_eq!((rows.len(), rows[0], rows[23]), (24, 0, 999));
+    }
+}

@@ -1,0 +1,81 @@
+//! Softmax and log-softmax of rows.
+
+use super::{Case, Parts, cast, ends, ladder, scaled};
+use gradus_kernels::{
+    Float, Rung, oracle,
+    softmax::{self, BACKWARD_RUNGS, Backward, FORWARD_RUNGS, Forward, LOG_BACKWARD_RUNGS, LOG_FORWARD_RUNGS, naive},
+};
+
+struct Data {
+    rows: usize,
+    c: usize,
+    /// Forward x, backward y.
+    x: Vec<f32>,
+    dy: Vec<f32>,
+    out: Vec<f32>,
+}
+
+impl Data {
+    /// A function of rows, on the rows that are compared.
+    fn reference<E: Float>(&self, f: impl Fn(usize, usize, &[E], &[E], &mut [E])) -> Parts<E> {
+        let (x, dy) = (cast::<E>(&ends(&self.x, self.c)), cast::<E>(&ends(&self.dy, self.c)));
+        let mut out = vec![E::zero(); x.len()];
+        f(x.len() / self.c, self.c, &x, &dy, &mut out);
+        vec![out]
+    }
+}
+
+fn outputs(d: &Data) -> Parts<f32> {
+    vec![ends(&d.out, d.c)]
+}
+
+fn spoil(d: &mut Data) {
+    d.out.fill(f32::NAN);
+}
+
+fn data(rows: usize, c: usize, x: Vec<f32>, dy: Vec<f32>) -> Data {
+    Data { rows, c, x, dy, out: vec![0.0; rows * c] }
+}
+
+fn forward_case(
+    rungs: &'static [Rung<Forward>],
+    (rows, c): (usize, usize),
+    plain: fn(usize, usize, &[f32], &mut [f32]),
+    exact: fn(usize, usize, &[f64], &mut [f64]),
+) -> Box<dyn Case> {
+    let data = data(rows, c, scaled(1, rows * c, 8.0), Vec::new());
+    let plain = data.reference(|rows, c, x, _, y| plain(rows, c, x, y));
+    let exact = data.reference(|rows, c, x, _, y| exact(rows, c, x, y));
+    Box::new(ladder(rungs, data, |run, isa, d| run(isa, d.rows, d.c, &d.x, &mut d.out), spoil, outputs, (plain, exact)))
+}
+
+fn backward_case(
+    rungs: &'static [Rung<Backward>],
+    (rows, c): (usize, usize),
+    forward: fn(usize, usize, &[f32], &mut [f32]),
+    plain: fn(usize, usize, &[f32], &[f32], &mut [f32]),
+    exact: fn(usize, usize, &[f64], &[f64], &mut [f64]),
+) -> Box<dyn Case> {
+    let mut y = vec![0.0; rows * c];
+    forward(rows, c, &scaled(1, rows * c, 8.0), &mut y);
+    let data = data(rows, c, y, oracle::values(2, rows * c));
+    let expected = (data.reference(plain), data.reference(exact));
+    let call = |run: Backward, isa, d: &mut Data| run(isa, d.rows, d.c, &d.x, &d.dy, &mut d.out);
+    Box::new(ladder(rungs, data, call, spoil, outputs, expected))
+}
+
+pub(super) fn forward(rows: usize, c: usize) -> Box<dyn Case> {
+    forward_case(&FORWARD_RUNGS, (rows, c), naive::forward, naive::forward)
+}
+
+pub(super) fn backward(rows: usize, c: usize) -> Box<dyn Case> {
+    backward_case(&BACKWARD_RUNGS, (rows, c), softmax::forward, naive::backward, naive::backward)
+}
+
+pub(super) fn log_forward(rows: usize, c: usize) -> Box<dyn Case> {
+    forward_case(&LOG_FORWARD_RUNGS, (rows, c), naive::log_forward, naive::log_forward)
+}
+
+pub(super) fn log_backward(rows: usize, c: usize) -> Box<dyn Case> {
+    backward_case(&LOG_BACKWARD_RUNGS, (rows, c), softmax::log_forward, naive::log_backward, naive::log_backward)
+}

@@ -1,0 +1,246 @@
+//! What a report holds, as `report.json` has it. Times only: rates and ratios follow from them and the work.
+
+use crate::{
+    Result,
+    machine::Machine,
+    timing::{Effort, Timing},
+    workload::{Problem, Work, Workload},
+};
+use serde::{Deserialize, Serialize};
+use std::{fs, path::Path};
+
+/// The version of the layout of `report.json`.
+pub const FORMAT: u32 = 1;
+
+/// One run of the benchmarks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// How it was run.
+    pub settings: Settings,
+    /// The machine, and its peaks in this run.
+    pub machine: Machine,
+    /// Every workload that was measured.
+    pub ladders: Vec<Measured>,
+    /// Times on fewer and more threads.
+    pub scaling: Vec<Scaling>,
+    /// How long all of it took.
+    pub seconds: f64,
+}
+
+/// How a run was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Whether only the workloads that stand for their operation were run, and shortly.
+    pub quick: bool,
+    /// What the names of the workloads had to contain.
+    pub only: Option<String>,
+    /// How much each figure was worth.
+    pub effort: Effort,
+    /// Rungs without vectors were skipped above so many FLOPs.
+    pub scalar_flops: u64,
+    /// The version of PyTorch that ran beside.
+    pub pytorch: Option<String>,
+    /// Whether other people's kernels were compiled in.
+    pub peers: bool,
+}
+
+/// A workload, and the rungs on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// The operation.
+    pub operation: String,
+    /// Where the shape comes from.
+    pub name: String,
+    /// Which function of the operation.
+    pub direction: String,
+    /// Whether it stands for its operation.
+    pub headline: bool,
+    /// What was computed.
+    pub problem: Problem,
+    /// Its nominal work.
+    pub work: Work,
+    /// The rungs, from the bottom up; then the best at other instruction sets; then peers.
+    pub figures: Vec<Figure>,
+    /// The rungs that were left out, with the reason.
+    pub skipped: Vec<Skipped>,
+    /// PyTorch's time.
+    pub pytorch: Option<Timing>,
+}
+
+/// A rung and its time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    /// Its name.
+    pub rung: String,
+    /// What it adds to the rung below.
+    pub idea: String,
+    /// The instruction set; none where the rung leaves it to the compiler.
+    pub isa: Option<String>,
+    /// The threads that it had, used or not.
+    pub threads: usize,
+    /// Whether it is somebody else's.
+    pub peer: bool,
+    /// Its time, repeated on the same data.
+    pub warm: Timing,
+    /// Its time with everything gone from the caches before each repetition.
+    pub cold: Option<Timing>,
+}
+
+/// A rung that was left out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// Its name.
+    pub rung: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The best rung on other numbers of threads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scaling {
+    /// The workload.
+    pub id: String,
+    /// The rung.
+    pub rung: String,
+    /// Threads and times.
+    pub points: Vec<(usize, Timing)>,
+}
+
+impl Measured {
+    /// A workload without figures.
+    pub fn new(workload: &Workload) -> Measured {
+        Measured {
+            operation: workload.operation.into(),
+            name: workload.name.clone(),
+            direction: workload.direction.into(),
+            headline: workload.headline,
+            problem: workload.problem,
+            work: workload.problem.work(),
+            figures: Vec::new(),
+            skipped: Vec::new(),
+            pytorch: None,
+        }
+    }
+
+    /// `matmul/gpt_small/qkv/forward`
+    pub fn id(&self) -> String {
+        format!("{}/{}/{}", self.operation, self.name, self.direction)
+    }
+
+    /// The fastest of our rungs.
+    pub fn best(&self) -> Option<&Figure> {
+        let ours = self.figures.iter().filter(|figure| !figure.peer);
+        ours.min_by(|a, b| a.warm.median_s.total_cmp(&b.warm.median_s))
+    }
+
+    /// 10⁹ FLOPs or bytes in a second.
+    pub fn rate(&self, seconds: f64) -> f64 {
+        self.work.amount() as f64 / seconds / 1e9
+    }
+}
+
+impl Report {
+    /// Reads `report.json`.
+    ///
+    /// # Errors
+    /// One line where there is no such file, or it is no report.
+    pub fn load(path: &Path) -> Result<Report> {
+        let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let report: Report =
+            serde_json::from_str(&text).map_err(|error| format!("{} is no report: {error}", path.display()))?;
+        if report.format != FORMAT {
+            return Err(format!(
+                "{}: its format is {}, and this program reads {FORMAT}",
+                path.display(),
+                report.format
+            ));
+        }
+        Ok(report)
+    }
+
+    /// Its text in `report.json`.
+    ///
+    /// # Errors
+    /// Never for a report of finite times.
+    pub fn json(&self) -> Result<String> {
+        serde_json::to_string_pretty(self).map_err(|error| format!("report.json: {error}"))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::{
+        machine,
+        workload::{Layout, Problem},
+    };
+
+    fn timing(seconds: f64) -> Timing {
+        Timing { median_s: seconds, minimum_s: seconds * 0.9, repetitions: 5 }
+    }
+
+    /// A report with one ladder of two rungs, a peer and PyTorch.
+    pub fn example() -> Report {
+        let figure = |rung: &str, isa: Option<&str>, peer, seconds| Figure {
+            rung: rung.into(),
+            idea: format!("the idea of {rung}"),
+            isa: isa.map(Into::into),
+            threads: 2,
+            peer,
+            warm: timing(seconds),
+            cold: None,
+        };
+        let problem = Problem::Matmul { layout: Layout::NT, m: 1000, k: 1000, n: 1000 };
+        let workload =
+            Workload { operation: "matmul", name: "square/1000".into(), direction: "nt", problem, headline: true };
+        let mut measured = Measured::new(&workload);
+        measured.figures = vec![
+            figure("blocked", None, false, 0.5),
+            Figure { cold: Some(timing(0.025)), ..figure("threads", Some("avx512"), false, 0.02) },
+            figure("faer", Some("avx512"), true, 0.016),
+        ];
+        measured.skipped = vec![Skipped { rung: "naive".into(), reason: "2.0 GFLOP, over the budget".into() }];
+        measured.pytorch = Some(timing(0.1 / 3.0));
+        Report {
+            format: FORMAT,
+            settings: Settings {
+                quick: true,
+                only: None,
+                effort: Effort { seconds: 0.1, least: 3 },
+                scalar_flops: 1_000_000_000,
+                pytorch: Some("2.9.1".into()),
+                peers: true,
+            },
+            machine: machine::tests::example(),
+            ladders: vec![measured],
+            scaling: vec![Scaling {
+                id: "matmul/square/1000/nt".into(),
+                rung: "threads".into(),
+                points: vec![(1, timing(0.04)), (2, timing(0.02))],
+            }],
+            seconds: 1.0 / 3.0,
+        }
+    }
+
+    #[test]
+    fn a_report_comes_back_from_its_file_to_the_last_bit() {
+        let (report, folder) = (example(), tempfile::tempdir().unwrap());
+        let path = folder.path().join("report.json");
+        fs::write(&path, report.json().unwrap()).unwrap();
+        assert_eq!(Report::load(&path).unwrap(), report);
+        fs::write(&path, report.json().unwrap().replace("\"format\": 1", "\"format\": 9")).unwrap();
+        assert!(Report::load(&path).unwrap_err().ends_with("its format is 9, and this program reads 1"));
+        fs::write(&path, "{}").unwrap();
+        assert!(Report::load(&path).unwrap_err().contains("is no report: missing field"));
+        assert!(Report::load(&folder.path().join("none")).unwrap_err().contains("No such file"));
+    }
+
+    #[test]
+    fn the_best_is_ours() {
+        let measured = &example().ladders[0];
+        assert_eq!(measured.best().unwrap().rung, "threads");
+        assert_eq!(measured.rate(0.02), 100.0);
+    }
+}

@@ -1,0 +1,128 @@
+//! `gradus-benches report`: measures, and writes tables, pictures and raw figures into a folder.
+
+pub mod compare;
+pub mod data;
+pub mod markdown;
+pub mod plots;
+mod progress;
+pub mod run;
+pub mod torch;
+
+use crate::{
+    Result,
+    timing::Effort,
+    workload::{self, Workload},
+};
+use data::{Report, Settings};
+use gradus_kernels::Isa;
+use progress::Progress;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The flags of `report`.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Arguments {
+    /// Only the workloads that stand for their operation, in short: less than three minutes on two cores
+    #[arg(long)]
+    pub quick: bool,
+    /// Only the workloads whose name contains this: softmax, matmul/gpt_small, backward
+    #[arg(long, value_name = "NAME")]
+    pub only: Option<String>,
+    /// Compare with this report.json of an earlier run
+    #[arg(long, value_name = "FILE")]
+    pub against: Option<PathBuf>,
+    /// A Python that has torch: it runs the same cases in between
+    #[arg(long, value_name = "PYTHON")]
+    pub torch: Option<String>,
+    /// Where to write report.md, report.json and the pictures
+    #[arg(long, value_name = "DIR", default_value = "report")]
+    pub out: PathBuf,
+    /// Threads; all cores unless given
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+/// The workloads that the flags choose.
+///
+/// # Errors
+/// One line where there are none.
+pub fn chosen(quick: bool, only: Option<&str>) -> Result<Vec<Workload>> {
+    let named = |workload: &Workload| only.is_none_or(|name| workload.id().contains(name));
+    let found: Vec<Workload> = workload::all().into_iter().filter(|w| named(w) && (!quick || w.headline)).collect();
+    let hint = "`gradus-benches list` prints all names";
+    match only {
+        Some(name) if found.is_empty() && quick => {
+            Err(format!("--only {name}: --quick has no workload of that name; {hint}"))
+        }
+        Some(name) if found.is_empty() => Err(format!("--only {name}: no workload has that in its name; {hint}")),
+        _ => Ok(found),
+    }
+}
+
+/// Measures, writes the folder, and prints the comparison and where everything is.
+///
+/// # Errors
+/// One line for a wrong flag, a folder that cannot be written, a wrong rung, or a Python without torch.
+pub fn command(arguments: &Arguments) -> Result<()> {
+    Isa::from_environment()?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = arguments.threads.unwrap_or(cores);
+    if !(1..=4096).contains(&threads) {
+        return Err(format!("--threads {threads}: must be at least 1 and at most 4096"));
+    }
+    let workloads = chosen(arguments.quick, arguments.only.as_deref())?;
+    let earlier = arguments.against.as_deref().map(Report::load).transpose()?;
+    let probe = arguments.out.join("report.md");
+    write(&arguments.out, "report.md", "")?; // before the minutes that it takes, not after them
+    let torch = arguments.torch.as_deref().map(|python| torch::Torch::start(python, threads)).transpose()?;
+    let (seconds, least) = if arguments.quick { (0.12, 3) } else { (0.3, 5) };
+    let settings = Settings {
+        quick: arguments.quick,
+        only: arguments.only.clone(),
+        effort: Effort { seconds, least },
+        scalar_flops: if arguments.quick { run::QUICK_SCALAR_FLOPS } else { run::SCALAR_FLOPS },
+        pytorch: torch.as_ref().map(|torch| torch.version().to_string()),
+        peers: cfg!(feature = "peers"),
+    };
+    let mut progress = Progress::new();
+    let plan = run::Plan { workloads, threads, settings };
+    let report = run::run(&plan, torch, |what, share| progress.show(what, share))?;
+    progress.done();
+    write_all(&report, &arguments.out)?;
+    if let Some(earlier) = earlier {
+        print!("{}", compare::render(&earlier, &report));
+    }
+    println!("{} workloads in {:.0} s: {}", report.ladders.len(), report.seconds, probe.display());
+    Ok(())
+}
+
+/// Writes `report.json`, the pictures and `report.md`.
+///
+/// # Errors
+/// One line where something cannot be drawn or written.
+pub fn write_all(report: &Report, folder: &Path) -> Result<()> {
+    write(folder, "report.json", &report.json()?)?;
+    let mut pictures = Vec::new();
+    if let Some(svg) = plots::scaling(&report.scaling)? {
+        pictures.push(("scaling".to_string(), "thread-scaling.svg".to_string(), svg));
+    }
+    for operation in markdown::operations(report) {
+        if let Some(svg) = plots::roofline(report, &operation)? {
+            let file = format!("roofline-{operation}.svg");
+            pictures.push((operation, file, svg));
+        }
+    }
+    for (_, file, svg) in &pictures {
+        write(folder, file, svg)?;
+    }
+    let names: Vec<_> = pictures.into_iter().map(|(name, file, _)| (name, file)).collect();
+    write(folder, "report.md", &markdown::render(report, &names))
+}
+
+fn write(folder: &Path, file: &str, text: &str) -> Result<()> {
+    let path = folder.join(file);
+    let written = fs::create_dir_all(folder).and_then(|()| fs::write(&path, text));
+    written.map_err(|error| format!("{}: {error}", path.display()))
+}

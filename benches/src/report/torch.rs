@@ -1,0 +1,123 @@
+//! PyTorch beside us: a Python process that is handed one problem after the other, and answers with its time.
+//!
+//! It runs while we wait, case by case, so that both see the same machine. It gets the best settings of its allocator:
+//! by default it gives every large tensor back to the system and pays for its pages again and again.
+
+use crate::{Result, timing::Timing, workload::Problem};
+use serde::Deserialize;
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+const SERVER: &str = include_str!("torch_server.py");
+
+const MALLOC: &str = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:\
+                      glibc.malloc.top_pad=268435456";
+
+/// A Python with PyTorch in it.
+#[derive(Debug)]
+pub struct Torch {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    version: String,
+}
+
+/// A line of the server.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Answer {
+    Time(Timing),
+    Error { error: String },
+    Version { version: String },
+    Nothing { unsupported: bool },
+}
+
+impl Torch {
+    /// Starts `python`.
+    ///
+    /// # Errors
+    /// One line where it cannot be started, or has no torch.
+    pub fn start(python: &str, threads: usize) -> Result<Torch> {
+        let mut command = Command::new(python);
+        command.args(["-c", SERVER, &threads.to_string()]);
+        command.env("OMP_NUM_THREADS", threads.to_string()).env("GLIBC_TUNABLES", MALLOC);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().map_err(|error| format!("--torch {python}: {error}"))?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(format!("--torch {python}: its input and output are missing"));
+        };
+        let mut torch = Torch { child, input, output: BufReader::new(output), version: String::new() };
+        match torch.answer() {
+            Ok(Answer::Version { version }) => torch.version = version,
+            Ok(Answer::Error { error }) => return Err(format!("--torch {python}: {error}")),
+            _ => return Err(format!("--torch {python}: this is no Python that runs PyTorch")),
+        }
+        Ok(torch)
+    }
+
+    /// Its version.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Its time for a problem; nothing where it has no such operation.
+    ///
+    /// # Errors
+    /// One line where it fails.
+    pub fn measure(&mut self, problem: &Problem, seconds: f64) -> Result<Option<Timing>> {
+        let request = serde_json::json!({ "problem": problem, "seconds": seconds });
+        writeln!(self.input, "{request}").and_then(|()| self.input.flush()).map_err(|error| error.to_string())?;
+        match self.answer()? {
+            Answer::Time(timing) => Ok(Some(timing)),
+            Answer::Nothing { unsupported: true } => Ok(None),
+            Answer::Error { error } => Err(error),
+            _ => Err("an answer to another question".into()),
+        }
+    }
+
+    fn answer(&mut self) -> Result<Answer> {
+        let mut line = String::new();
+        let read = self.output.read_line(&mut line).map_err(|error| error.to_string())?;
+        if read == 0 {
+            return Err("it ended".into());
+        }
+        serde_json::from_str(&line).map_err(|_| format!("it said {:?}", line.trim()))
+    }
+}
+
+impl Drop for Torch {
+    fn drop(&mut self) {
+        // It is ours, and waits for a question that will not come. Where it is gone already, there is nothing to do.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_python_is_one_line() {
+        let error = Torch::start("/no/such/python", 1).unwrap_err();
+        assert!(error.starts_with("--torch /no/such/python: ") && error.lines().count() == 1, "{error}");
+    }
+
+    #[test]
+    fn a_program_that_is_no_python_is_one_line() {
+        let error = Torch::start("true", 1).unwrap_err();
+        assert_eq!(error, "--torch true: this is no Python that runs PyTorch");
+    }
+
+    #[test]
+    fn the_lines_of_the_server_are_told_apart() {
+        let parse = |text| serde_json::from_str::<Answer>(text).unwrap();
+        assert!(matches!(parse(r#"{"version": "2.9"}"#), Answer::Version { .. }));
+        assert!(matches!(parse(r#"{"error": "no"}"#), Answer::Error { .. }));
+        assert!(matches!(parse(r#"{"unsupported": true}"#), Answer::Nothing { unsupported: true }));
+        let time = parse(r#"{"median_s": 0.1, "minimum_s": 0.09, "repetitions": 7}"#);
+        assert!(matches!(time, Answer::Time(Timing { repetitions: 7, .. })));
+    }
+}
