@@ -1,0 +1,194 @@
+//! The list itself.
+
+use super::{Layout, Pass, Problem, Workload};
+
+/// The rows of the activations of `gpt_small` and `gpt_large`: B·T.
+const ROWS: [usize; 2] = [12 * 64, 64 * 256];
+/// The parameters of both.
+const PARAMETERS: [usize; 2] = [804_096, 10_745_088];
+
+/// Everything that is measured.
+pub fn all() -> Vec<Workload> {
+    let mut list = List(Vec::new());
+    matmul(&mut list);
+    attention(&mut list);
+    rows(&mut list);
+    elements(&mut list);
+    list.add("training_step", "gpt_small", "step", true, training_step());
+    list.0
+}
+
+fn training_step() -> Problem {
+    Problem::TrainingStep { layers: 4, heads: 4, width: 128, context: 64, batch: 12, vocab: 65 }
+}
+
+struct List(Vec<Workload>);
+
+impl List {
+    fn add(&mut self, operation: &'static str, name: &str, direction: &'static str, headline: bool, problem: Problem) {
+        self.0.push(Workload { operation, name: name.into(), direction, problem, headline });
+    }
+
+    fn both(&mut self, operation: &'static str, name: &str, headline: bool, problem: impl Fn(Pass) -> Problem) {
+        self.add(operation, name, "forward", headline, problem(Pass::Forward));
+        self.add(operation, name, "backward", headline, problem(Pass::Backward));
+    }
+}
+
+fn matmul(list: &mut List) {
+    for n in [512, 1024, 2048] {
+        for (direction, layout) in [("nn", Layout::NN), ("nt", Layout::NT), ("tn", Layout::TN)] {
+            let problem = Problem::Matmul { layout, m: n, k: n, n };
+            list.add("matmul", &format!("square/{n}"), direction, n == 512 && layout == Layout::NN, problem);
+        }
+    }
+    let mut linear = |name: &str, rows: usize, k: usize, n: usize, headline| {
+        // y = x·Wᵀ, dx = dy·W, dW = dyᵀ·x
+        let product = |layout, m, k, n| Problem::Matmul { layout, m, k, n };
+        list.add("matmul", name, "forward", headline, product(Layout::NT, rows, k, n));
+        list.add("matmul", name, "dx", headline, product(Layout::NN, rows, n, k));
+        list.add("matmul", name, "dw", headline, product(Layout::TN, n, rows, k));
+    };
+    for (model, rows, c) in [("gpt_small", ROWS[0], 128), ("gpt_large", ROWS[1], 384)] {
+        linear(&format!("{model}/qkv"), rows, c, 3 * c, false);
+        linear(&format!("{model}/proj"), rows, c, c, false);
+        linear(&format!("{model}/mlp_up"), rows, c, 4 * c, true);
+        linear(&format!("{model}/mlp_down"), rows, 4 * c, c, false);
+        linear(&format!("{model}/head"), rows, c, 65, false);
+    }
+    linear("gpt_large_b3/mlp_up", 3 * 256, 384, 1536, false);
+    // One token: every weight is used once. 2.4 MB, 9.4 MB and 154 MB of them.
+    for (name, k, n) in [("gpt_large/mlp_up", 384, 1536), ("gpt2/mlp_up", 768, 3072), ("gpt2/head", 768, 50257)] {
+        list.add("decode", name, "forward", n == 50257, Problem::Matmul { layout: Layout::NT, m: 1, k, n });
+    }
+}
+
+fn attention(list: &mut List) {
+    let shapes = [
+        ("gpt_small/T64", [12, 4, 64, 32]),
+        ("T128", [4, 12, 128, 64]),
+        ("gpt_large/T256", [16, 6, 256, 64]),
+        ("T512", [2, 12, 512, 64]),
+        ("T1024", [1, 12, 1024, 64]),
+        ("T2048", [1, 12, 2048, 64]),
+        ("T4096", [1, 12, 4096, 64]),
+    ];
+    for (name, [b, h, t, d]) in shapes {
+        let headline = matches!(t, 64 | 256 | 1024);
+        list.both("attention", name, headline, |pass| Problem::Attention { pass, b, h, t, d });
+    }
+    for (name, [h, t]) in [("gpt_large/T256", [6, 256]), ("gpt2/T1024", [12, 1024]), ("gpt2/T16384", [12, 16384])] {
+        let problem = Problem::AttentionDecode { b: 1, h, t, d: 64 };
+        list.add("attention_decode", name, "forward", t == 1024, problem);
+    }
+}
+
+fn rows(list: &mut List) {
+    let [small, large] = ROWS;
+    list.both("softmax", "gpt_small/scores", false, |pass| Problem::Softmax { pass, rows: 4 * small, c: 64 });
+    list.both("softmax", "gpt_large/scores", true, |pass| Problem::Softmax { pass, rows: large, c: 256 });
+    list.both("softmax", "T4096/scores", false, |pass| Problem::Softmax { pass, rows: 4096, c: 4096 });
+    list.both("log_softmax", "gpt_large/logits", false, |pass| Problem::LogSoftmax { pass, rows: large, c: 65 });
+    list.both("layer_norm", "gpt_small", false, |pass| Problem::LayerNorm { pass, rows: small, c: 128 });
+    list.both("layer_norm", "gpt_large", true, |pass| Problem::LayerNorm { pass, rows: large, c: 384 });
+    list.both("rms_norm", "gpt_large", false, |pass| Problem::RmsNorm { pass, rows: large, c: 384 });
+    list.both("cross_entropy", "gpt_small", false, |pass| Problem::CrossEntropy { pass, rows: small, v: 65 });
+    list.both("cross_entropy", "gpt_large", true, |pass| Problem::CrossEntropy { pass, rows: large, v: 65 });
+    list.both("cross_entropy", "gpt2", false, |pass| Problem::CrossEntropy { pass, rows: 256, v: 50257 });
+    list.both("embedding", "gpt_large/tokens", false, |pass| Problem::Embedding { pass, ids: large, v: 65, c: 384 });
+    list.add("reduce", "gpt_large/row_sum", "forward", false, Problem::RowSum { rows: large, c: 384 });
+}
+
+fn elements(list: &mut List) {
+    let [small, large] = ROWS;
+    let gelu = |rows, c, erf| move |pass| Problem::Gelu { pass, rows, c, erf };
+    list.both("gelu", "gpt_small/mlp", false, gelu(small, 512, false));
+    list.both("gelu", "gpt_large/mlp", true, gelu(large, 1536, false));
+    list.both("gelu", "gpt_large/mlp_erf", false, gelu(large, 1536, true));
+    list.both("bias_gelu", "gpt_large/mlp", false, |pass| Problem::BiasGelu { pass, rows: large, c: 1536 });
+    list.add("dropout", "gpt_small/residual", "apply", false, Problem::Dropout { n: small * 128 });
+    list.add("dropout", "gpt_large/residual", "apply", true, Problem::Dropout { n: large * 384 });
+    list.add("add", "gpt_large/residual", "forward", false, Problem::Add { n: large * 384 });
+    list.add("copy", "gpt_large/heads", "forward", false, Problem::Heads { b: 64, t: 256, h: 6, d: 64 });
+    for (name, n) in [("gpt_small", PARAMETERS[0]), ("gpt_large", PARAMETERS[1])] {
+        list.add("adamw", name, "step", n == PARAMETERS[1], Problem::Adamw { n });
+    }
+    list.add("sum_of_squares", "gpt_large", "norm", false, Problem::SumOfSquares { n: PARAMETERS[1] });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Unit, Work},
+        *,
+    };
+    use gradus_gpt::preset::Preset;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique_and_come_in_three_parts() {
+        let all = all();
+        let ids: HashSet<String> = all.iter().map(Workload::id).collect();
+        assert_eq!(ids.len(), all.len());
+        assert!(ids.contains("matmul/gpt_small/qkv/forward") && ids.contains("attention/T1024/backward"));
+    }
+
+    #[test]
+    fn every_operation_has_a_workload_that_stands_for_it_where_it_has_a_goal() {
+        let of = |operation| all().iter().any(|w| w.operation == operation && w.headline);
+        for operation in ["matmul", "decode", "attention", "softmax", "layer_norm", "gelu", "cross_entropy", "dropout"]
+        {
+            assert!(of(operation), "{operation}");
+        }
+        assert!(of("adamw") && of("training_step"));
+    }
+
+    #[test]
+    fn work_is_counted_by_the_formulas() {
+        let matmul = Problem::Matmul { layout: Layout::NT, m: 2, k: 3, n: 5 }.work();
+        assert_eq!(matmul, Work { flops: 60, read: 4 * (6 + 15), written: 40 });
+        assert_eq!(matmul.unit(), Unit::Bytes);
+        let attention = |pass| Problem::Attention { pass, b: 16, h: 6, t: 256, d: 64 }.work();
+        assert_eq!(attention(Pass::Forward).flops, 4 * 16 * 6 * 256 * 256 * 64 / 2);
+        let both = attention(Pass::Forward).flops + attention(Pass::Backward).flops;
+        assert_eq!(2 * both, 7 * attention(Pass::Forward).flops, "forward and backward: 3.5 times the forward pass");
+        assert_eq!(attention(Pass::Forward).unit(), Unit::Flops);
+        let softmax = |pass| Problem::Softmax { pass, rows: 10, c: 10 }.work().bytes();
+        assert_eq!((softmax(Pass::Forward), softmax(Pass::Backward)), (800, 1200));
+        assert_eq!(Problem::Adamw { n: 10 }.work().bytes(), 280);
+        let norm = Problem::LayerNorm { pass: Pass::Forward, rows: 3, c: 5 }.work();
+        assert_eq!((norm.read, norm.written), (4 * (15 + 10), 4 * (15 + 6)), "γ and β; mean and rstd");
+        let norm = Problem::LayerNorm { pass: Pass::Backward, rows: 3, c: 5 }.work();
+        assert_eq!((norm.read, norm.written), (4 * (30 + 5 + 6), 4 * (15 + 10)), "γ, mean and rstd; dγ and dβ");
+    }
+
+    #[test]
+    fn a_training_step_has_the_flops_that_the_goals_are_stated_in() {
+        let gflop = training_step().work().flops as f64 / 1e9;
+        assert!((gflop - 3.84).abs() < 0.01, "{gflop}");
+    }
+
+    #[test]
+    fn sizes_are_those_of_the_presets() {
+        for (preset, rows, parameters) in
+            [(Preset::Small, ROWS[0], PARAMETERS[0]), (Preset::Large, ROWS[1], PARAMETERS[1])]
+        {
+            let (mut model, train, _) = preset.settings();
+            model.vocab_size = 65;
+            assert_eq!(rows, train.batch * model.context);
+            assert_eq!(parameters as u128, model.parameters());
+        }
+        let (mut model, train, _) = Preset::Small.settings();
+        model.vocab_size = 65;
+        let step = Problem::TrainingStep {
+            layers: model.layers,
+            heads: model.heads,
+            width: model.width,
+            context: model.context,
+            batch: train.batch,
+            vocab: model.vocab_size,
+        };
+        assert_eq!(step, training_step());
+        assert_eq!(step.work().read as u128, 16 * model.parameters());
+    }
+}

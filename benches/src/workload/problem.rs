@@ -1,0 +1,155 @@
+//! What is computed, with its sizes, and how much work that is.
+
+use super::Work;
+use serde::{Deserialize, Serialize};
+
+/// Which operand of a product is stored transposed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Layout {
+    /// A is M×K, B is K×N.
+    NN,
+    /// B is stored as N×K, as the weight of a linear layer is.
+    NT,
+    /// A is stored as K×M, as for the gradient of a weight.
+    TN,
+}
+
+/// Forward or backward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pass {
+    /// From inputs to outputs.
+    Forward,
+    /// From the gradient of the outputs to that of the inputs.
+    Backward,
+}
+
+/// What is computed, with its sizes: all that our side and PyTorch's need to know.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "operation", rename_all = "snake_case")]
+#[allow(missing_docs)] // the fields are the shape alphabet of gradus-kernels
+pub enum Problem {
+    /// (M×K)·(K×N)
+    Matmul { layout: Layout, m: usize, k: usize, n: usize },
+    /// Causal attention.
+    Attention { pass: Pass, b: usize, h: usize, t: usize, d: usize },
+    /// Attention of one query to the T keys of a cache.
+    AttentionDecode { b: usize, h: usize, t: usize, d: usize },
+    /// Softmax of each row.
+    Softmax { pass: Pass, rows: usize, c: usize },
+    /// Log-softmax of each row.
+    LogSoftmax { pass: Pass, rows: usize, c: usize },
+    /// Layer norm with γ and β.
+    LayerNorm { pass: Pass, rows: usize, c: usize },
+    /// RMS norm with γ.
+    RmsNorm { pass: Pass, rows: usize, c: usize },
+    /// GELU; `erf` is the exact form, else GPT-2's with tanh.
+    Gelu { pass: Pass, rows: usize, c: usize, erf: bool },
+    /// GELU of x plus a bias.
+    BiasGelu { pass: Pass, rows: usize, c: usize },
+    /// Cross-entropy from logits.
+    CrossEntropy { pass: Pass, rows: usize, v: usize },
+    /// Dropout with p = 0.2.
+    Dropout { n: usize },
+    /// a + b, the residual connection.
+    Add { n: usize },
+    /// \[B,T,H,D\] to \[B,H,T,D\].
+    Heads { b: usize, t: usize, h: usize, d: usize },
+    /// The sum of each row.
+    RowSum { rows: usize, c: usize },
+    /// Rows of a table.
+    Embedding { pass: Pass, ids: usize, v: usize, c: usize },
+    /// A step of AdamW.
+    Adamw { n: usize },
+    /// The sum of squares, for the norm of the gradient.
+    SumOfSquares { n: usize },
+    /// A whole training step of a GPT: forward, backward, clipping, AdamW.
+    TrainingStep { layers: usize, heads: usize, width: usize, context: usize, batch: usize, vocab: usize },
+}
+
+impl Problem {
+    /// What it needs at least; of the training step the FLOPs of its products and attention, and one reading of its
+    /// weights, gradients and moments.
+    pub fn work(&self) -> Work {
+        // `flops` for each of `n` elements, `read` and `written` in elements of 4 bytes.
+        let each = |n: usize, flops: u64, read: usize, written: usize| Work {
+            flops: n as u64 * flops,
+            read: 4 * read as u64,
+            written: 4 * written as u64,
+        };
+        let both = |pass, forward: u64, backward: u64| if pass == Pass::Forward { forward } else { backward };
+        match *self {
+            Problem::Matmul { m, k, n, .. } => each(m * k * n, 2, m * k + k * n, m * n),
+            Problem::Attention { pass, b, h, t, d } => {
+                let tensor = b * h * t * d;
+                let (read, written) = if pass == Pass::Forward { (3, 1) } else { (5, 3) };
+                each(tensor * t / 2, both(pass, 4, 10), read * tensor + b * h * t, written * tensor)
+            }
+            Problem::AttentionDecode { b, h, t, d } => each(b * h * t * d, 4, 2 * b * h * (t + 1) * d, b * h * (d + 1)),
+            Problem::Softmax { pass, rows, c } | Problem::LogSoftmax { pass, rows, c } => {
+                row_work(pass, [rows, c], both(pass, 5, 4), 0, 0)
+            }
+            Problem::LayerNorm { pass, rows, c } => row_work(pass, [rows, c], both(pass, 8, 14), 2, 2),
+            Problem::RmsNorm { pass, rows, c } => row_work(pass, [rows, c], both(pass, 5, 10), 1, 1),
+            Problem::Gelu { pass, rows, c, .. } => row_work(pass, [rows, c], both(pass, 10, 15), 0, 0),
+            Problem::BiasGelu { pass, rows, c } => row_work(pass, [rows, c], both(pass, 11, 16), 1, 0),
+            Problem::CrossEntropy { pass: Pass::Forward, rows, v } => each(rows * v, 4, rows * v + rows, 2 * rows),
+            Problem::CrossEntropy { pass: Pass::Backward, rows, v } => each(rows * v, 4, rows * v + 2 * rows, rows * v),
+            Problem::Dropout { n } => each(n, 1, n, n),
+            Problem::Add { n } => each(n, 1, 2 * n, n),
+            Problem::Heads { b, t, h, d } => each(0, 0, b * t * h * d, b * t * h * d),
+            Problem::RowSum { rows, c } => each(rows * c, 1, rows * c, rows),
+            Problem::Embedding { pass: Pass::Forward, ids, c, .. } => each(0, 0, ids * c + ids, ids * c),
+            Problem::Embedding { pass: Pass::Backward, ids, v, c } => each(ids * c, 1, ids * c + ids, v * c),
+            Problem::Adamw { n } => each(n, 12, 4 * n, 3 * n),
+            Problem::SumOfSquares { n } => each(n, 2, n, 0),
+            Problem::TrainingStep { layers, width, context, batch, vocab, .. } => {
+                let weights = 12 * width * width * layers + vocab * width;
+                let tokens = batch * context;
+                let products = 6 * weights as u64 * tokens as u64; // forward, and two products as large backward
+                let attention = 14 * (batch * context * context * width / 2 * layers) as u64;
+                let parameters = weights + context * width + (2 * layers + 1) * width;
+                Work { flops: products + attention, read: 16 * parameters as u64, written: 12 * parameters as u64 }
+            }
+        }
+    }
+
+    /// Its sizes, to be read by people.
+    pub fn sizes(&self) -> String {
+        match *self {
+            Problem::Matmul { layout, m, k, n } => format!("{layout:?} {m}×{k}×{n} (M×K×N)"),
+            Problem::Attention { b, h, t, d, .. } => format!("{b}×{h}×{t}×{d} (B×H×T×D), causal"),
+            Problem::AttentionDecode { b, h, t, d } => format!("{b}×{h}×{t}×{d} (B×H×T×D), one query"),
+            Problem::Softmax { rows, c, .. }
+            | Problem::LogSoftmax { rows, c, .. }
+            | Problem::LayerNorm { rows, c, .. }
+            | Problem::RmsNorm { rows, c, .. }
+            | Problem::BiasGelu { rows, c, .. }
+            | Problem::RowSum { rows, c } => format!("{rows}×{c}"),
+            Problem::Gelu { rows, c, erf, .. } => format!("{rows}×{c}, {}", if erf { "erf" } else { "tanh" }),
+            Problem::CrossEntropy { rows, v, .. } => format!("{rows}×{v}"),
+            Problem::Dropout { n } => format!("{n} elements, p = 0.2"),
+            Problem::Add { n } | Problem::Adamw { n } | Problem::SumOfSquares { n } => format!("{n} elements"),
+            Problem::Heads { b, t, h, d } => format!("[{b},{t},{h},{d}] to [{b},{h},{t},{d}]"),
+            Problem::Embedding { ids, v, c, .. } => format!("{ids} ids, table {v}×{c}"),
+            Problem::TrainingStep { layers, heads, width, context, batch, vocab } => {
+                format!("L{layers} H{heads} C{width} T{context} B{batch} V{vocab}, f32, no dropout")
+            }
+        }
+    }
+}
+
+/// An operation with one matrix in and one out (backward: two in), and `parameters` of C and `statistics` of the rows.
+///
+/// The GELU with a bias leaves the sum over the rows, which is the gradient of the bias, to another operation.
+fn row_work(pass: Pass, [rows, c]: [usize; 2], flops: u64, parameters: usize, statistics: usize) -> Work {
+    let n = rows * c;
+    let (read, written) = match pass {
+        Pass::Forward => (n + parameters * c, n + statistics * rows),
+        Pass::Backward => {
+            let gradients = if statistics > 0 { parameters * c } else { 0 };
+            (2 * n + parameters.min(1) * c + statistics * rows, n + gradients)
+        }
+    };
+    Work { flops: n as u64 * flops, read: 4 * read as u64, written: 4 * written as u64 }
+}
