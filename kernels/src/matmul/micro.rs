@@ -99,6 +99,7 @@ fn tiles<S: Simd, const R: usize, const V: usize>(
     next: Option<View<'_>>,
 ) {
     let width = V * S::N;
+    assert!(k > 0, "a sum of nothing");
     assert!(a.len() >= c.rows.next_multiple_of(PANEL_ROWS) * k, "panels of A");
     assert!(b.len() >= c.columns.next_multiple_of(width) * k, "panels of B");
     let mut j = 0;
@@ -187,7 +188,19 @@ unsafe fn multiply_tile<S: Simd, const R: usize, const V: usize>(s: S, rows: usi
             prefetch(tile.c.wrapping_add(r * tile.stride + v * S::N));
         }
     }
-    for p in 0..k {
+    // The first step sets the sums: zeroed as an array they would be written to memory before they are registers.
+    // SAFETY: step 0 of both panels, and k > 0.
+    unsafe {
+        for r in 0..R {
+            let a = s.splat(*a.add(r));
+            for v in 0..V {
+                sums[r][v] = s.mul(a, s.load_ptr(b.add(v * S::N)));
+            }
+        }
+        a = a.add(PANEL_ROWS);
+        b = b.add(width);
+    }
+    for p in 1..k {
         prefetch(ahead.wrapping_add((p % 8).wrapping_mul(one).wrapping_add((p / 8).wrapping_mul(eight))));
         // SAFETY: step p of both panels, p < k.
         unsafe {
