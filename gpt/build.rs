@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const LIMIT: usize = 700_000;
+const LIMIT: usize = 2_000_000;
 
 fn main() {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));

@@ -17,7 +17,7 @@ mod tests {
     fn it_holds_this_very_file_and_stays_small() {
         assert!(TEXT.contains("learns to write the code that it is made of"));
         assert!(TEXT.contains("Counter-based random numbers: Philox"), "the kernels are part of it");
-        assert!(TEXT.len() <= 700_000, "{} bytes", TEXT.len());
+        assert!(TEXT.len() <= 2_000_000, "{} bytes", TEXT.len());
         assert!(!TEXT.contains('\r'));
     }
 }

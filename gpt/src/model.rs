@@ -146,7 +146,7 @@ impl<'a> Reader<'a> {
         Reader { model, caches: model.blocks.iter().map(|_| cache()).collect(), window: Vec::new() }
     }
 
-    /// Reads more ids and returns the logits [V] of the one after them.
+    /// Reads more ids and returns the logits \[V\] of the one after them.
     ///
     /// Positions are learned, so they cannot slide: where the context is full, the later half of it is read again from
     /// position 0, one pass for every T/2 tokens.

@@ -58,7 +58,7 @@ impl Dropout {
         [self.seed as u32, (self.seed >> 32) as u32]
     }
 
-    /// Whether the element is kept: the specification of [`Self::keep_masks`].
+    /// Whether the element is kept: the specification of [`Self::drop_masks`].
     pub fn keeps(&self, element: u64) -> bool {
         let counter = element / GROUP as u64 * 16 + element % 16;
         let words = [counter as u32, (counter >> 32) as u32, self.stream as u32, (self.stream >> 32) as u32];

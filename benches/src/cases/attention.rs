@@ -58,7 +58,7 @@ impl Data {
         let view = |data, t| View { data, strides: strides(self.shape, t) };
         let Shape { tq, tk, d, .. } = self.shape;
         let (q, k, v) = (view(&self.q[..], tq), view(&self.k[..], tk), view(&self.v[..], tk));
-        Inputs { shape: self.shape, options: options(d), q, k, v }
+        Inputs::new(self.shape, options(d), q, k, v)
     }
 
     /// The parts that are compared: for each of two heads its number, and first query and number of the queries.
@@ -145,7 +145,7 @@ pub(super) fn backward(sizes: [usize; 4]) -> Box<dyn Case> {
         let Shape { b, h, tq, d, .. } = data.shape;
         let s = strides(data.shape, tq);
         let view = |data| View { data, strides: s };
-        let saved = Saved { o: view(&data.o[..]), lse: &data.lse, d_o: view(&data.d_o[..]) };
+        let saved = Saved::new(data.shape, view(&data.o[..]), &data.lse, view(&data.d_o[..]));
         let gradients =
             [("dq", &mut dq), ("dk", &mut dk), ("dv", &mut dv)].map(|(name, x)| Output::new(name, x, [b, h, tq], s, d));
         run(isa, &data.inputs(), &saved, gradients);

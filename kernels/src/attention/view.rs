@@ -31,31 +31,34 @@ impl<'a, E> View<'a, E> {
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs<'a, E = f32> {
     /// The sizes.
-    pub shape: Shape,
+    pub(super) shape: Shape,
     /// Scale, masks and dropout.
-    pub options: Options<'a>,
+    pub(super) options: Options<'a>,
     /// The queries \[B,H,Tq,D\].
-    pub q: View<'a, E>,
+    pub(super) q: View<'a, E>,
     /// The keys \[B,Hkv,Tk,D\].
-    pub k: View<'a, E>,
+    pub(super) k: View<'a, E>,
     /// The values \[B,Hkv,Tk,D\].
-    pub v: View<'a, E>,
+    pub(super) v: View<'a, E>,
 }
 
 /// What only the backward pass reads: the results of the forward pass, and the gradient that comes in.
 #[derive(Clone, Copy, Debug)]
 pub struct Saved<'a, E = f32> {
     /// The output of the forward pass \[B,H,Tq,D\].
-    pub o: View<'a, E>,
+    pub(super) o: View<'a, E>,
     /// log Σ exp of each row of scores \[B,H,Tq\].
-    pub lse: &'a [E],
+    pub(super) lse: &'a [E],
     /// The gradient of the output \[B,H,Tq,D\].
-    pub d_o: View<'a, E>,
+    pub(super) d_o: View<'a, E>,
 }
 
 impl<'a, E> Inputs<'a, E> {
     /// The inputs, once every access to them is known to stay inside.
-    pub(super) fn new(shape: Shape, options: Options<'a>, q: View<'a, E>, k: View<'a, E>, v: View<'a, E>) -> Self {
+    ///
+    /// # Panics
+    /// Where a slice is too short for its shape and strides, Hkv does not divide H, or p is not in \[0, 1).
+    pub fn new(shape: Shape, options: Options<'a>, q: View<'a, E>, k: View<'a, E>, v: View<'a, E>) -> Self {
         let Shape { b, h, h_kv, tq, tk, d } = shape;
         assert!(h == 0 || h_kv != 0 && h.is_multiple_of(h_kv), "attention: {h} heads share {h_kv} key heads");
         for (name, view, [h, t]) in [("q", &q, [h, tq]), ("k", &k, [h_kv, tk]), ("v", &v, [h_kv, tk])] {
@@ -133,7 +136,7 @@ impl<'a, E> Inputs<'a, E> {
 
 impl<'a, E: Float> Saved<'a, E> {
     /// The results of the forward pass, checked like [`Inputs::new`].
-    pub(super) fn new(shape: Shape, o: View<'a, E>, lse: &'a [E], d_o: View<'a, E>) -> Self {
+    pub fn new(shape: Shape, o: View<'a, E>, lse: &'a [E], d_o: View<'a, E>) -> Self {
         let rows = [shape.b, shape.h, shape.tq];
         assert_holds("o", o.data.len(), rows, o.strides, shape.d);
         assert_holds("d_o", d_o.data.len(), rows, d_o.strides, shape.d);

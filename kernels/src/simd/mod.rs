@@ -1,6 +1,6 @@
 //! Vectors: one small trait, three implementations, and the macro that compiles a kernel for each.
 //!
-//! A kernel is written once, generic over [`Simd`], and marked with [`simd_fn!`]. The macro compiles its body for
+//! A kernel is written once, generic over [`Simd`], and marked with [`simd_fn!`](crate::simd_fn). The macro compiles its body for
 //! every [`Isa`], with that instruction set switched on, and the resulting function takes the [`Isa`] to run at.
 //!
 //! A value of a type that implements [`Simd`] is a proof: [`Avx512::new`] returns one only where the processor has
