@@ -152,13 +152,13 @@ impl<'a> Trainer<'a> {
         self.data.batch(part, train.seed, index, train.batch, model.context, inputs, targets);
     }
 
-    /// The loss on `--eval-batches` random batches of the validation part, always the same ones.
-    pub fn estimate_validation_loss(&mut self) -> f32 {
+    /// The loss on `--eval-batches` random batches of a part, always the same ones.
+    pub fn estimate(&mut self, part: Part) -> f32 {
         let batches = self.run.train.eval_batches.max(1);
         let shape = [self.run.train.batch, self.run.model.context];
         let mut sum = 0.0;
         for index in 0..batches as u64 {
-            self.fill(Part::Validation, index);
+            self.fill(part, index);
             sum += batch_loss(&self.model, &self.inputs, &self.targets, shape);
         }
         (sum / batches as f64) as f32

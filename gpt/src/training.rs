@@ -1,8 +1,8 @@
 //! The loop around the trainer: progress, metrics, validation, checkpoints, Ctrl-C.
 
 use crate::checkpoint;
-use crate::commands::train::Prepared;
-use crate::dataset::Part;
+use crate::config::RunConfig;
+use crate::dataset::{Dataset, Part};
 use crate::error::Result;
 use crate::files;
 use crate::interrupt::Interrupt;
@@ -11,7 +11,41 @@ use crate::output;
 use crate::plot::loss_curve;
 use crate::progress::{Counter, Progress, State};
 use crate::trainer::{Step, Trainer};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+/// All that a run needs to begin, read and checked; nothing has been written yet.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The folder of the run.
+    pub dir: PathBuf,
+    /// Its settings.
+    pub run: RunConfig,
+    /// Its text.
+    pub data: Dataset,
+    /// Whether it goes on with what is in the folder.
+    pub resume: bool,
+    /// The step to end after: `--stop-at`, or the last one.
+    pub stop_at: u64,
+    /// How many threads to use; `None` for all cores.
+    pub threads: Option<usize>,
+}
+
+impl Prepared {
+    /// Makes the folder ready: a new run moves an older one aside, a resumed one drops the metrics after `step`, where
+    /// its checkpoint stands. Returns the metrics so far, and the file for more.
+    ///
+    /// # Errors
+    /// Those of [`checkpoint::begin`], [`RunConfig::save`] and [`MetricsLog::resume`].
+    pub fn open(&self, step: u64) -> Result<(MetricsLog, Vec<Metric>)> {
+        if !self.resume && checkpoint::begin(&self.dir)? {
+            let previous = self.dir.join(checkpoint::PREVIOUS);
+            output::note(&format!("an earlier run was here; it is now in {}", previous.display()));
+        }
+        self.run.save(&self.dir)?;
+        MetricsLog::resume(&self.dir, step)
+    }
+}
 
 /// How a run ended.
 pub struct Outcome<'a> {
@@ -19,7 +53,7 @@ pub struct Outcome<'a> {
     pub trainer: Trainer<'a>,
     /// Whether Ctrl-C ended it.
     pub interrupted: bool,
-    /// The loss of the last batch; that of the run before where no step was made.
+    /// The loss of the last batch; an estimate where no step was made.
     pub train_loss: f32,
     /// The loss on the whole validation part; an estimate after Ctrl-C.
     pub val_loss: f32,
@@ -87,7 +121,7 @@ impl<'a> Training<'a> {
         let evaluate = train.eval_every > 0 && done.is_multiple_of(train.eval_every) && !last;
         self.state = State { step: done, train_loss: Some(step.loss), ..self.state };
         if evaluate {
-            self.state.val_loss = Some(self.trainer.estimate_validation_loss());
+            self.state.val_loss = Some(self.trainer.estimate(Part::Validation));
         }
         if last {
             self.unrecorded = Some(step); // until its validation loss is known
@@ -139,7 +173,7 @@ impl<'a> Training<'a> {
             output::note(&format!("stopped after step {} and saved; go on with `{how}`", self.state.step));
         }
         let val_loss = if interrupted {
-            self.trainer.estimate_validation_loss()
+            self.trainer.estimate(Part::Validation)
         } else {
             let counter = Counter::new("validation", self.prepared.data.len(Part::Validation));
             self.trainer.validation_loss(|done| counter.at(done))
@@ -151,7 +185,7 @@ impl<'a> Training<'a> {
         }
         Ok(Outcome {
             interrupted,
-            train_loss: self.state.train_loss.unwrap_or(f32::NAN),
+            train_loss: self.state.train_loss.unwrap_or_else(|| self.trainer.estimate(Part::Training)),
             val_loss,
             tokens_per_second: self.clock.tokens_per_second(),
             trainer: self.trainer,

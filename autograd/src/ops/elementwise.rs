@@ -203,7 +203,7 @@ impl BinaryBackward {
 
 impl Backward for BinaryBackward {
     fn name(&self) -> &'static str {
-        binary_name(self.op)
+        self.op.name()
     }
 
     fn backward(self: Box<Self>, dy: Tensor, needed: &[bool]) -> Vec<Option<Tensor>> {
@@ -256,21 +256,6 @@ const fn unary_name(op: Unary) -> &'static str {
     }
 }
 
-const fn binary_name(op: Binary) -> &'static str {
-    match op {
-        Binary::Add => "add",
-        Binary::Sub => "sub",
-        Binary::Mul => "mul",
-        Binary::Div => "div",
-        Binary::Pow => "pow",
-        Binary::Max => "max",
-        Binary::Min => "min",
-        Binary::Gt => "gt",
-        Binary::Ge => "ge",
-        Binary::Eq => "eq",
-    }
-}
-
 fn unary_cases(op: Unary) -> Vec<Case> {
     // The logarithm and the root live on the positive numbers; the kinks of relu and |x| are nowhere near the values.
     let (scale, shift) = if matches!(op, Unary::Ln | Unary::Sqrt) { (0.9, 1.5) } else { (2.0, 0.05) };
@@ -305,7 +290,7 @@ macro_rules! ops {
     (unary { $($u:ident = $uf:literal,)* } binary { $($b:ident = $bf:literal,)* }) => {
         &[
             $(Op { name: unary_name(Unary::$u), formula: $uf, cases: || unary_cases(Unary::$u) },)*
-            $(Op { name: binary_name(Binary::$b), formula: $bf, cases: || binary_cases(Binary::$b) },)*
+            $(Op { name: Binary::$b.name(), formula: $bf, cases: || binary_cases(Binary::$b) },)*
             Op {
                 name: "where",
                 formula: "y = condition ? a : b",

@@ -8,33 +8,14 @@ use crate::{
     dataset::{Dataset, Part},
     error::Result,
     generate::{Generator, stream},
-    memory,
-    metrics::{self, Metric, MetricsLog},
+    memory, metrics,
     model::Gpt,
     output,
     sampler::{Sampler, Sampling},
     settings, threads,
     tokenizer::Tokenizer,
-    training,
+    training::{self, Prepared},
 };
-use std::path::PathBuf;
-
-/// All that a run needs to begin, read and checked; nothing has been written yet.
-#[derive(Debug)]
-pub struct Prepared {
-    /// The folder of the run.
-    pub dir: PathBuf,
-    /// Its settings.
-    pub run: RunConfig,
-    /// Its text.
-    pub data: Dataset,
-    /// Whether it goes on with what is in the folder.
-    pub resume: bool,
-    /// The step to end after: `--stop-at`, or the last one.
-    pub stop_at: u64,
-    /// How many threads to use; `None` for all cores.
-    pub threads: Option<usize>,
-}
 
 /// Trains.
 ///
@@ -93,22 +74,6 @@ fn resumed(args: &TrainArgs) -> Result<(RunConfig, Dataset)> {
     let data = Dataset::new(&text, &run.tokenizer)?;
     data.check(&run.train.data.name(), &[Part::Training, Part::Validation], run.model.context)?;
     Ok((run, data))
-}
-
-impl Prepared {
-    /// Makes the folder ready: a new run moves an older one aside, a resumed one drops the metrics after `step`, where
-    /// its checkpoint stands. Returns the metrics so far, and the file for more.
-    ///
-    /// # Errors
-    /// Those of [`checkpoint::begin`], [`RunConfig::save`] and [`MetricsLog::resume`].
-    pub fn open(&self, step: u64) -> Result<(MetricsLog, Vec<Metric>)> {
-        if !self.resume && checkpoint::begin(&self.dir)? {
-            let previous = self.dir.join(checkpoint::PREVIOUS);
-            output::note(&format!("an earlier run was here; it is now in {}", previous.display()));
-        }
-        self.run.save(&self.dir)?;
-        MetricsLog::resume(&self.dir, step)
-    }
 }
 
 /// What is about to be trained on what, in two lines.
@@ -176,7 +141,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let prepared = prepare(&args(folder.path())).unwrap();
         let (mut log, _) = prepared.open(0).unwrap();
-        let metric = Metric {
+        let metric = metrics::Metric {
             step: 0,
             train_loss: 1.0,
             val_loss: None,

@@ -120,6 +120,22 @@ pub enum Binary {
 }
 
 impl Binary {
+    /// The name of its method on a tensor.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Binary::Add => "add",
+            Binary::Sub => "sub",
+            Binary::Mul => "mul",
+            Binary::Div => "div",
+            Binary::Pow => "pow",
+            Binary::Max => "max",
+            Binary::Min => "min",
+            Binary::Gt => "gt",
+            Binary::Ge => "ge",
+            Binary::Eq => "eq",
+        }
+    }
+
     /// Every one.
     pub const ALL: [Binary; 10] = [
         Binary::Add,

@@ -23,7 +23,7 @@ impl Tensor {
     /// # Errors
     /// Where the shapes do not broadcast, or the types differ.
     pub fn try_binary(&self, op: Binary, other: &Tensor) -> Result<Tensor> {
-        let name = binary_name(op);
+        let name = op.name();
         same_dtype(name, self, other)?;
         let shape = broadcast_shapes(name, self.shape(), other.shape())?;
         let (a, b) = (self.broadcast_to(&shape), other.broadcast_to(&shape));
@@ -136,21 +136,6 @@ pub fn unary_backward(op: Unary, saved: Option<&Tensor>, dy: &Tensor) -> Result<
     let saved = saved.as_ref().unwrap_or(&empty);
     run!("unary_backward", dy.dtype(), elementwise::unary_backward(op, saved.data(), dy.data(), dx.data_mut()));
     Ok(dx)
-}
-
-fn binary_name(op: Binary) -> &'static str {
-    match op {
-        Binary::Add => "add",
-        Binary::Sub => "sub",
-        Binary::Mul => "mul",
-        Binary::Div => "div",
-        Binary::Pow => "pow",
-        Binary::Max => "max",
-        Binary::Min => "min",
-        Binary::Gt => "gt",
-        Binary::Ge => "ge",
-        Binary::Eq => "eq",
-    }
 }
 
 macro_rules! operators {
