@@ -5,8 +5,9 @@
 /// The least work, in elementary operations (about one per nanosecond and lane), that is worth a task of its own.
 ///
 /// It is small, a few µs, because of what the other threads do meanwhile: a worker that finds nothing to do for some
-/// 20 µs goes to sleep, and waking it costs more than a small task does. A training step of the small preset made 30.0
-/// thousand tokens a second with 2¹⁴, 29.2 with 2¹⁵, 28.5 with 2¹⁶ and 27.3 with 2¹² (2 threads, AVX-512, medians of four).
+/// 20 µs goes to sleep, and waking it costs more than a small task does. Training the small preset (2 threads, AVX-512,
+/// medians of four runs in turn, thousand tokens a second) made 29.8 with 2¹⁴, 28.2 with 2¹⁵ and 28.2 with 2¹⁶; in another
+/// hour 27.4 with 2¹⁴ and 27.2 with 2¹². Runs of one binary scatter by 20%, so this is a hint and no proof.
 pub const GRAIN: usize = 1 << 14;
 
 /// How many of `items` one task takes, where each costs `cost` elementary operations: as many tasks as there are grains
