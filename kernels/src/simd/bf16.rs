@@ -124,6 +124,25 @@ pub trait Bf16: Copy + Send + Sync + 'static {
         unsafe { s.store_ptr(x.cast(), s.from_bits(pairs)) }
     }
 
+    /// Writes 8 vectors as N columns of 8: pair t of vector r goes to `to[t·step + r]`.
+    ///
+    /// # Safety
+    /// 8 pairs are writable at `to + t·step` for every t below `N`.
+    #[inline(always)]
+    unsafe fn store_transposed(self, rows: [Pairs<Self>; 8], to: *mut u32, step: usize) {
+        let s = self.simd();
+        let rows = rows.map(
+            #[inline(always)]
+            |row| s.array_u32(row),
+        );
+        for t in 0..Self::S::N {
+            for (r, row) in rows.iter().enumerate() {
+                // SAFETY: the caller's.
+                unsafe { *to.add(t * step + r) = row[t] };
+            }
+        }
+    }
+
     /// The first `N` pairs of `x`; panics where there are fewer.
     #[inline(always)]
     fn load(self, x: &[u32]) -> Pairs<Self> {
@@ -189,6 +208,28 @@ impl Bf16 for Avx2 {
             (order(even), order(odd))
         }
     }
+    #[inline(always)]
+    unsafe fn store_transposed(self, rows: [__m256i; 8], to: *mut u32, step: usize) {
+        // SAFETY: `self` proves AVX2; the caller vouches for the columns.
+        unsafe {
+            let mut fours = [_mm256_setzero_si256(); 8];
+            for h in 0..2 {
+                let [a, b, c, d] = [rows[4 * h], rows[4 * h + 1], rows[4 * h + 2], rows[4 * h + 3]];
+                let (ab, cd) = (_mm256_unpacklo_epi32(a, b), _mm256_unpacklo_epi32(c, d));
+                fours[4 * h] = _mm256_unpacklo_epi64(ab, cd);
+                fours[4 * h + 1] = _mm256_unpackhi_epi64(ab, cd);
+                let (ab, cd) = (_mm256_unpackhi_epi32(a, b), _mm256_unpackhi_epi32(c, d));
+                fours[4 * h + 2] = _mm256_unpacklo_epi64(ab, cd);
+                fours[4 * h + 3] = _mm256_unpackhi_epi64(ab, cd);
+            }
+            for t in 0..4 {
+                let low = _mm256_permute2x128_si256::<0x20>(fours[t], fours[t + 4]);
+                let high = _mm256_permute2x128_si256::<0x31>(fours[t], fours[t + 4]);
+                _mm256_storeu_si256(to.add(t * step).cast(), low);
+                _mm256_storeu_si256(to.add((t + 4) * step).cast(), high);
+            }
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -207,6 +248,32 @@ impl Bf16 for Avx512 {
             let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
             let odd = _mm512_or_si512(even, _mm512_set1_epi32(1));
             (_mm512_permutex2var_ps(a, even, b), _mm512_permutex2var_ps(a, odd, b))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_transposed(self, rows: [__m512i; 8], to: *mut u32, step: usize) {
+        // SAFETY: `self` proves AVX-512; the caller vouches for the columns.
+        unsafe {
+            let mut fours = [_mm512_setzero_si512(); 8];
+            for h in 0..2 {
+                let [a, b, c, d] = [rows[4 * h], rows[4 * h + 1], rows[4 * h + 2], rows[4 * h + 3]];
+                let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
+                fours[4 * h] = _mm512_unpacklo_epi64(ab, cd);
+                fours[4 * h + 1] = _mm512_unpackhi_epi64(ab, cd);
+                let (ab, cd) = (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
+                fours[4 * h + 2] = _mm512_unpacklo_epi64(ab, cd);
+                fours[4 * h + 3] = _mm512_unpackhi_epi64(ab, cd);
+            }
+            // fours[t] holds columns t, t + 4, t + 8 and t + 12 of rows 0 to 3, fours[t + 4] of rows 4 to 7.
+            let low = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+            let high = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+            for t in 0..4 {
+                for (order, first) in [(low, t), (high, t + 8)] {
+                    let two = _mm512_permutex2var_epi64(fours[t], order, fours[t + 4]);
+                    _mm256_storeu_si256(to.add(first * step).cast(), _mm512_castsi512_si256(two));
+                    _mm256_storeu_si256(to.add((first + 4) * step).cast(), _mm512_extracti64x4_epi64::<1>(two));
+                }
+            }
         }
     }
 }
@@ -249,6 +316,11 @@ impl Bf16 for Avx512Bf16 {
     #[inline(always)]
     fn unzip(self, x: [__m512; 2]) -> (__m512, __m512) {
         self.0.unzip(x)
+    }
+    #[inline(always)]
+    unsafe fn store_transposed(self, rows: [__m512i; 8], to: *mut u32, step: usize) {
+        // SAFETY: the caller's.
+        unsafe { self.0.store_transposed(rows, to, step) }
     }
     #[inline(always)]
     fn dot(self, a: __m512i, b: __m512i, acc: __m512) -> __m512 {

@@ -41,6 +41,18 @@ bf16_fn! {
     }
 }
 
+bf16_fn! {
+    /// 8 rows of N written as N columns of 8, `step` pairs apart; returns N.
+    fn transpose<B>(b: B, x: &[u32], step: usize, out: &mut [u32]) -> usize {
+        let n = B::S::N;
+        assert!(out.len() >= (n - 1) * step + 8);
+        let rows = std::array::from_fn(#[inline(always)] |r| b.load(&x[r * n..]));
+        // SAFETY: the assertion.
+        unsafe { b.store_transposed(rows, out.as_mut_ptr(), step) };
+        n
+    }
+}
+
 /// Every 4099th bit pattern (a prime), the halves around every tie of some exponents, and the special ones; 32 divides
 /// their number.
 fn patterns() -> Vec<f32> {
@@ -135,5 +147,21 @@ fn special_values_go_through_the_dot_product() {
         assert!(dot(isa, [0.0, 0.0], [0.0, 0.0], nan).is_nan(), "{isa}");
         assert_eq!(dot(isa, [1e-30, 0.0], [1e30, 0.0], 0.0), round(1e-30).to_f32() * round(1e30).to_f32(), "{isa}");
         assert!(dot(isa, [1e-25, 0.0], [1e-15, 0.0], 0.0) <= 1.1e-40, "{isa}: denormal products may be lost");
+    }
+}
+
+#[test]
+fn rows_become_columns() {
+    let x: Vec<u32> = (0..128).collect();
+    for isa in Bf16Isa::available() {
+        for step in [8, 11, 48] {
+            let mut out = vec![0; 16 * step];
+            let n = transpose(isa, &x, step, &mut out);
+            for t in 0..n {
+                for r in 0..8 {
+                    assert_eq!(out[t * step + r], x[r * n + t], "{isa}, step {step}");
+                }
+            }
+        }
     }
 }
