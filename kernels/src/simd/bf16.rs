@@ -124,6 +124,16 @@ pub trait Bf16: Copy + Send + Sync + 'static {
         unsafe { s.store_ptr(x.cast(), s.from_bits(pairs)) }
     }
 
+    /// Writes every eight lanes: lane i goes to `to[i / 8 · step + i % 8]`.
+    ///
+    /// # Safety
+    /// 8 pairs are writable at `to + i·step` for every i below `N` / 8.
+    #[inline(always)]
+    unsafe fn store_eights(self, pairs: Pairs<Self>, to: *mut u32, _step: usize) {
+        // SAFETY: the caller's; this is for levels of 8 lanes.
+        unsafe { self.store_ptr(to, pairs) }
+    }
+
     /// Writes 8 vectors as N columns of 8: pair t of vector r goes to `to[t·step + r]`.
     ///
     /// # Safety
@@ -251,6 +261,14 @@ impl Bf16 for Avx512 {
         }
     }
     #[inline(always)]
+    unsafe fn store_eights(self, pairs: __m512i, to: *mut u32, step: usize) {
+        // SAFETY: `self` proves AVX-512; the caller vouches for both eights.
+        unsafe {
+            _mm256_storeu_si256(to.cast(), _mm512_castsi512_si256(pairs));
+            _mm256_storeu_si256(to.add(step).cast(), _mm512_extracti64x4_epi64::<1>(pairs));
+        }
+    }
+    #[inline(always)]
     unsafe fn store_transposed(self, rows: [__m512i; 8], to: *mut u32, step: usize) {
         // SAFETY: `self` proves AVX-512; the caller vouches for the columns.
         unsafe {
@@ -316,6 +334,11 @@ impl Bf16 for Avx512Bf16 {
     #[inline(always)]
     fn unzip(self, x: [__m512; 2]) -> (__m512, __m512) {
         self.0.unzip(x)
+    }
+    #[inline(always)]
+    unsafe fn store_eights(self, pairs: __m512i, to: *mut u32, step: usize) {
+        // SAFETY: the caller's.
+        unsafe { self.0.store_eights(pairs, to, step) }
     }
     #[inline(always)]
     unsafe fn store_transposed(self, rows: [__m512i; 8], to: *mut u32, step: usize) {

@@ -163,15 +163,16 @@ fn zip<B: Bf16>(b: B, source: View<'_>, count: usize, k: usize, width: usize, pa
                     },
                 );
                 let zipped = b.round_pair(even, odd);
+                let to = &mut panels[(i / width * pairs + q) * width + i % width..];
                 if width.is_multiple_of(n) {
-                    b.store(&mut panels[(i / width * pairs + q) * width + i % width..], zipped);
+                    b.store(to, zipped);
+                } else if i + n <= padded {
+                    // A vector is a step of two panels of 8.
+                    assert!(to.len() >= pairs * width + 8, "two panels");
+                    // SAFETY: the assertion; there are at most two eights to a vector.
+                    unsafe { b.store_eights(zipped, to.as_mut_ptr(), pairs * width) };
                 } else {
-                    // A vector is two panels of 8, of which the second may not be there.
-                    let zipped = s.array_u32(zipped);
-                    for i in (i..padded.min(i + n)).step_by(8) {
-                        let eight = &zipped[i % n..][..8];
-                        panels[(i / width * pairs + q) * width + i % width..][..8].copy_from_slice(eight);
-                    }
+                    to[..8].copy_from_slice(&s.array_u32(zipped)[..8]);
                 }
             }
         }
