@@ -21,10 +21,10 @@ pub(super) const fn panel_columns(isa: Isa) -> usize {
 
 /// A block of C that one task writes.
 pub(super) struct Block<'a> {
-    c: *mut f32,
-    stride: usize,
-    rows: usize,
-    columns: usize,
+    pub(super) c: *mut f32,
+    pub(super) stride: usize,
+    pub(super) rows: usize,
+    pub(super) columns: usize,
     lifetime: PhantomData<&'a mut [f32]>,
 }
 
