@@ -7,17 +7,17 @@ use crate::gradcheck::Case;
 use crate::ops::Op;
 use crate::tape::{Backward, Randomness, Tape};
 use crate::var::{Var, record};
-use gradus_tensor::Tensor;
+use gradus_tensor::{Precision, Tensor};
 
 /// f(x), of which only x is kept. What f brings in besides x may be parameters and constants, not tracked values.
 pub fn checkpoint(tape: &Tape, x: &Var, f: impl Fn(&Tape, &Var) -> Var + 'static) -> Var {
-    let randomness = tape.randomness();
-    let inner = Tape::with_randomness(randomness, false);
+    let (randomness, precision) = (tape.randomness(), tape.precision());
+    let inner = Tape::with_randomness(randomness, false).with_precision(precision);
     let y = f(&inner, &x.detach()).value().clone();
     tape.set_randomness(inner.randomness());
     // Recorded even where x is a constant: the parameters inside need their gradients.
     let anchor = if x.is_tracked() { x.clone() } else { tape.leaf(x.value().clone()) };
-    record(&[&anchor], y, |_| Checkpoint { f: Box::new(f), x: x.value().clone(), randomness })
+    record(&[&anchor], y, |_| Checkpoint { f: Box::new(f), x: x.value().clone(), randomness, precision })
 }
 
 type Function = dyn Fn(&Tape, &Var) -> Var;
@@ -26,6 +26,7 @@ struct Checkpoint {
     f: Box<Function>,
     x: Tensor,
     randomness: Option<Randomness>,
+    precision: Precision,
 }
 
 impl Backward for Checkpoint {
@@ -34,7 +35,7 @@ impl Backward for Checkpoint {
     }
 
     fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
-        let tape = Tape::with_randomness(self.randomness, true);
+        let tape = Tape::with_randomness(self.randomness, true).with_precision(self.precision);
         let x = tape.leaf(self.x);
         let y = (self.f)(&tape, &x);
         let gradients = tape.backward_from(&y, dy);

@@ -1,6 +1,6 @@
 //! A parameter: a tensor that training changes, and the gradient that has been gathered for it.
 
-use gradus_tensor::Tensor;
+use gradus_tensor::{DType, Tensor};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -42,6 +42,14 @@ impl Parameter {
         let old = (state.value.shape(), state.value.dtype());
         assert_eq!(old, (value.shape(), value.dtype()), "a parameter keeps its shape and type");
         state.value = value;
+    }
+
+    /// Stores the value in another type; a gradient is gone afterwards. In bf16 it takes half the memory, and serves
+    /// inference only: see [`crate::Tape::parameter`].
+    pub fn set_dtype(&self, dtype: DType) {
+        let mut state = self.lock();
+        state.value = state.value.to_dtype(dtype);
+        state.grad = None;
     }
 
     /// What the backward passes since [`Self::take_grad`] have added up, if any reached it.

@@ -5,9 +5,9 @@
 //! complete. That is all there is to "reverse mode"; no graph has to be searched.
 
 use crate::{Parameter, Var, ops};
-use gradus_tensor::Tensor;
 use gradus_tensor::layout::Dims;
 use gradus_tensor::ops::dropout::Dropout;
+use gradus_tensor::{DType, Precision, Tensor};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
@@ -55,6 +55,7 @@ struct Inner {
     nodes: Vec<Node>,
     recording: bool,
     randomness: Option<Randomness>,
+    precision: Precision,
     consumed: bool,
 }
 
@@ -72,7 +73,8 @@ pub struct Tape(Rc<RefCell<Inner>>);
 
 impl Tape {
     fn with(recording: bool, randomness: Option<Randomness>) -> Tape {
-        Tape(Rc::new(RefCell::new(Inner { nodes: Vec::new(), recording, randomness, consumed: false })))
+        let precision = Precision::F32;
+        Tape(Rc::new(RefCell::new(Inner { nodes: Vec::new(), recording, randomness, precision, consumed: false })))
     }
 
     /// A tape that records; dropout does nothing.
@@ -88,6 +90,30 @@ impl Tape {
     /// A tape that records nothing: the same module code runs on it and keeps no activations.
     pub fn inference() -> Tape {
         Tape::with(false, None)
+    }
+
+    /// The same tape, still empty, on which matrix products, forward and backward, round their operands to `precision`.
+    /// Parameters, sums, gradients and every other operation stay as they are.
+    ///
+    /// ```
+    /// use gradus_autograd::{Precision, Tape, Tensor};
+    /// let x = Tensor::from_slice(&[1.001_f32], &[1, 1]); // becomes 1 in bf16
+    /// let product = |tape: Tape| (&tape.leaf(x.clone()).matmul(&tape.leaf(x.clone()))).value().item();
+    /// assert!(product(Tape::new()) > 1.001);
+    /// assert_eq!(product(Tape::new().with_precision(Precision::Bf16)), 1.0);
+    /// ```
+    ///
+    /// # Panics
+    /// Where something is on the tape already.
+    pub fn with_precision(self, precision: Precision) -> Tape {
+        assert!(self.is_empty(), "the precision of a tape is chosen before anything is recorded");
+        self.0.borrow_mut().precision = precision;
+        self
+    }
+
+    /// What matrix products round their operands to.
+    pub fn precision(&self) -> Precision {
+        self.0.borrow().precision
     }
 
     pub(crate) fn with_randomness(randomness: Option<Randomness>, recording: bool) -> Tape {
@@ -121,13 +147,20 @@ impl Tape {
     }
 
     /// A parameter as a value: its gradient is added to the parameter itself.
+    ///
+    /// # Panics
+    /// Where the tape records and the parameter is stored in bf16: steps are too small for it, so such a model only
+    /// infers.
     pub fn parameter(&self, parameter: &Parameter) -> Var {
-        self.tracked(parameter.value(), Kind::Parameter(parameter.clone()))
+        let value = parameter.value();
+        let trains = self.is_recording() && value.dtype() == DType::Bf16;
+        assert!(!trains, "a parameter that is stored in bf16 cannot be trained: record none of it");
+        self.tracked(value, Kind::Parameter(parameter.clone()))
     }
 
     fn tracked(&self, value: Tensor, kind: Kind) -> Var {
         if !self.is_recording() {
-            return Var::constant(value);
+            return Var::constant(value).at(self.precision());
         }
         let id = self.push(Node { kind, inputs: Vec::new(), shape: value.shape().iter().copied().collect() });
         Var::tracked(value, self.clone(), id)

@@ -1,7 +1,7 @@
 //! A value and, where it is tracked, its place on a tape. The operations on it are in [`crate::ops`].
 
 use crate::tape::{Backward, NodeId, Tape};
-use gradus_tensor::Tensor;
+use gradus_tensor::{Precision, Tensor};
 use std::fmt;
 
 /// A tensor that knows where it came from, if a tape tracks it.
@@ -9,16 +9,29 @@ use std::fmt;
 pub struct Var {
     value: Tensor,
     node: Option<(Tape, NodeId)>,
+    precision: Precision,
 }
 
 impl Var {
     /// A value that no gradient flows to.
     pub fn constant(value: Tensor) -> Var {
-        Var { value, node: None }
+        Var { value, node: None, precision: Precision::F32 }
     }
 
     pub(crate) fn tracked(value: Tensor, tape: Tape, id: NodeId) -> Var {
-        Var { value, node: Some((tape, id)) }
+        let precision = tape.precision();
+        Var { value, node: Some((tape, id)), precision }
+    }
+
+    /// The same value, of which products are computed at `precision`.
+    pub(crate) fn at(self, precision: Precision) -> Var {
+        Var { precision, ..self }
+    }
+
+    /// What the products of this value round their operands to: the precision of the tape that it came from, tracked
+    /// or not, and for what is computed from several the lowest of theirs.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The numbers.
@@ -46,7 +59,7 @@ impl Var {
 
     /// The same numbers, cut off from the tape: no gradient flows back through here.
     pub fn detach(&self) -> Var {
-        Var::constant(self.value.clone())
+        Var::constant(self.value.clone()).at(self.precision)
     }
 }
 
@@ -71,7 +84,7 @@ impl fmt::Debug for Var {
 /// Where inputs are on different tapes.
 pub fn record<B: Backward + 'static>(inputs: &[&Var], value: Tensor, backward: impl FnOnce(&Tensor) -> B) -> Var {
     let Some((tape, _)) = inputs.iter().find_map(|input| input.node.as_ref()) else {
-        return Var::constant(value);
+        return Var::constant(value).at(lowest_precision(inputs));
     };
     let place = |input: &&Var| {
         let (own, id) = input.node.as_ref()?;
@@ -80,4 +93,9 @@ pub fn record<B: Backward + 'static>(inputs: &[&Var], value: Tensor, backward: i
     };
     let backward = Box::new(backward(&value));
     tape.record(inputs.iter().map(place).collect(), value, backward)
+}
+
+/// The lowest precision of any of these: a product of a constant and a parameter is computed at that of the parameter.
+pub(crate) fn lowest_precision(inputs: &[&Var]) -> Precision {
+    inputs.iter().map(|input| input.precision).max().unwrap_or_default()
 }

@@ -4,7 +4,7 @@
 //! saved run: see `settings`. Here only what is no number at all is refused; which numbers make sense is said in one
 //! place for the command line and `config.json` both, in `config`.
 
-use crate::{preset::Preset, tokenizer::TokenizerKind};
+use crate::{precision::Precision, preset::Preset, tokenizer::TokenizerKind};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -130,6 +130,9 @@ pub struct TrainFlags {
     /// The largest norm that the gradient may have; 0 lets it be
     #[arg(long, value_name = "X", value_parser = real, allow_negative_numbers = true)]
     pub clip: Option<f64>,
+    /// What matrix products and attention round their operands to
+    #[arg(long)]
+    pub precision: Option<Precision>,
     /// Steps from one validation, and checkpoint, to the next
     #[arg(long, value_name = "N", value_parser = whole, allow_negative_numbers = true)]
     pub eval_every: Option<u64>,
@@ -171,6 +174,9 @@ pub struct SampleArgs {
     /// Print for every step the five likeliest next tokens with their chances
     #[arg(long)]
     pub probabilities: bool,
+    /// What the weights are kept in
+    #[arg(long, default_value = "f32")]
+    pub precision: Precision,
     /// Threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
     pub threads: Option<usize>,
@@ -185,6 +191,9 @@ pub struct EvalArgs {
     /// The text
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
+    /// What the weights are kept in
+    #[arg(long, default_value = "f32")]
+    pub precision: Precision,
     /// Threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
     pub threads: Option<usize>,
@@ -240,15 +249,18 @@ mod tests {
     fn every_flag_of_the_documentation_is_there() {
         let line = "gradus train --data a.txt --preset small --out d --resume --steps 9 --stop-at 5 --seed 3 --threads 2 \
                     --layers 1 --heads 2 --width 4 --context 8 --batch 2 --grad-accum 3 --lr 1e-3 --min-lr 1e-4 --warmup 2 \
-                    --weight-decay 0.1 --dropout 0.2 --eval-every 3 --eval-batches 4 --tokenizer byte --bias";
+                    --weight-decay 0.1 --dropout 0.2 --eval-every 3 --eval-batches 4 --tokenizer byte --bias --precision bf16";
         let Ok(Command::Train(args)) = parse(&line.split_whitespace().collect::<Vec<_>>().join(" ")) else { panic!() };
         assert_eq!((args.preset, args.resume, args.stop_at), (Some(Preset::Small), true, Some(5)));
         assert_eq!((args.train.lr, args.train.steps, args.model.bias), (Some(1e-3), Some(9), Some(true)));
-        assert_eq!(args.model.tokenizer, Some(TokenizerKind::Byte));
+        assert_eq!((args.model.tokenizer, args.train.precision), (Some(TokenizerKind::Byte), Some(Precision::Bf16)));
         let line = "gradus sample --model d --prompt -a --tokens 9 --temperature 0 --top-k 3 --top-p 0.9 --seed 1 --greedy \
-                    --probabilities";
+                    --probabilities --precision bf16";
         assert!(parse(&line.split_whitespace().collect::<Vec<_>>().join(" ")).is_ok());
-        assert!(parse("gradus eval --model d --data f").is_ok() && parse("gradus inspect --model d").is_ok());
+        assert!(
+            parse("gradus eval --model d --data f --precision bf16").is_ok()
+                && parse("gradus inspect --model d").is_ok()
+        );
     }
 
     #[test]

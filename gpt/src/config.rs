@@ -7,6 +7,7 @@ use crate::{
     dataset::Source,
     error::{Error, Result},
     files,
+    precision::Precision,
     preset::Preset,
     tokenizer::Tokenizer,
 };
@@ -74,6 +75,9 @@ pub struct TrainConfig {
     pub eps: f64,
     /// The largest norm that the gradient of all parameters together may have; 0 lets it be.
     pub clip: f64,
+    /// What products are computed from; runs that were saved before there was a choice are in `f32`.
+    #[serde(default)]
+    pub precision: Precision,
     /// Steps from one validation (and checkpoint) to the next.
     pub eval_every: u64,
     /// Batches that the validation loss is estimated from.

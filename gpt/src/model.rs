@@ -5,7 +5,7 @@
 
 use crate::config::ModelConfig;
 use gradus_autograd::ops::cross_entropy::Options;
-use gradus_autograd::{DType, Tape, Tensor, Var, checkpoint};
+use gradus_autograd::{DType, Precision, Tape, Tensor, Var, checkpoint};
 use gradus_nn::layers::{Block, BlockConfig, Dropout, Embedding, KvCache, LayerNorm};
 use gradus_nn::{Init, Layer, Module, Visitor};
 
@@ -24,6 +24,8 @@ pub struct Gpt {
     pub norm: LayerNorm,
     /// Whether blocks are computed again in the backward pass instead of being kept.
     pub recompute: bool,
+    /// What products round their operands to when a loss is computed.
+    pub precision: Precision,
     config: ModelConfig,
 }
 
@@ -45,6 +47,7 @@ impl Gpt {
             blocks: (0..config.layers).map(|_| Block::new(init, &block)).collect(),
             norm: LayerNorm::new(init, config.width, config.bias),
             recompute: false,
+            precision: Precision::F32,
             config: config.clone(),
         }
     }
@@ -54,7 +57,18 @@ impl Gpt {
         &self.config
     }
 
-    /// The type of its parameters.
+    /// Keeps the matrices in bf16, half the memory, after which the model only infers: products with them round what
+    /// comes in, too. Positions, norms and biases, some thousandths of the whole, are added and not multiplied; they
+    /// stay as they are.
+    pub fn store_in_bf16(&self) {
+        for (name, parameter) in self.distinct_parameters() {
+            if parameter.shape().len() == 2 && !name.starts_with("position_embedding") {
+                parameter.set_dtype(DType::Bf16);
+            }
+        }
+    }
+
+    /// The type of its activations.
     pub fn dtype(&self) -> DType {
         self.norm.weight.value().dtype()
     }

@@ -3,6 +3,7 @@
 use crate::{
     config::{ModelConfig, TrainConfig},
     dataset::Source,
+    precision::Precision,
     tokenizer::TokenizerKind,
 };
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,7 @@ impl Preset {
             beta2: 0.99, // and not 0.999 or 0.95: a batch has few tokens, so the average must be a long one
             eps: 1e-8,
             clip: 1.0,
+            precision: Precision::F32,
             eval_every: 250,
             eval_batches: 20,
             log_every: 10,

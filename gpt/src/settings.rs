@@ -43,6 +43,7 @@ pub fn fresh(args: &TrainArgs) -> Result<(ModelConfig, TrainConfig, TokenizerKin
     set(&mut train.beta1, flags.beta1);
     set(&mut train.beta2, flags.beta2);
     set(&mut train.clip, flags.clip);
+    set(&mut train.precision, flags.precision);
     watch(args, &mut train);
 
     train.validate(&model)?;
@@ -78,6 +79,7 @@ pub fn resumed(args: &TrainArgs, saved: &RunConfig) -> Result<RunConfig> {
     same("beta1", flags.beta1, train.beta1)?;
     same("beta2", flags.beta2, train.beta2)?;
     same("clip", flags.clip, train.clip)?;
+    same("precision", flags.precision, train.precision)?;
 
     let mut run = saved.clone();
     if let Some(path) = &args.data {
@@ -164,6 +166,7 @@ mod tests {
     use crate::{
         args::{Cli, Command},
         config::FORMAT,
+        precision::Precision,
         tokenizer::Tokenizer,
     };
     use clap::Parser;
@@ -186,13 +189,13 @@ mod tests {
     fn flags_win_over_the_preset() {
         let flags = "--preset large --layers 2 --heads 3 --width 48 --context 9 --dropout 0.5 --bias --seed 7 --steps 30 \
                      --batch 5 --grad-accum 2 --lr 0.01 --min-lr 0.002 --warmup 4 --weight-decay 0.3 --beta1 0.8 \
-                     --beta2 0.95 --clip 0 --eval-every 11 --eval-batches 12 --log-every 13 --tokenizer byte";
+                     --beta2 0.95 --clip 0 --precision bf16 --eval-every 11 --eval-batches 12 --log-every 13 --tokenizer byte";
         let (model, train, tokenizer) = fresh(&args(flags)).unwrap();
         assert_eq!((model.layers, model.heads, model.width, model.context), (2, 3, 48, 9));
         assert_eq!((model.dropout, model.bias, tokenizer), (0.5, true, TokenizerKind::Byte));
         assert_eq!((train.seed, train.steps, train.batch, train.grad_accum, train.warmup), (7, 30, 5, 2, 4));
         assert_eq!((train.lr, train.min_lr, train.weight_decay, train.clip), (0.01, 0.002, 0.3, 0.0));
-        assert_eq!((train.beta1, train.beta2), (0.8, 0.95));
+        assert_eq!((train.beta1, train.beta2, train.precision), (0.8, 0.95, Precision::Bf16));
         assert_eq!((train.eval_every, train.eval_batches, train.log_every), (11, 12, 13));
     }
 
@@ -229,7 +232,8 @@ mod tests {
     #[test]
     fn each_flag_that_contradicts_is_named() {
         let flags = "preset=demo tokenizer=byte layers=2 heads=2 width=64 context=32 dropout=0.1 bias=true seed=2 batch=3 \
-                     grad-accum=2 lr=0.1 min-lr=0.1 warmup=3 weight-decay=0 beta1=0.1 beta2=0.1 clip=2";
+                     grad-accum=2 lr=0.1 min-lr=0.1 warmup=3 weight-decay=0 beta1=0.1 beta2=0.1 clip=2 \
+                     precision=bf16";
         for flag in flags.split_whitespace() {
             let error = resumed(&args(&format!("--resume --{flag}")), &saved()).unwrap_err();
             let name = flag.split('=').next().unwrap();

@@ -9,9 +9,12 @@ use crate::config::{ModelConfig, RunConfig};
 use crate::dataset::{Dataset, Part};
 use crate::error::{Error, Result};
 use crate::model::Gpt;
+use crate::precision::Precision;
 use gradus_autograd::{Tape, Tensor};
+use gradus_kernels::parallel::keep_awake;
 use gradus_nn::optim::{AdamW, AdamWConfig, Schedule, clip_factor, global_norm};
 use gradus_nn::{Init, Module, Parameter};
+use gradus_tensor::trim_pool;
 use std::path::Path;
 
 /// A model in training.
@@ -40,6 +43,19 @@ fn expected(parameters: &[(String, Parameter)]) -> Vec<Expected> {
     parameters.iter().map(|(name, parameter)| Expected { name: name.clone(), shape: parameter.shape() }).collect()
 }
 
+/// Reads the model in `dir` to infer with it, its matrices kept in `precision`.
+///
+/// # Errors
+/// Those of [`checkpoint::load_model`].
+pub fn load_at(dir: &Path, config: &ModelConfig, precision: Precision) -> Result<Gpt> {
+    let (model, _) = load(dir, config)?;
+    if precision == Precision::Bf16 {
+        model.store_in_bf16();
+        trim_pool(); // of the f32 matrices
+    }
+    Ok(model)
+}
+
 /// Reads the model in `dir`, and the step that it was saved at.
 ///
 /// # Errors
@@ -60,8 +76,9 @@ impl<'a> Trainer<'a> {
         Trainer::with_model(Gpt::new(&run.model, &mut Init::new(run.train.seed)), run, data)
     }
 
-    fn with_model(model: Gpt, run: &'a RunConfig, data: &'a Dataset) -> Trainer<'a> {
+    fn with_model(mut model: Gpt, run: &'a RunConfig, data: &'a Dataset) -> Trainer<'a> {
         let train = &run.train;
+        model.precision = train.precision.of_products();
         let config = AdamWConfig {
             beta1: train.beta1 as f32,
             beta2: train.beta2 as f32,
@@ -116,6 +133,10 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// [`Error::NotFinite`] where the loss or a gradient ran away; the weights are as they were before.
     pub fn step(&mut self) -> Result<Step> {
+        keep_awake(|| self.update())
+    }
+
+    fn update(&mut self) -> Result<Step> {
         let (step, accum) = (self.step_count(), self.run.train.grad_accum as u64);
         let mut loss = 0.0;
         for index in step * accum..(step + 1) * accum {
@@ -138,7 +159,7 @@ impl<'a> Trainer<'a> {
         self.fill(Part::Training, index);
         let shape = [train.batch, model.context];
         let (ids, targets) = (Tensor::from_slice(&self.inputs, &shape), Tensor::from_slice(&self.targets, &shape));
-        let tape = Tape::training(train.seed, index);
+        let tape = Tape::training(train.seed, index).with_precision(self.model.precision);
         let loss = self.model.loss(&tape, &ids, &targets);
         // The mean over all micro-batches: each contributes its share.
         let share = Tensor::scalar(loss.value().dtype(), 1.0 / train.grad_accum as f64);
@@ -152,14 +173,19 @@ impl<'a> Trainer<'a> {
         self.data.batch(part, train.seed, index, train.batch, model.context, inputs, targets);
     }
 
-    /// The loss on `--eval-batches` random batches of a part, always the same ones.
-    pub fn estimate(&mut self, part: Part) -> f32 {
-        let batches = self.run.train.eval_batches.max(1);
+    /// The loss of a part, estimated on `batches` random batches, always the same ones; of the whole part where that is
+    /// less work. `progress` is told how many targets are done, and of how many.
+    pub fn estimate(&mut self, part: Part, batches: usize, mut progress: impl FnMut(usize, usize)) -> f32 {
         let shape = [self.run.train.batch, self.run.model.context];
+        let (tokens, whole) = (shape[0] * shape[1], self.data.len(part));
+        if batches.saturating_mul(tokens) >= whole {
+            return part_loss(&self.model, self.data, part, shape[0], |done| progress(done, whole));
+        }
         let mut sum = 0.0;
-        for index in 0..batches as u64 {
-            self.fill(part, index);
+        for index in 0..batches {
+            self.fill(part, index as u64);
             sum += batch_loss(&self.model, &self.inputs, &self.targets, shape);
+            progress((index + 1) * tokens, batches * tokens);
         }
         (sum / batches as f64) as f32
     }
@@ -186,7 +212,8 @@ fn arrays(tensors: &[(String, Tensor)]) -> Vec<NamedArray<'_>> {
 
 fn batch_loss(model: &Gpt, inputs: &[u32], targets: &[u32], shape: [usize; 2]) -> f64 {
     let (ids, targets) = (Tensor::from_slice(inputs, &shape), Tensor::from_slice(targets, &shape));
-    model.loss(&Tape::inference(), &ids, &targets).value().item()
+    let tape = Tape::inference().with_precision(model.precision);
+    keep_awake(|| model.loss(&tape, &ids, &targets).value().item())
 }
 
 /// The mean loss over every target of a part, in windows of the context. `progress` is told after each batch how many

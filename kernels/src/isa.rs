@@ -2,10 +2,13 @@
 //!
 //! A binary built with plain `cargo build` is compiled for the oldest machine of its architecture; the kernels are
 //! compiled besides that for newer ones, and [`Isa::active`] says which of them runs. `GRADUS_ISA` forces a level.
+//!
+//! Products of bf16 numbers know one level more, for AVX-512 comes with and without an instruction for them:
+//! [`Bf16Isa`]. Everything else runs the same code on both, so [`Isa`] does not tell them apart.
 
 use std::{fmt, str::FromStr, sync::OnceLock};
 
-/// The environment variable that forces an instruction set: `portable`, `avx2` or `avx512`.
+/// The environment variable that forces an instruction set: `portable`, `avx2`, `avx512` or `avx512bf16`.
 pub const ISA_VARIABLE: &str = "GRADUS_ISA";
 
 /// An instruction set that the kernels are compiled for.
@@ -59,13 +62,7 @@ impl Isa {
     /// # Errors
     /// One line of text where the variable names no level, or one that this machine lacks.
     pub fn from_environment() -> Result<Isa, String> {
-        let Some(value) = std::env::var_os(ISA_VARIABLE) else { return Ok(Isa::best()) };
-        let isa: Isa = value.to_string_lossy().parse()?;
-        if isa.is_available() {
-            Ok(isa)
-        } else {
-            Err(format!("{ISA_VARIABLE}={isa}: this machine has no {isa}; the best it has is {}", Isa::best()))
-        }
+        Bf16Isa::from_environment().map(Bf16Isa::isa)
     }
 
     /// The level that every kernel uses unless told otherwise: [`Isa::from_environment`], asked once.
@@ -74,8 +71,81 @@ impl Isa {
     /// Where the variable is wrong; a program asks [`Isa::from_environment`] first and prints the error.
     #[inline]
     pub fn active() -> Isa {
-        static ACTIVE: OnceLock<Isa> = OnceLock::new();
-        *ACTIVE.get_or_init(|| Isa::from_environment().unwrap_or_else(|error| panic!("{error}")))
+        Bf16Isa::active().isa()
+    }
+}
+
+/// An instruction set that products of bf16 numbers are compiled for: those of [`Isa`], which emulate the dot product
+/// of pairs with shifts and multiply-adds, and AVX-512 with the instruction itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Bf16Isa {
+    /// [`Isa::Portable`], emulated.
+    Portable,
+    /// [`Isa::Avx2`], emulated.
+    Avx2,
+    /// [`Isa::Avx512`], emulated, as on processors before Cooper Lake and Zen 4.
+    Avx512,
+    /// [`Isa::Avx512`] with `vdpbf16ps`.
+    Avx512Bf16,
+}
+
+impl Bf16Isa {
+    /// Every level, from the oldest to the newest.
+    pub const ALL: [Bf16Isa; 4] = [Bf16Isa::Portable, Bf16Isa::Avx2, Bf16Isa::Avx512, Bf16Isa::Avx512Bf16];
+
+    /// The level of everything that is no product of bf16 numbers.
+    #[inline]
+    pub fn isa(self) -> Isa {
+        match self {
+            Bf16Isa::Portable => Isa::Portable,
+            Bf16Isa::Avx2 => Isa::Avx2,
+            Bf16Isa::Avx512 | Bf16Isa::Avx512Bf16 => Isa::Avx512,
+        }
+    }
+
+    /// Whether this machine has it.
+    #[inline]
+    pub fn is_available(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        let instruction = self != Bf16Isa::Avx512Bf16 || is_x86_feature_detected!("avx512bf16");
+        #[cfg(not(target_arch = "x86_64"))]
+        let instruction = self != Bf16Isa::Avx512Bf16;
+        instruction && self.isa().is_available()
+    }
+
+    /// The levels of this machine, from the oldest to the newest.
+    pub fn available() -> impl Iterator<Item = Bf16Isa> {
+        Bf16Isa::ALL.into_iter().filter(|isa| isa.is_available())
+    }
+
+    /// The newest level of this machine.
+    pub fn best() -> Bf16Isa {
+        Bf16Isa::available().last().unwrap_or(Bf16Isa::Portable)
+    }
+
+    /// The level that `GRADUS_ISA` asks for, or the best one where it is not set. `avx512` means what it says: without
+    /// the instruction.
+    ///
+    /// # Errors
+    /// As [`Isa::from_environment`].
+    pub fn from_environment() -> Result<Bf16Isa, String> {
+        let Some(value) = std::env::var_os(ISA_VARIABLE) else { return Ok(Bf16Isa::best()) };
+        let isa: Bf16Isa = value.to_string_lossy().parse()?;
+        if isa.is_available() {
+            Ok(isa)
+        } else {
+            Err(format!("{ISA_VARIABLE}={isa}: this machine has no {isa}; the best it has is {}", Bf16Isa::best()))
+        }
+    }
+
+    /// The level that every kernel uses unless told otherwise: [`Self::from_environment`], asked once.
+    ///
+    /// # Panics
+    /// As [`Isa::active`].
+    #[inline]
+    pub fn active() -> Bf16Isa {
+        static ACTIVE: OnceLock<Bf16Isa> = OnceLock::new();
+        *ACTIVE.get_or_init(|| Bf16Isa::from_environment().unwrap_or_else(|error| panic!("{error}")))
     }
 }
 
@@ -89,27 +159,60 @@ impl fmt::Display for Isa {
     }
 }
 
+impl fmt::Display for Bf16Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bf16Isa::Avx512Bf16 => f.pad("avx512bf16"),
+            emulated => emulated.isa().fmt(f),
+        }
+    }
+}
+
 impl FromStr for Isa {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Isa, String> {
-        Isa::ALL
-            .into_iter()
-            .find(|isa| isa.to_string() == text)
-            .ok_or_else(|| format!("{ISA_VARIABLE}={text}: no such instruction set; use portable, avx2 or avx512"))
+        find(Isa::ALL, text).ok_or_else(|| unknown(text, "portable, avx2 or avx512"))
     }
+}
+
+impl FromStr for Bf16Isa {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Bf16Isa, String> {
+        find(Bf16Isa::ALL, text).ok_or_else(|| unknown(text, "portable, avx2, avx512 or avx512bf16"))
+    }
+}
+
+fn find<L: fmt::Display>(levels: impl IntoIterator<Item = L>, text: &str) -> Option<L> {
+    levels.into_iter().find(|level| level.to_string() == text)
+}
+
+fn unknown(text: &str, known: &str) -> String {
+    format!("{ISA_VARIABLE}={text}: no such instruction set; use {known}")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Isa;
+    use super::{Bf16Isa, Isa};
 
     #[test]
     fn names_round_trip_and_wrong_ones_are_refused() {
         for isa in Isa::ALL {
             assert_eq!(isa.to_string().parse(), Ok(isa));
         }
-        assert!("sse9".parse::<Isa>().unwrap_err().contains("use portable, avx2 or avx512"));
+        for isa in Bf16Isa::ALL {
+            assert_eq!(isa.to_string().parse(), Ok(isa));
+        }
+        assert!("sse9".parse::<Isa>().unwrap_err().ends_with("use portable, avx2 or avx512"));
+        assert!("sse9".parse::<Bf16Isa>().unwrap_err().ends_with("use portable, avx2, avx512 or avx512bf16"));
         assert!(Isa::available().any(|isa| isa == Isa::Portable));
+    }
+
+    #[test]
+    fn levels_with_and_without_the_instruction_share_all_else() {
+        assert_eq!(Bf16Isa::Avx512Bf16.isa(), Bf16Isa::Avx512.isa());
+        assert_eq!(Bf16Isa::best().isa(), Isa::best());
+        assert_eq!(Bf16Isa::available().filter(|&isa| isa != Bf16Isa::Avx512Bf16).count(), Isa::available().count());
     }
 }

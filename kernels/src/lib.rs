@@ -33,5 +33,5 @@ pub mod scratch;
 pub mod simd;
 
 pub use float::Float;
-pub use isa::Isa;
+pub use isa::{Bf16Isa, Isa};
 pub use ladder::Rung;

@@ -13,7 +13,7 @@ pub mod ops;
 mod storage;
 mod tensor;
 
-pub use dtype::{DType, Element};
+pub use dtype::{DType, Element, Precision};
 pub use error::{Error, Result};
 pub use layout::Layout;
 pub use storage::{PoolStats, pool_stats, trim_pool};

@@ -4,6 +4,8 @@ use crate::error::panicking;
 use crate::layout::{Layout, checked_len};
 use crate::storage::Storage;
 use crate::{DType, Element, Error, Result};
+use gradus_kernels::simd::bf16::round;
+use half::bf16;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -39,6 +41,7 @@ impl Tensor {
         match dtype {
             DType::F32 => Tensor::full(0.0_f32, shape),
             DType::F64 => Tensor::full(0.0_f64, shape),
+            DType::Bf16 => Tensor::full(bf16::ZERO, shape),
             DType::U32 => Tensor::full(0_u32, shape),
         }
     }
@@ -65,6 +68,7 @@ impl Tensor {
         match dtype {
             DType::F32 => Tensor::full(value as f32, &[]),
             DType::F64 => Tensor::full(value, &[]),
+            DType::Bf16 => Tensor::full(round(value as f32), &[]),
             DType::U32 => Tensor::full(value as u32, &[]),
         }
     }
@@ -192,6 +196,7 @@ impl Tensor {
         match self.dtype() {
             DType::F32 => self.to_vec::<f32>().into_iter().map(f64::from).collect(),
             DType::F64 => self.to_vec(),
+            DType::Bf16 => self.to_vec::<bf16>().into_iter().map(f64::from).collect(),
             DType::U32 => self.to_vec::<u32>().into_iter().map(f64::from).collect(),
         }
     }
@@ -206,6 +211,7 @@ impl Tensor {
         match self.dtype() {
             DType::F32 => f64::from(self.data::<f32>()[0]),
             DType::F64 => self.data::<f64>()[0],
+            DType::Bf16 => self.data::<bf16>()[0].to_f64(),
             DType::U32 => f64::from(self.data::<u32>()[0]),
         }
     }

@@ -1,10 +1,13 @@
 //! The matrix product and the linear layer. For C = A·B: dA = dC·Bᵀ, dB = Aᵀ·dC; the transposes are views.
+//!
+//! All three products are computed at the precision of their values ([`Var::precision`]): in bf16 their operands, dC
+//! too, are rounded, and A, B and the gradients are kept as they are.
 
 use super::Op;
 use crate::gradcheck::Case;
 use crate::tape::Backward;
-use crate::var::{Var, record};
-use gradus_tensor::Tensor;
+use crate::var::{Var, lowest_precision, record};
+use gradus_tensor::{Precision, Tensor};
 
 impl Var {
     /// C = A·B over the last two axes, [.., M, K] × [.., K, N] → [.., M, N]; the axes before them are broadcast.
@@ -13,8 +16,8 @@ impl Var {
     /// Where the shapes do not fit.
     #[track_caller]
     pub fn matmul(&self, other: &Var) -> Var {
-        let (a, b) = (self.value(), other.value());
-        record(&[self, other], a.matmul(b), |_| Matmul { a: a.clone(), b: b.clone() })
+        let (a, b, precision) = (self.value(), other.value(), lowest_precision(&[self, other]));
+        record(&[self, other], a.matmul_at(b, precision), |_| Matmul { a: a.clone(), b: b.clone(), precision })
     }
 
     /// y = x·Wᵀ + bias: x [.., K], weight [N, K], bias \[N\] → [.., N]. All rows of x are one matrix product.
@@ -23,9 +26,9 @@ impl Var {
     /// Where the shapes do not fit.
     #[track_caller]
     pub fn linear(&self, weight: &Var, bias: Option<&Var>) -> Var {
-        let (x, w) = (self.value(), weight.value());
-        let y = linear(x, w);
-        let y = record(&[self, weight], y, |_| Linear { x: x.clone(), w: w.clone() });
+        let (x, w, precision) = (self.value(), weight.value(), lowest_precision(&[self, weight]));
+        let y = linear(x, w, precision);
+        let y = record(&[self, weight], y, |_| Linear { x: x.clone(), w: w.clone(), precision });
         match bias {
             Some(bias) => &y + bias,
             None => y,
@@ -33,8 +36,8 @@ impl Var {
     }
 }
 
-fn linear(x: &Tensor, w: &Tensor) -> Tensor {
-    let rows = as_rows(x).matmul(&w.transpose(0, 1));
+fn linear(x: &Tensor, w: &Tensor, precision: Precision) -> Tensor {
+    let rows = as_rows(x).matmul_at(&w.transpose(0, 1), precision);
     let mut shape: gradus_tensor::layout::Dims = x.shape().iter().copied().collect();
     *shape.last_mut().expect("linear: x needs an axis") = w.shape()[0];
     rows.reshape(&shape)
@@ -53,6 +56,7 @@ fn transposed(x: &Tensor) -> Tensor {
 struct Matmul {
     a: Tensor,
     b: Tensor,
+    precision: Precision,
 }
 
 impl Backward for Matmul {
@@ -61,13 +65,13 @@ impl Backward for Matmul {
     }
 
     fn backward(self: Box<Self>, dy: Tensor, needed: &[bool]) -> Vec<Option<Tensor>> {
-        let da = needed[0].then(|| dy.matmul(&transposed(&self.b)).sum_to(self.a.shape()));
+        let da = needed[0].then(|| dy.matmul_at(&transposed(&self.b), self.precision).sum_to(self.a.shape()));
         // One B for a whole batch of A: its gradient is one long product, not a sum of short ones.
         let db = needed[1].then(|| {
             if self.b.rank() == 2 && self.a.rank() > 2 {
-                as_rows(&self.a).transpose(0, 1).matmul(&as_rows(&dy))
+                as_rows(&self.a).transpose(0, 1).matmul_at(&as_rows(&dy), self.precision)
             } else {
-                transposed(&self.a).matmul(&dy).sum_to(self.b.shape())
+                transposed(&self.a).matmul_at(&dy, self.precision).sum_to(self.b.shape())
             }
         });
         vec![da, db]
@@ -81,6 +85,7 @@ impl Backward for Matmul {
 struct Linear {
     x: Tensor,
     w: Tensor,
+    precision: Precision,
 }
 
 impl Backward for Linear {
@@ -90,8 +95,8 @@ impl Backward for Linear {
 
     fn backward(self: Box<Self>, dy: Tensor, needed: &[bool]) -> Vec<Option<Tensor>> {
         let dy = as_rows(&dy);
-        let dw = needed[1].then(|| dy.transpose(0, 1).matmul(&as_rows(&self.x)));
-        let dx = needed[0].then(|| dy.matmul(&self.w).reshape(self.x.shape()));
+        let dw = needed[1].then(|| dy.transpose(0, 1).matmul_at(&as_rows(&self.x), self.precision));
+        let dx = needed[0].then(|| dy.matmul_at(&self.w, self.precision).reshape(self.x.shape()));
         vec![dx, dw]
     }
 

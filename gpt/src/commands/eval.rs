@@ -29,7 +29,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let prepared = prepare(args)?;
     let Prepared { run, data, .. } = &prepared;
     threads::run(prepared.threads, || {
-        let (model, _) = trainer::load(&args.model, &run.model)?;
+        let model = trainer::load_at(&args.model, &run.model, args.precision)?;
         let targets = data.len(Part::Whole) - 1;
         let counter = Counter::new("tokens", targets);
         let loss = trainer::part_loss(&model, data, Part::Whole, run.train.batch, |done| counter.at(done));

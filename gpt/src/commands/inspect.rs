@@ -76,14 +76,15 @@ pub fn table(run: &RunConfig, parameters: &[Expected]) -> String {
     let total: u128 = parameters.iter().map(count).sum();
     let name_width = parameters.iter().map(|parameter| parameter.name.len()).max().unwrap_or(0).max(9);
     let mut text = format!(
-        "{} layers, {} heads of {}, width {}, context {}, vocabulary {}; trained on {}\n\n",
+        "{} layers, {} heads of {}, width {}, context {}, vocabulary {}; trained on {}, precision {}\n\n",
         model.layers,
         model.heads,
         model.head_size(),
         model.width,
         model.context,
         model.vocab_size,
-        train.data.name()
+        train.data.name(),
+        train.precision
     );
     let mut row = |name: &str, shape: &str, count: &str, share: &str| {
         text.push_str(format!("{name:<name_width$}  {shape:<14}{count:>12}{share:>8}").trim_end());
@@ -121,6 +122,7 @@ mod tests {
             lines[0]
                 .starts_with("4 layers, 4 heads of 32, width 128, context 64, vocabulary 3; trained on the built-in")
         );
+        assert!(lines[0].ends_with(", precision f32"), "{}", lines[0]);
         assert_eq!(lines[3], "wte                    [30, 100]            3,000   75.0%");
         assert_eq!(lines[4], "a.long.name.of.a.bias  [1000]               1,000   25.0%");
         assert_eq!(lines[5], "total                                       4,000");

@@ -33,7 +33,7 @@ pub struct Prepared {
 pub fn run(args: &SampleArgs) -> Result<()> {
     let Prepared { run, prompt, sampler, threads } = prepare(args)?;
     threads::run(threads, || {
-        let (model, _) = trainer::load(&args.model, &run.model)?;
+        let model = trainer::load_at(&args.model, &run.model, args.precision)?;
         let mut generator = Generator::new(&model, sampler, &prompt);
         if let Some(text) = &args.prompt {
             output::print(if args.probabilities { "" } else { text })?;

@@ -83,7 +83,7 @@ pub fn describe(prepared: &Prepared) -> String {
     let count = |number: usize| output::thousands(number as u128);
     format!(
         "text   {}: {} tokens train, {} validate, vocabulary {}\n\
-         model  {} parameters: {} layers, {} heads, width {}, context {}",
+         model  {} parameters: {} layers, {} heads, width {}, context {}, precision {}",
         train.data.name(),
         count(data.len(Part::Training)),
         count(data.len(Part::Validation)),
@@ -93,6 +93,7 @@ pub fn describe(prepared: &Prepared) -> String {
         model.heads,
         model.width,
         model.context,
+        train.precision,
     )
 }
 

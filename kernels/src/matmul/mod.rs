@@ -27,6 +27,7 @@
 
 #![allow(clippy::needless_range_loop)] // counted loops over the rows and vectors of a tile unroll as they stand
 
+pub mod bf16;
 pub mod blocked;
 pub mod direct;
 mod dots;
@@ -149,11 +150,11 @@ fn span(counts: [usize; 3], strides: Strides) -> Option<usize> {
 
 /// Checks the slices against the shape, sets C to zero unless it is added to where K = 0, and says whether there is
 /// anything left to do.
-fn begin<E: Float>(
+fn begin<E: Float, W>(
     shape: Shape,
     a: &[E],
     a_strides: Strides,
-    b: &[E],
+    b: &[W],
     b_strides: Strides,
     c: &mut [E],
     accumulate: bool,

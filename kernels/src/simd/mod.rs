@@ -8,12 +8,13 @@
 //! generic helpers and closures must be so too, for a function that is not inlined into the body loses the
 //! instruction set (the result stays right, but ten times slower).
 //!
-//! Read first: [`portable`], then [`avx2`] or [`avx512`], then [`math`].
+//! Read first: [`portable`], then [`avx2`] or [`avx512`], then [`math`], and [`bf16`] for pairs of half-width numbers.
 
 #[cfg(target_arch = "x86_64")]
 pub mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub mod avx512;
+pub mod bf16;
 pub mod math;
 pub mod portable;
 
@@ -21,6 +22,7 @@ pub mod portable;
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
+pub use bf16::Bf16;
 pub use portable::Portable;
 
 use crate::Isa;

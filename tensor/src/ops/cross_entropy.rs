@@ -47,7 +47,7 @@ pub fn forward(logits: &Tensor, targets: &Tensor, options: Options) -> Result<Lo
     let mean = match dtype {
         DType::F32 => mean!(gradus_kernels::cross_entropy::forward),
         DType::F64 => mean!(gradus_kernels::cross_entropy::naive::forward::<f64>),
-        DType::U32 => return Err(super::not_a_float("cross_entropy", dtype)),
+        DType::U32 | DType::Bf16 => return Err(super::not_a_float("cross_entropy", dtype)),
     };
     Ok(Loss { mean: Tensor::scalar(dtype, mean), log_sum_exp: lse })
 }

@@ -5,6 +5,8 @@ use crate::error::panicking;
 use crate::layout::broadcast_shapes;
 use crate::{DType, Element, Result, Tensor};
 pub use gradus_kernels::elementwise::{Binary, Saves, Unary};
+use gradus_kernels::simd::bf16::round;
+use half::bf16;
 
 impl Tensor {
     /// op(x) for each element.
@@ -30,10 +32,10 @@ impl Tensor {
         let mut y = Tensor::recycled(self.dtype(), &shape)?;
         let (a_strides, b_strides) = (a.layout().strides(), b.layout().strides());
         match self.dtype() {
-            DType::U32 => return Err(not_a_float(name, DType::U32)),
-            _ => run!(
+            dtype @ (DType::U32 | DType::Bf16) => return Err(not_a_float(name, dtype)),
+            dtype => run!(
                 "binary",
-                self.dtype(),
+                dtype,
                 elementwise::binary(op, &shape, a.data(), a_strides, b.data(), b_strides, y.data_mut())
             ),
         }
@@ -59,17 +61,36 @@ impl Tensor {
         Ok(y)
     }
 
-    /// The same numbers in another type, rounded to nearest; an index type drops fractions.
+    /// The same numbers in another type, rounded to nearest; an index type drops fractions. In bf16 denormal numbers
+    /// are zero, as they are for the instructions that compute with it.
     pub fn to_dtype(&self, dtype: DType) -> Tensor {
         if self.dtype() == dtype {
             return self.clone();
         }
+        match (self.dtype(), dtype) {
+            (DType::F32, DType::Bf16) => return self.converted(round),
+            (DType::Bf16, DType::F32) => return self.converted(bf16::to_f32),
+            _ => {}
+        }
         let values = self.to_f64_vec();
         match dtype {
+            DType::Bf16 => {
+                let values: Vec<bf16> = values.iter().map(|&x| round(x as f32)).collect();
+                Tensor::from_slice(&values, self.shape())
+            }
             DType::F32 => Tensor::from_slice(&values.iter().map(|&x| x as f32).collect::<Vec<_>>(), self.shape()),
             DType::F64 => Tensor::from_slice(&values, self.shape()),
             DType::U32 => Tensor::from_slice(&values.iter().map(|&x| x as u32).collect::<Vec<_>>(), self.shape()),
         }
+    }
+
+    fn converted<A: Element, B: Element>(&self, convert: impl Fn(A) -> B) -> Tensor {
+        let x = self.contiguous();
+        let mut y = Tensor::recycled(B::DTYPE, x.shape()).expect("a shape that exists");
+        for (y, &x) in y.data_mut::<B>().iter_mut().zip(x.data::<A>()) {
+            *y = convert(x);
+        }
+        y
     }
 
     /// A contiguous copy in memory of its own.
@@ -78,6 +99,7 @@ impl Tensor {
         match self.dtype() {
             DType::F32 => copy_into(self, copy.data_mut::<f32>()),
             DType::F64 => copy_into(self, copy.data_mut::<f64>()),
+            DType::Bf16 => copy_into(self, copy.data_mut::<bf16>()),
             DType::U32 => copy_into(self, copy.data_mut::<u32>()),
         }
         copy

@@ -3,6 +3,7 @@
 use super::run;
 use crate::layout::Dims;
 use crate::{DType, Error, Result, Tensor};
+use half::bf16;
 
 fn check(table: &[usize], ids: &Tensor) -> Result<()> {
     let error = |problem: &str| Error::new("embedding", problem).shape(table).shape(ids.shape());
@@ -16,7 +17,7 @@ fn check(table: &[usize], ids: &Tensor) -> Result<()> {
     }
 }
 
-/// y[..] = table[ids[..]]: table [V, C], ids [..] → [.., C].
+/// y[..] = table[ids[..]]: table [V, C], ids [..] → [.., C], in the type of the table; in `f32` where that is bf16.
 ///
 /// # Errors
 /// Where the shapes or types do not fit, or an id is not in the table.
@@ -26,8 +27,24 @@ pub fn forward(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
     let (v, c) = (table.shape()[0], table.shape()[1]);
     let mut shape: Dims = ids.shape().iter().copied().collect();
     shape.try_push(c).map_err(|_| Error::new("embedding", "too many axes").shape(ids.shape()))?;
+    if table.dtype() == DType::Bf16 {
+        return widened(&table, &ids, &shape);
+    }
     let mut y = Tensor::recycled(table.dtype(), &shape)?;
     run!("embedding", table.dtype(), embedding::forward(v, c, table.data(), ids.data(), y.data_mut()));
+    Ok(y)
+}
+
+/// The rows of a table that is stored in bf16, in `f32`.
+fn widened(table: &Tensor, ids: &Tensor, shape: &[usize]) -> Result<Tensor> {
+    let mut y = Tensor::recycled(DType::F32, shape)?;
+    let c = table.last_size();
+    let rows = y.data_mut::<f32>().chunks_exact_mut(c.max(1));
+    for (y, &id) in rows.zip(ids.data::<u32>()) {
+        for (y, x) in y.iter_mut().zip(&table.data::<bf16>()[id as usize * c..]) {
+            *y = x.to_f32();
+        }
+    }
     Ok(y)
 }
 

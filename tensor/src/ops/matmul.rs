@@ -1,21 +1,38 @@
-//! The matrix product, plain and batched, of views in any layout.
+//! The matrix product, plain and batched, of views in any layout, at either [`Precision`], and with weights that are
+//! stored in bf16.
 
-use super::{run, same_dtype};
+use super::{not_a_float, run, same_dtype};
 use crate::error::panicking;
 use crate::layout::{Dims, broadcast_shapes};
-use crate::{Error, Result, Tensor};
-use gradus_kernels::matmul::{Shape, Strides};
+use crate::{DType, Error, Precision, Result, Tensor};
+use gradus_kernels::matmul::{self, Shape, Strides};
 
 impl Tensor {
     /// C = A·B over the last two axes, [.., M, K] × [.., K, N] → [.., M, N]; the axes before them are broadcast.
     ///
     /// Transposed operands are views and cost nothing: `a.matmul(&b.transpose(0, 1))` is the layout NT.
     ///
+    /// B may be stored in bf16 where A is `f32`: A is then rounded as well, and C is `f32`.
+    ///
     /// # Errors
     /// Where an operand has fewer than two axes, the inner sizes differ, or the batch axes do not broadcast.
     pub fn try_matmul(&self, other: &Tensor) -> Result<Tensor> {
+        self.try_matmul_at(other, Precision::F32)
+    }
+
+    /// [`Tensor::try_matmul`] with operands rounded to `precision`, where they are `f32`.
+    ///
+    /// # Errors
+    /// As [`Tensor::try_matmul`].
+    pub fn try_matmul_at(&self, other: &Tensor, precision: Precision) -> Result<Tensor> {
         let (a, b) = (self, other);
-        same_dtype("matmul", a, b)?;
+        match (a.dtype(), b.dtype()) {
+            (DType::F32, DType::Bf16) => {}
+            (DType::Bf16, _) => {
+                return Err(not_a_float("matmul", DType::Bf16).hint("only its right operand may be bf16"));
+            }
+            _ => same_dtype("matmul", a, b)?,
+        }
         let error = |problem: &str| Error::new("matmul", problem).shape(a.shape()).shape(b.shape());
         if a.rank() < 2 || b.rank() < 2 {
             return Err(error("both need at least two axes").hint("reshape a vector to one row or one column"));
@@ -36,7 +53,7 @@ impl Tensor {
             && let Ok(flat) = a.broadcast_to(&[&batch[..], &[m, k]].concat()).try_reshape(&[rows, k])
         {
             let flat_b = b.reshape(&[k, n]);
-            product(&flat, &flat_b, Shape { batch: 1, m: rows, n, k }, c.data_mut_from(0))?;
+            product(&flat, &flat_b, Shape { batch: 1, m: rows, n, k }, c.data_mut_from(0), precision)?;
             return Ok(c);
         }
         let a = a.broadcast_to(&[&batch[..], &[m, k]].concat());
@@ -46,7 +63,7 @@ impl Tensor {
         let (outer, inner) = batch.split_at(batch.len().saturating_sub(1));
         let total: usize = batch.iter().product();
         if let (Ok(a), Ok(b)) = (a.try_reshape(&[total, m, k]), b.try_reshape(&[total, k, n])) {
-            product(&a, &b, shape(total), c.data_mut_from(0))?;
+            product(&a, &b, shape(total), c.data_mut_from(0), precision)?;
             return Ok(c);
         }
         let inner: usize = inner.iter().product();
@@ -57,7 +74,7 @@ impl Tensor {
                 b = b.slice(axis, index..index + 1);
             }
             let (a, b) = (a.reshape(&[inner, m, k]), b.reshape(&[inner, k, n]));
-            product(&a, &b, shape(inner), c.data_mut_from(i * inner * m * n))?;
+            product(&a, &b, shape(inner), c.data_mut_from(i * inner * m * n), precision)?;
         }
         Ok(c)
     }
@@ -65,6 +82,7 @@ impl Tensor {
 
 panicking! { Tensor {
     matmul = try_matmul(other: &Tensor) -> Tensor;
+    matmul_at = try_matmul_at(other: &Tensor, precision: Precision) -> Tensor;
 } }
 
 /// An output and where in it to begin.
@@ -79,26 +97,37 @@ impl Tensor {
     }
 }
 
-fn product(a: &Tensor, b: &Tensor, shape: Shape, c: Output<'_>) -> Result<()> {
+fn product(a: &Tensor, b: &Tensor, shape: Shape, c: Output<'_>, precision: Precision) -> Result<()> {
     let strides = |t: &Tensor| {
         let s = t.layout().strides();
         let (row, col) = (s[s.len() - 2], s[s.len() - 1]);
         Strides { batch: if s.len() == 3 { s[0] } else { 0 }, row, col }
     };
     let range = c.from..c.from + shape.batch * shape.m * shape.n;
-    run!(
-        "matmul",
-        a.dtype(),
-        matmul::forward(
-            shape,
-            a.data(),
-            strides(a),
-            b.data(),
-            strides(b),
-            &mut c.tensor.data_mut()[range.clone()],
-            false
-        )
-    );
+    let (a_strides, b_strides) = (strides(a), strides(b));
+    match (b.dtype(), precision) {
+        (DType::Bf16, _) => {
+            let c = &mut c.tensor.data_mut()[range];
+            matmul::bf16::forward_stored(shape, a.data(), a_strides, b.data(), b_strides, c, false);
+        }
+        (DType::F32, Precision::Bf16) => {
+            let c = &mut c.tensor.data_mut()[range];
+            matmul::bf16::forward(shape, a.data(), a_strides, b.data(), b_strides, c, false);
+        }
+        (dtype, _) => run!(
+            "matmul",
+            dtype,
+            matmul::forward(
+                shape,
+                a.data(),
+                a_strides,
+                b.data(),
+                b_strides,
+                &mut c.tensor.data_mut()[range.clone()],
+                false
+            )
+        ),
+    }
     Ok(())
 }
 

@@ -40,6 +40,7 @@ impl Tensor {
             match self.dtype() {
                 DType::F32 => write_at::<f32>(part, axis, start, self),
                 DType::F64 => write_at::<f64>(part, axis, start, self),
+                DType::Bf16 => write_at::<half::bf16>(part, axis, start, self),
                 DType::U32 => write_at::<u32>(part, axis, start, self),
             }
         }
@@ -78,6 +79,7 @@ pub fn concat(parts: &[&Tensor], axis: usize) -> Result<Tensor> {
     match first.dtype() {
         DType::F32 => write_parts::<f32>(parts, axis, &mut y),
         DType::F64 => write_parts::<f64>(parts, axis, &mut y),
+        DType::Bf16 => write_parts::<half::bf16>(parts, axis, &mut y),
         DType::U32 => write_parts::<u32>(parts, axis, &mut y),
     }
     Ok(y)

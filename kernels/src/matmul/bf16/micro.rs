@@ -1,0 +1,197 @@
+//! The microkernel: the tile of [`matmul::micro`](super::super::micro) with dot products of pairs.
+//!
+//! A step is two steps of k: 8 pairs of A's panel and V vectors of pairs of B's, and R·V instructions of twice the
+//! work. On Zen 4 `vdpbf16ps` has the throughput of a multiply-add, one vector of 512 bits a cycle, and a latency of 6, so
+//! the 24 chains of an 8×3 tile are enough. Without the instruction both operands are widened in the tile, a shift and
+//! a mask for each, and the speed is at best that of `f32`.
+
+use crate::matmul::{
+    View,
+    micro::{Block, PANEL_ROWS, prefetch},
+};
+use crate::simd::Simd;
+use crate::simd::bf16::{Bf16, F32};
+use crate::{Bf16Isa, bf16_fn};
+
+bf16_fn! {
+    /// C = A·B, or C += A·B with `add`: all tiles of a block, from packed panels with `k` steps of pairs. Meanwhile the
+    /// first elements of `next`, about as many as this block of A has, are fetched from memory.
+    pub(super) fn multiply<B>(b: B, k: usize, x: &[u32], y: &[u32], c: Block<'_>, add: bool, next: Option<View<'_>>) {
+        match B::ISA {
+            Bf16Isa::Avx512Bf16 | Bf16Isa::Avx512 => tiles::<B, 8, 3>(b, k, x, y, c, add, next),
+            Bf16Isa::Avx2 => tiles::<B, 4, 3>(b, k, x, y, c, add, next),
+            Bf16Isa::Portable => tiles::<B, 4, 1>(b, k, x, y, c, add, next),
+        }
+    }
+}
+
+/// Panel of B after panel of B; each stays in the cache while all panels of A go by.
+#[inline(always)]
+fn tiles<B: Bf16, const R: usize, const V: usize>(
+    b: B,
+    k: usize,
+    x: &[u32],
+    y: &[u32],
+    c: Block<'_>,
+    add: bool,
+    next: Option<View<'_>>,
+) {
+    let n = B::S::N;
+    let width = V * n;
+    assert!(k > 0, "a sum of nothing");
+    assert!(x.len() >= c.rows.next_multiple_of(PANEL_ROWS) * k, "panels of A");
+    assert!(y.len() >= c.columns.next_multiple_of(width) * k, "panels of B");
+    for j in (0..c.columns).step_by(width) {
+        let columns = width.min(c.columns - j);
+        for i in (0..c.rows).step_by(PANEL_ROWS) {
+            let rows = PANEL_ROWS.min(c.rows - i);
+            let ahead = Ahead::of(next.filter(|_| j == 0), i, k, x.as_ptr());
+            // SAFETY: the assertions: panels of k steps follow at i·k and j·k; rows and columns lie in the block.
+            unsafe {
+                let (x, y) = (x.as_ptr().add(i * k), y.as_ptr().add(j * k));
+                let tile = Tile { k, x, y, width, c: c.c.add(i * c.stride + j), stride: c.stride, columns, add, ahead };
+                match columns.div_ceil(n) {
+                    3.. if V >= 3 => panel::<B, R, 3>(b, rows, tile),
+                    2.. if V >= 2 => panel::<B, R, 2>(b, rows, tile),
+                    _ => panel::<B, R, 1>(b, rows, tile),
+                }
+            }
+        }
+    }
+}
+
+/// Where to prefetch, and how far on from step to step and from eight to eight.
+#[derive(Clone, Copy)]
+struct Ahead {
+    first: *const f32,
+    one: usize,
+    eight: usize,
+}
+
+impl Ahead {
+    /// While the panel of rows `i` is multiplied: a line each step. Rows lie in lines of 16, so 8 steps go down the 8
+    /// rows of a panel; where columns do, a line holds two panels, each of which fetches one half of the columns.
+    #[inline(always)]
+    fn of(next: Option<View<'_>>, i: usize, k: usize, nothing: *const u32) -> Ahead {
+        match next {
+            Some(next) if next.row == 1 => {
+                let column = if i.is_multiple_of(16) { 0 } else { k };
+                let first = next.data.as_ptr().wrapping_add(i / 16 * 16).wrapping_add(column.wrapping_mul(next.col));
+                Ahead { first, one: next.col, eight: next.col.wrapping_mul(8) }
+            }
+            Some(next) => {
+                Ahead { first: next.data.as_ptr().wrapping_add(i.wrapping_mul(next.row)), one: next.row, eight: 16 }
+            }
+            None => Ahead { first: nothing.cast(), one: 0, eight: 0 },
+        }
+    }
+}
+
+/// What the tiles of a panel have in common.
+#[derive(Clone, Copy)]
+struct Tile {
+    k: usize,
+    x: *const u32,
+    y: *const u32,
+    width: usize,
+    c: *mut f32,
+    stride: usize,
+    columns: usize,
+    add: bool,
+    ahead: Ahead,
+}
+
+/// The rows of a panel, R, 4 or 1 at a time.
+///
+/// # Safety
+/// `x` and `y` are panels of `k` steps; `rows`×`columns` of C may be read and written.
+#[inline(always)]
+unsafe fn panel<B: Bf16, const R: usize, const V: usize>(b: B, rows: usize, mut tile: Tile) {
+    let mut left = rows;
+    loop {
+        // SAFETY: the caller's; a tile of R > `left` rows reads the panel's zeros and writes `left` rows.
+        let done = unsafe {
+            if left > 4 && R == 8 {
+                multiply_tile::<B, 8, V>(b, left, tile)
+            } else if left > 1 {
+                multiply_tile::<B, 4, V>(b, left, tile)
+            } else {
+                multiply_tile::<B, 1, V>(b, left, tile)
+            }
+        };
+        if done >= left {
+            break;
+        }
+        left -= done;
+        // SAFETY: there is another row in the panel and in C.
+        unsafe {
+            tile.x = tile.x.add(done);
+            tile.c = tile.c.add(done * tile.stride);
+        }
+    }
+}
+
+/// At most R rows and V vectors of C; returns R.
+///
+/// # Safety
+/// As for [`panel`].
+#[inline(always)]
+unsafe fn multiply_tile<B: Bf16, const R: usize, const V: usize>(b: B, rows: usize, tile: Tile) -> usize {
+    let s = b.simd();
+    let n = B::S::N;
+    let mut sums = [[s.zero(); V]; R];
+    let Tile { k, mut x, mut y, width, ahead, .. } = tile;
+    for r in 0..R.min(rows) {
+        for v in 0..V {
+            prefetch(tile.c.wrapping_add(r * tile.stride + v * n));
+        }
+    }
+    for p in 0..k {
+        prefetch(
+            ahead.first.wrapping_add((p % 8).wrapping_mul(ahead.one).wrapping_add((p / 8).wrapping_mul(ahead.eight))),
+        );
+        // SAFETY: step p of both panels, p < k.
+        unsafe {
+            let mut row = [s.splat_u32(0); V];
+            for v in 0..V {
+                row[v] = b.load_ptr(y.add(v * n));
+            }
+            for r in 0..R {
+                let x = s.splat_u32(*x.add(r));
+                for v in 0..V {
+                    sums[r][v] = b.dot(x, row[v], sums[r][v]);
+                }
+            }
+            x = x.add(PANEL_ROWS);
+            y = y.add(width);
+        }
+    }
+    for r in 0..R {
+        if r < rows {
+            for v in 0..V {
+                let (c, count) = (tile.c.wrapping_add(r * tile.stride + v * n), tile.columns - v * n);
+                // SAFETY: row r and the columns from v·N on are in the block; V is the number of vectors they need.
+                unsafe { store(b, c, count, sums[r][v], tile.add) }
+            }
+        }
+    }
+    R
+}
+
+/// Writes or adds the first `count` lanes, at most N.
+///
+/// # Safety
+/// So many elements at `c` may be read and written.
+#[inline(always)]
+unsafe fn store<B: Bf16>(b: B, c: *mut f32, count: usize, sum: F32<B>, add: bool) {
+    let s = b.simd();
+    // SAFETY: the caller's.
+    unsafe {
+        if count >= B::S::N {
+            s.store_ptr(c, if add { s.add(s.load_ptr(c), sum) } else { sum });
+        } else {
+            let c = std::slice::from_raw_parts_mut(c, count);
+            s.store_partial(c, if add { s.add(s.load_partial(c), sum) } else { sum });
+        }
+    }
+}

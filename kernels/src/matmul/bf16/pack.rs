@@ -1,0 +1,228 @@
+//! Packing and rounding in one pass: a block of a matrix copied into panels of pairs.
+//!
+//! A panel is [`matmul::pack`](super::super::pack)'s with two steps of k to an element: pair q of a neighbour holds steps 2q and 2q + 1, and after
+//! an odd number of steps a zero. Where neighbours lie side by side, two rows are rounded and zipped; where the steps
+//! do, a row is rounded as it lies, 2·N steps to N pairs, and pairs are transposed as if they were `f32`: half as many
+//! shuffles as for `f32`. A weight that is stored in bf16 already only has to be moved.
+
+use crate::matmul::{View, micro::prefetch};
+use crate::simd::Simd;
+use crate::simd::bf16::{Bf16, Pairs, pair, round};
+use crate::{Bf16Isa, bf16_fn};
+use half::bf16;
+
+/// How far ahead rows are fetched where they are zipped, in steps of k.
+const STEPS_AHEAD: usize = 16;
+
+/// A matrix that is stored in bf16, element (i, j) at `i·row + j·col`.
+#[derive(Clone, Copy)]
+pub(super) struct Stored<'a> {
+    pub(super) data: &'a [bf16],
+    pub(super) row: usize,
+    pub(super) col: usize,
+}
+
+/// An operand, in either type.
+#[derive(Clone, Copy)]
+pub(super) enum Operand<'a> {
+    F32(View<'a>),
+    Bf16(Stored<'a>),
+}
+
+impl<'a> Operand<'a> {
+    /// The matrix from this element on.
+    pub(super) fn from(self, row: usize, col: usize) -> Operand<'a> {
+        match self {
+            Operand::F32(view) => Operand::F32(view.from(row, col)),
+            Operand::Bf16(m) => Operand::Bf16(Stored { data: &m.data[row * m.row + col * m.col..], ..m }),
+        }
+    }
+
+    /// Rows and columns swapped.
+    pub(super) fn transposed(self) -> Operand<'a> {
+        match self {
+            Operand::F32(view) => Operand::F32(view.transposed()),
+            Operand::Bf16(m) => Operand::Bf16(Stored { row: m.col, col: m.row, ..m }),
+        }
+    }
+
+    /// Packs rows 0..`count`, columns 0..`k` into panels of `width` rows: pair q of row i goes to
+    /// `panels[(i / width)·⌈k/2⌉·width + q·width + i % width]`.
+    pub(super) fn pack(self, isa: Bf16Isa, count: usize, k: usize, width: usize, panels: &mut [u32]) {
+        match self {
+            Operand::F32(view) => pack(isa, view, count, k, width, panels),
+            Operand::Bf16(m) => pack_stored(isa, m, count, k, width, panels),
+        }
+    }
+}
+
+fn check(count: usize, k: usize, width: usize, panels: &[u32]) {
+    assert!(width.is_multiple_of(8), "panels of eights");
+    assert_eq!(panels.len(), count.next_multiple_of(width) * k.div_ceil(2), "matmul: packed panels");
+}
+
+bf16_fn! {
+    /// [`Operand::pack`] of an `f32` matrix.
+    pub(super) fn pack<B>(b: B, source: View<'_>, count: usize, k: usize, width: usize, panels: &mut [u32]) {
+        check(count, k, width, panels);
+        if source.row == 1 {
+            zip(b, source, count, k, width, panels);
+        } else if source.col == 1 {
+            transpose(
+                b,
+                #[inline(always)]
+                |i, p| load_rounded(b, &source.data[i * source.row + p..], k - p),
+                count,
+                k,
+                width,
+                panels,
+            );
+        } else {
+            gather(|i, p| round(source.data[i * source.row + p * source.col]), count, k, width, panels);
+        }
+    }
+}
+
+bf16_fn! {
+    /// [`Operand::pack`] of a matrix that is stored in bf16.
+    fn pack_stored<B>(b: B, source: Stored<'_>, count: usize, k: usize, width: usize, panels: &mut [u32]) {
+        check(count, k, width, panels);
+        if source.col == 1 {
+            transpose(
+                b,
+                #[inline(always)]
+                |i, p| load_stored(b, &source.data[i * source.row + p..], k - p),
+                count,
+                k,
+                width,
+                panels,
+            );
+        } else {
+            gather(|i, p| source.data[i * source.row + p * source.col], count, k, width, panels);
+        }
+    }
+}
+
+/// The first `count` numbers of `x`, at most 2·N, rounded to pairs, and zeros after them.
+#[inline(always)]
+fn load_rounded<B: Bf16>(b: B, x: &[f32], count: usize) -> Pairs<B> {
+    let s = b.simd();
+    let n = B::S::N;
+    if count >= 2 * n {
+        let x = &x[..2 * n];
+        b.round_neighbours([s.load(x), s.load(&x[n..])])
+    } else {
+        let (first, second) = x[..count].split_at(count.min(n));
+        b.round_neighbours([s.load_partial(first), s.load_partial(second)])
+    }
+}
+
+/// The first `count` numbers of `x`, at most 2·N, as pairs, and zeros after them.
+#[inline(always)]
+pub(super) fn load_stored<B: Bf16>(b: B, x: &[bf16], count: usize) -> Pairs<B> {
+    let n = B::S::N;
+    if count >= 2 * n {
+        let x = &x[..2 * n];
+        // SAFETY: 2·N numbers of 16 bits are N pairs; the load needs no alignment.
+        unsafe { b.load_ptr(x.as_ptr().cast()) }
+    } else {
+        let mut some = [bf16::ZERO; 32];
+        some[..count].copy_from_slice(&x[..count]);
+        // SAFETY: 32 numbers are at least N pairs.
+        unsafe { b.load_ptr(some.as_ptr().cast()) }
+    }
+}
+
+/// Neighbours side by side: 16 steps at a time are rounded, zipped in twos and dealt out to the panels.
+#[inline(always)]
+fn zip<B: Bf16>(b: B, source: View<'_>, count: usize, k: usize, width: usize, panels: &mut [u32]) {
+    let s = b.simd();
+    let n = B::S::N;
+    let pairs = k.div_ceil(2);
+    let padded = count.next_multiple_of(width);
+    for first in (0..pairs).step_by(8) {
+        let steps = first..pairs.min(first + 8);
+        for p in 2 * steps.start..2 * steps.end {
+            for line in (0..count).step_by(16) {
+                let ahead = source.col.wrapping_mul(p + STEPS_AHEAD).wrapping_add(line);
+                prefetch(source.data.as_ptr().wrapping_add(ahead));
+            }
+        }
+        for i in (0..padded).step_by(n) {
+            let here = i.min(count)..count.min(i + n);
+            for q in steps.clone() {
+                let [even, odd] = [2 * q, 2 * q + 1].map(
+                    #[inline(always)]
+                    |p| {
+                        let filled = if p < k { here.len() } else { 0 };
+                        if filled == 0 {
+                            return s.zero();
+                        }
+                        let row = &source.data[p * source.col + here.start..][..filled];
+                        if filled == n { s.load(row) } else { s.load_partial(row) }
+                    },
+                );
+                let zipped = b.round_pair(even, odd);
+                let to = &mut panels[(i / width * pairs + q) * width + i % width..];
+                if width.is_multiple_of(n) {
+                    b.store(to, zipped);
+                } else if i + n <= padded {
+                    // A vector is a step of two panels of 8.
+                    assert!(to.len() >= pairs * width + 8, "two panels");
+                    // SAFETY: the assertion; there are at most two eights to a vector.
+                    unsafe { b.store_eights(zipped, to.as_mut_ptr(), pairs * width) };
+                } else {
+                    to[..8].copy_from_slice(&s.array_u32(zipped)[..8]);
+                }
+            }
+        }
+    }
+}
+
+/// Steps side by side: `row(i, p)` gives the pairs of neighbour i from step p on, and 8 neighbours are transposed.
+#[inline(always)]
+fn transpose<B: Bf16>(
+    b: B,
+    row: impl Fn(usize, usize) -> Pairs<B>,
+    count: usize,
+    k: usize,
+    width: usize,
+    panels: &mut [u32],
+) {
+    let s = b.simd();
+    let n = B::S::N;
+    let pairs = k.div_ceil(2);
+    for i in (0..count.next_multiple_of(width)).step_by(8) {
+        let panel = &mut panels[i / width * pairs * width..][..pairs * width];
+        for q in (0..pairs).step_by(n) {
+            let rows = std::array::from_fn(
+                #[inline(always)]
+                |r| if i + r < count { row(i + r, 2 * q) } else { s.splat_u32(0) },
+            );
+            let to = &mut panel[q * width + i % width..];
+            if q + n <= pairs {
+                assert!(to.len() >= (n - 1) * width + 8, "columns of the panel");
+                // SAFETY: the assertion.
+                unsafe { b.store_transposed(rows, to.as_mut_ptr(), width) };
+            } else {
+                let mut columns = [0; 128];
+                // SAFETY: N columns of 8 are at most 128 pairs.
+                unsafe { b.store_transposed(rows, columns.as_mut_ptr(), 8) };
+                for (t, column) in columns.as_chunks::<8>().0.iter().enumerate().take(pairs - q) {
+                    to[t * width..][..8].copy_from_slice(column);
+                }
+            }
+        }
+    }
+}
+
+/// Element (i, p) one by one.
+#[inline(always)]
+fn gather(element: impl Fn(usize, usize) -> bf16, count: usize, k: usize, width: usize, panels: &mut [u32]) {
+    let pairs = k.div_ceil(2);
+    let element = |i, p| if i < count && p < k { element(i, p) } else { bf16::ZERO };
+    for (index, out) in panels.iter_mut().enumerate() {
+        let (i, q) = (index / (pairs * width) * width + index % width, index / width % pairs);
+        *out = pair(element(i, 2 * q), element(i, 2 * q + 1));
+    }
+}

@@ -1,0 +1,75 @@
+//! Rounded while packing, on one thread: the loops of [`matmul::packed`](crate::matmul::packed) with panels of pairs.
+//!
+//! Blocks have the same bytes as in `f32`, so twice the steps of k: the sums of a tile stay in registers twice as long,
+//! for what they cost to load and store weighs twice as much here.
+
+use super::{
+    micro::multiply,
+    pack::{Operand, pack},
+};
+use crate::matmul::{
+    Shape, Strides, View, begin,
+    micro::{Block, PANEL_ROWS, panel_columns},
+    packed::{M_BLOCK, N_BLOCK},
+};
+use crate::{Bf16Isa, scratch};
+
+/// Most steps of k in a panel.
+pub(super) const K_BLOCK: usize = 768;
+
+/// The rung: see [`super::forward`].
+///
+/// # Panics
+/// As [`super::forward`].
+pub fn run(
+    isa: Bf16Isa,
+    shape: Shape,
+    a: &[f32],
+    a_strides: Strides,
+    b: &[f32],
+    b_strides: Strides,
+    c: &mut [f32],
+    accumulate: bool,
+) {
+    if !begin(shape, a, a_strides, b, b_strides, c, accumulate) {
+        return;
+    }
+    for (index, c) in c.chunks_exact_mut(shape.m * shape.n).enumerate() {
+        let (a, b) = (View::of(a, a_strides, index), Operand::F32(View::of(b, b_strides, index)));
+        product(isa, shape, a, b, c, accumulate);
+    }
+}
+
+/// The length of the blocks that k is cut into: equal but for the last, even, at most [`K_BLOCK`].
+pub(super) fn k_block(k: usize) -> usize {
+    k.div_ceil(k.div_ceil(K_BLOCK)).next_multiple_of(16).min(K_BLOCK)
+}
+
+/// One matrix of the batch; none of the sizes is 0.
+pub(super) fn product(isa: Bf16Isa, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32], accumulate: bool) {
+    let Shape { m, n, k, .. } = shape;
+    let mut c = Block::whole(c, n);
+    let (m_block, n_block, k_block) = (m.min(M_BLOCK), n.min(N_BLOCK), k_block(k));
+    let width = panel_columns(isa.isa());
+    let a_len = m_block.next_multiple_of(PANEL_ROWS) * k_block / 2;
+    let b_len = n_block.next_multiple_of(width) * k_block / 2;
+    scratch::with(a_len + b_len, |panels: &mut [u32]| {
+        let (a_panels, b_panels) = panels.split_at_mut(a_len);
+        for j in (0..n).step_by(n_block) {
+            let columns = n_block.min(n - j);
+            for p in (0..k).step_by(k_block) {
+                let steps = k_block.min(k - p);
+                let pairs = steps.div_ceil(2);
+                let b_panels = &mut b_panels[..columns.next_multiple_of(width) * pairs];
+                b.from(p, j).transposed().pack(isa, columns, steps, width, b_panels);
+                for i in (0..m).step_by(m_block) {
+                    let rows = m_block.min(m - i);
+                    let next = (i + rows < m).then(|| a.from(i + rows, p));
+                    let a_panels = &mut a_panels[..rows.next_multiple_of(PANEL_ROWS) * pairs];
+                    pack(isa, a.from(i, p), rows, steps, PANEL_ROWS, a_panels);
+                    multiply(isa, pairs, a_panels, b_panels, c.part(i, j, rows, columns), accumulate || p > 0, next);
+                }
+            }
+        }
+    });
+}

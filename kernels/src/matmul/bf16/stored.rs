@@ -1,0 +1,87 @@
+//! The product with a B that is stored in bf16: the weights of a model that only writes text.
+//!
+//! C = round(A)·B: A is `f32` and is rounded, B is bf16 already, so this is the product of [`super`] with half the
+//! memory for B. With one row, a token, every weight is read once and used once, and half the bytes are half the time
+//! ([`gemv`](super::gemv)); with more rows B is moved into the panels of the other rungs.
+
+use super::{
+    gemv,
+    pack::{Operand, Stored},
+    threads,
+};
+use crate::matmul::{Shape, Strides, begin};
+use crate::{Bf16Isa, Float, simd::bf16::round};
+use half::bf16;
+
+/// C\[b\] = round(A\[b\])·B\[b\], or C\[b\] += …: [`super::forward`] with B stored in bf16.
+///
+/// ```
+/// use gradus_kernels::matmul::{Shape, Strides, bf16::forward_stored};
+/// use gradus_kernels::simd::bf16::round;
+/// let weight = [1.0, 2.0, 3.0, 4.0].map(round); // 2 outputs of 2 inputs
+/// let transposed = Strides { batch: 0, row: 1, col: 2 };
+/// let mut y = [0.0; 2];
+/// let shape = Shape { batch: 1, m: 1, n: 2, k: 2 };
+/// forward_stored(shape, &[1.0, 10.0], Strides { batch: 0, row: 2, col: 1 }, &weight, transposed, &mut y, false);
+/// assert_eq!(y, [21.0, 43.0]);
+/// ```
+///
+/// # Panics
+/// Where `a` or `b` is too short for the shape and its strides, or `c` has not batch·m·n elements.
+pub fn forward(
+    shape: Shape,
+    a: &[f32],
+    a_strides: Strides,
+    b: &[bf16],
+    b_strides: Strides,
+    c: &mut [f32],
+    accumulate: bool,
+) {
+    run(Bf16Isa::active(), shape, a, a_strides, b, b_strides, c, accumulate);
+}
+
+/// [`forward`] at a level.
+///
+/// # Panics
+/// As [`forward`].
+pub fn run(
+    isa: Bf16Isa,
+    shape: Shape,
+    a: &[f32],
+    a_strides: Strides,
+    b: &[bf16],
+    b_strides: Strides,
+    c: &mut [f32],
+    accumulate: bool,
+) {
+    if !begin(shape, a, a_strides, b, b_strides, c, accumulate) {
+        return;
+    }
+    let matrix = |index: usize| Stored { data: &b[index * b_strides.batch..], row: b_strides.row, col: b_strides.col };
+    if shape.m == 1 && b_strides.row == 1 {
+        for (index, y) in c.chunks_exact_mut(shape.n).enumerate() {
+            let x = (&a[index * a_strides.batch..], a_strides.col);
+            gemv::product(isa, matrix(index).data, b_strides.col, x, shape.k, y, accumulate);
+        }
+        return;
+    }
+    threads::batch(isa, shape, a, a_strides, |index| Operand::Bf16(matrix(index)), b_strides, c, accumulate);
+}
+
+/// The definition, and in `f64` the oracle.
+///
+/// # Panics
+/// As [`forward`].
+pub fn naive<E: Float>(
+    shape: Shape,
+    a: &[f32],
+    a_strides: Strides,
+    b: &[bf16],
+    b_strides: Strides,
+    c: &mut [E],
+    accumulate: bool,
+) {
+    let a: Vec<E> = a.iter().map(|&x| E::from(round(x).to_f32()).expect("a number")).collect();
+    let b: Vec<E> = b.iter().map(|x| E::from(x.to_f32()).expect("a number")).collect();
+    crate::matmul::naive::forward(shape, &a, a_strides, &b, b_strides, c, accumulate);
+}
