@@ -17,6 +17,9 @@ struct Cli {
 enum Command {
     /// Measure the machine and every ladder, and write tables, rooflines and raw figures
     Report(report::Arguments),
+    /// Measure one whole program in this process, for `report`
+    #[command(hide = true)]
+    Alone(report::alone::Arguments),
     /// Print the names of the workloads, their sizes and FLOPs
     List,
 }
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Report(arguments) => report::command(&arguments),
+        Command::Alone(arguments) => report::alone::command(&arguments),
         Command::List => {
             list();
             Ok(())

@@ -1,9 +1,11 @@
 //! `gradus-benches report`: measures, and writes tables, pictures and raw figures into a folder.
 
+pub mod alone;
 pub mod compare;
 pub mod data;
 pub mod markdown;
 pub mod plots;
+pub mod programs;
 mod progress;
 pub mod run;
 pub mod torch;
@@ -82,7 +84,6 @@ pub fn command(arguments: &Arguments) -> Result<()> {
         quick: arguments.quick,
         only: arguments.only.clone(),
         effort: Effort { seconds, least },
-        scalar_flops: if arguments.quick { run::QUICK_SCALAR_FLOPS } else { run::SCALAR_FLOPS },
         pytorch: torch.as_ref().map(|torch| torch.version().to_string()),
         peers: cfg!(feature = "peers"),
     };
