@@ -7,7 +7,9 @@ pub mod markdown;
 pub mod plots;
 pub mod programs;
 mod progress;
+pub mod rows;
 pub mod run;
+pub mod tables;
 pub mod torch;
 
 use crate::{
