@@ -7,6 +7,8 @@ pub mod markdown;
 pub mod plots;
 pub mod programs;
 mod progress;
+pub mod prose;
+pub mod publish;
 pub mod rows;
 pub mod run;
 pub mod tables;
@@ -101,27 +103,33 @@ pub fn command(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Writes `report.json`, the pictures and `report.md`.
+/// Writes `report.json` first, then all that follows from it.
 ///
 /// # Errors
 /// One line where something cannot be drawn or written.
 pub fn write_all(report: &Report, folder: &Path) -> Result<()> {
     write(folder, "report.json", &report.json()?)?;
-    let mut pictures = Vec::new();
-    if let Some(svg) = plots::scaling(&report.scaling)? {
-        pictures.push(("scaling".to_string(), "thread-scaling.svg".to_string(), svg));
-    }
-    for operation in markdown::operations(report) {
-        if let Some(svg) = plots::roofline(report, &operation)? {
-            let file = format!("roofline-{operation}.svg");
-            pictures.push((operation, file, svg));
+    files(report)?.into_iter().try_for_each(|(file, text)| write(folder, &file, &text))
+}
+
+/// What follows from a report, by the names of the files: the pictures, and the page that shows them.
+///
+/// # Errors
+/// One line where something cannot be drawn.
+pub fn files(report: &Report) -> Result<Vec<(String, String)>> {
+    let (mut files, mut pictures) = (Vec::new(), Vec::new());
+    let mut picture = |name: &str, file: String, svg: Option<String>| {
+        if let Some(svg) = svg {
+            pictures.push((name.to_string(), file.clone()));
+            files.push((file, svg));
         }
+    };
+    picture("scaling", "thread-scaling.svg".into(), plots::scaling(&report.scaling)?);
+    for operation in markdown::operations(report) {
+        picture(&operation, format!("roofline-{operation}.svg"), plots::roofline(report, &operation)?);
     }
-    for (_, file, svg) in &pictures {
-        write(folder, file, svg)?;
-    }
-    let names: Vec<_> = pictures.into_iter().map(|(name, file, _)| (name, file)).collect();
-    write(folder, "report.md", &markdown::render(report, &names))
+    files.push(("report.md".into(), markdown::render(report, &pictures)));
+    Ok(files)
 }
 
 fn write(folder: &Path, file: &str, text: &str) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The tables of a report, for `report.md` and for whoever quotes it.
 
 use super::{
-    data::{Measured, Report},
+    data::Report,
     rows::{Row, rows},
 };
 use crate::machine::{Access, Level, plural};
@@ -63,7 +63,7 @@ pub fn machine(report: &Report) -> String {
 /// Training steps and tokens, with their memory.
 pub fn programs(report: &Report) -> String {
     let mut text = String::from(
-        "| program | sizes | time | tokens/s | of the limit | memory | PyTorch | its tokens/s | its memory | times PyTorch |\n\
+        "| program | sizes | time | rate | of the limit | memory | PyTorch | its rate | its memory | times PyTorch |\n\
          | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
     let none = || "–".to_string();
@@ -71,7 +71,8 @@ pub fn programs(report: &Report) -> String {
         let Some(best) = measured.best() else { continue };
         let seconds = best.warm.median_s;
         let pytorch = measured.pytorch.map(|timing| timing.median_s);
-        let tokens = |seconds| measured.tokens_per_second(seconds).map_or_else(none, thousands);
+        let tokens =
+            |seconds| measured.tokens_per_second(seconds).map_or_else(none, |rate| thousands(rate) + " tokens/s");
         let _ = writeln!(
             text,
             "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
@@ -230,7 +231,10 @@ pub(super) fn times(ratio: Option<f64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::data::tests::example, *};
+    use super::{
+        super::data::{Measured, tests::example},
+        *,
+    };
     use crate::{
         timing::Timing,
         workload::{Gpt, Problem, Workload},
@@ -250,8 +254,8 @@ mod tests {
         measured.pytorch_peak_mib = Some(2048.0);
         report.ladders.push(measured);
         let text = programs(&report);
-        let row = "| training_step/x/f32 | L4 H4 C128 T64 V65 B12, dropout 0.2 | 20.0 ms | 38,400 | 96% | 52 MiB \
-                   | 500 ms | 1,536 | 2.0 GiB | 25.00× |";
+        let row = "| training_step/x/f32 | L4 H4 C128 T64 V65 B12, dropout 0.2 | 20.0 ms | 38,400 tokens/s | 96% | 52 MiB \
+                   | 500 ms | 1,536 tokens/s | 2.0 GiB | 25.00× |";
         assert_eq!(text.lines().nth(2), Some(row), "{text}");
         assert_eq!(text.lines().count(), 3);
     }
