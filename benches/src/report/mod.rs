@@ -80,8 +80,7 @@ pub fn command(arguments: &Arguments) -> Result<()> {
     }
     let workloads = chosen(arguments.quick, arguments.only.as_deref())?;
     let earlier = arguments.against.as_deref().map(Report::load).transpose()?;
-    let probe = arguments.out.join("report.md");
-    write(&arguments.out, "report.md", "")?; // before the minutes that it takes, not after them
+    probe(&arguments.out)?; // before the minutes that it takes, not after them
     let torch = arguments.torch.as_deref().map(|python| torch::Torch::start(python, threads)).transpose()?;
     let (seconds, least) = if arguments.quick { (0.12, 3) } else { (0.3, 5) };
     let settings = Settings {
@@ -99,7 +98,12 @@ pub fn command(arguments: &Arguments) -> Result<()> {
     if let Some(earlier) = earlier {
         print!("{}", compare::render(&earlier, &report));
     }
-    println!("{} workloads in {:.0} s: {}", report.ladders.len(), report.seconds, probe.display());
+    println!(
+        "{} workloads in {:.0} s: {}",
+        report.ladders.len(),
+        report.seconds,
+        arguments.out.join("report.md").display()
+    );
     Ok(())
 }
 
@@ -132,8 +136,17 @@ pub fn files(report: &Report) -> Result<Vec<(String, String)>> {
     Ok(files)
 }
 
+/// That files can be written there, without touching those of an earlier run.
+fn probe(folder: &Path) -> Result<()> {
+    let path = folder.join("report.new");
+    let tried = fs::create_dir_all(folder).and_then(|()| fs::write(&path, "")).and_then(|()| fs::remove_file(&path));
+    tried.map_err(|error| format!("{}: {error}", folder.display()))
+}
+
+/// A file is replaced at once or not at all.
 fn write(folder: &Path, file: &str, text: &str) -> Result<()> {
-    let path = folder.join(file);
-    let written = fs::create_dir_all(folder).and_then(|()| fs::write(&path, text));
+    let (path, new) = (folder.join(file), folder.join(format!("{file}.new")));
+    let written =
+        fs::create_dir_all(folder).and_then(|()| fs::write(&new, text)).and_then(|()| fs::rename(&new, &path));
     written.map_err(|error| format!("{}: {error}", path.display()))
 }

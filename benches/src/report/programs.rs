@@ -5,15 +5,11 @@
 
 use super::{
     alone::{self, Run, WARM_UP_SECONDS},
-    data::{Figure, Measured},
+    data::{Figure, Measured, Skipped},
     run::Plan,
     torch::Torch,
 };
-use crate::{
-    Result, cases,
-    timing::Effort,
-    workload::{Problem, Workload},
-};
+use crate::{Result, cases, timing::Effort, workload::Workload};
 use gradus_kernels::Isa;
 
 /// Rounds of a program whose repetitions are short; a slow one has one.
@@ -24,19 +20,23 @@ const SLOW_SECONDS: f64 = 1.0;
 /// Measures a program, and PyTorch's in fresh processes of the same Python.
 ///
 /// # Errors
-/// One line where either fails.
+/// One line where ours fails; where PyTorch does, that is recorded.
 pub fn measure(workload: &Workload, plan: &Plan, torch: Option<&Torch>) -> Result<Measured> {
     let quick = plan.settings.quick;
     let effort = Effort { seconds: if quick { 1.0 } else { 2.0 }, least: 2 };
+    let mut measured = Measured::new(workload);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..if quick { 1 } else { ROUNDS } {
         ours.push(alone::measure(&workload.id(), plan.threads, effort)?);
-        theirs.extend(torch.map(|torch| pytorch(torch, &workload.problem, effort)).transpose()?.flatten());
+        match torch.map(|torch| torch.again()?.measure(&workload.problem, effort, WARM_UP_SECONDS)) {
+            Some(Ok(run)) => theirs.extend(run),
+            Some(Err(reason)) => measured.skipped.push(Skipped { rung: "PyTorch".into(), reason }),
+            None => {}
+        }
         if ours[0].timing.median_s > SLOW_SECONDS {
             break;
         }
     }
-    let mut measured = Measured::new(workload);
     let entry = cases::rungs(&workload.problem)[0];
     let Run { timing, peak_mib } = Run::of_runs(&ours);
     measured.figures.push(Figure { peak_mib, ..Figure::new(&entry, Isa::active(), plan.threads, timing) });
@@ -45,8 +45,4 @@ pub fn measure(workload: &Workload, plan: &Plan, torch: Option<&Torch>) -> Resul
         (measured.pytorch, measured.pytorch_peak_mib) = (Some(run.timing), run.peak_mib);
     }
     Ok(measured)
-}
-
-fn pytorch(torch: &Torch, problem: &Problem, effort: Effort) -> Result<Option<Run>> {
-    torch.again()?.measure(problem, effort, WARM_UP_SECONDS).map_err(|problem| format!("PyTorch: {problem}"))
 }

@@ -12,7 +12,10 @@
 
 use super::{data::Report, files, tables, write};
 use crate::Result;
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 const BEGIN: &str = "<!-- report: ";
 const END: &str = "<!-- end of report -->";
@@ -40,13 +43,12 @@ pub fn command(arguments: &Arguments) -> Result<()> {
         let text = fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
         filled.push((path, fill(&text, &report).map_err(|problem| format!("{name}: {problem}"))?));
     }
-    let folder = arguments.report.parent().unwrap_or(&arguments.report);
+    let folder = arguments.report.parent().unwrap_or(Path::new("."));
     for (file, text) in files(&report)? {
         write(folder, &file, &text)?;
     }
     for (path, text) in filled {
         fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
-        println!("{}", path.display());
     }
     Ok(())
 }

@@ -91,8 +91,14 @@ impl Ladders {
     fn measure(&mut self, workload: &Workload, torch: Option<&mut Torch>) -> Result<Measured> {
         let mut measured = on_threads(self.threads, || self.ladder(workload))??;
         if let Some(torch) = torch {
-            let answer = torch.measure(&workload.problem, self.effort, 0.0);
-            measured.pytorch = answer.map_err(|problem| format!("PyTorch: {problem}"))?.map(|run| run.timing);
+            match torch.measure(&workload.problem, self.effort, 0.0) {
+                Ok(run) => measured.pytorch = run.map(|run| run.timing),
+                Err(problem) => {
+                    // One case that it cannot do should not cost all the others.
+                    measured.skipped.push(Skipped { rung: "PyTorch".into(), reason: problem });
+                    *torch = torch.again()?;
+                }
+            }
         }
         Ok(measured)
     }
