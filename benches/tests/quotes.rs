@@ -54,6 +54,17 @@ fn quoted_tables_are_those_of_the_committed_report() {
 }
 
 #[test]
+fn rates_and_ratios_follow_from_the_times_and_the_work() {
+    let report = committed();
+    let mut again = report.clone();
+    for measured in &mut again.ladders {
+        measured.work = measured.problem.work();
+    }
+    again.derive();
+    assert_eq!(again, report, "{HINT}");
+}
+
+#[test]
 fn the_page_and_the_pictures_are_those_of_the_committed_report() {
     for (file, text) in report::files(&committed()).unwrap() {
         let file = format!("docs/report/{file}");

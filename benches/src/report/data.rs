@@ -1,5 +1,6 @@
-//! What a report holds, as `report.json` has it. Times only: rates and ratios follow from them and the work.
+//! What a report holds, as `report.json` has it: times, and the work that they were taken for.
 
+use super::derived::Derived;
 use crate::{
     Result,
     cases::Entry,
@@ -93,6 +94,9 @@ pub struct Figure {
     /// The most memory that its process ever held, in MiB, where it had one to itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_mib: Option<f64>,
+    /// What follows from its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derived: Option<Derived>,
 }
 
 /// A rung that was left out.
@@ -127,6 +131,7 @@ impl Figure {
             warm,
             cold: None,
             peak_mib: None,
+            derived: None,
         }
     }
 }
@@ -157,11 +162,6 @@ impl Measured {
     pub fn best(&self) -> Option<&Figure> {
         let ours = self.figures.iter().filter(|figure| !figure.peer);
         ours.min_by(|a, b| a.warm.median_s.total_cmp(&b.warm.median_s))
-    }
-
-    /// The tokens in a second, of a whole program.
-    pub fn tokens_per_second(&self, seconds: f64) -> Option<f64> {
-        self.problem.tokens().map(|tokens| tokens as f64 / seconds)
     }
 
     /// 10⁹ FLOPs or bytes in a second.
@@ -221,6 +221,7 @@ pub(super) mod tests {
             warm: timing(seconds),
             cold: None,
             peak_mib: None,
+            derived: None,
         };
         let problem = Problem::Matmul { layout: Layout::NT, m: 1000, k: 1000, n: 1000 };
         let workload =

@@ -1,7 +1,7 @@
 //! `report.md`: the machine, a line for every workload, and a table for every ladder.
 
 use super::{
-    data::{Figure, Measured, Report},
+    data::{Measured, Report},
     tables::{self, percent, time, times},
 };
 use crate::workload::Unit;
@@ -72,11 +72,9 @@ pub fn ladder(report: &Report, measured: &Measured) -> String {
          | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |\n",
         work.unit().name()
     );
-    let mut below: Option<&Figure> = None;
-    for figure in &measured.figures {
+    let mut names = std::collections::HashSet::new();
+    for (figure, step) in measured.figures.iter().zip(measured.steps()) {
         let seconds = figure.warm.median_s;
-        let is_step = !figure.peer && below.is_none_or(|below| below.rung != figure.rung);
-        let step = below.filter(|_| is_step).map(|below| below.warm.median_s / seconds);
         let _ = writeln!(
             text,
             "| {}{} | {} | {} | {} | {} | {:.1} | {} | {} | {} | {} |",
@@ -90,11 +88,8 @@ pub fn ladder(report: &Report, measured: &Measured) -> String {
             percent(least / seconds),
             times(step),
             times(measured.pytorch.map(|pytorch| pytorch.median_s / seconds)),
-            if is_step || figure.peer { &figure.idea } else { "the same at an older instruction set" },
+            if names.insert(&figure.rung) { &figure.idea } else { "the same at an older instruction set" },
         );
-        if is_step {
-            below = Some(figure);
-        }
     }
     for skipped in &measured.skipped {
         let _ = writeln!(text, "| {} | – | skipped: {} | | | | | | | |", skipped.rung, skipped.reason);

@@ -3,6 +3,7 @@
 pub mod alone;
 pub mod compare;
 pub mod data;
+pub mod derived;
 pub mod markdown;
 pub mod plots;
 pub mod programs;

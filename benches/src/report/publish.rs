@@ -10,7 +10,7 @@
 //! What is between them is written here, and a test holds that it is what `report.json` gives. So no figure is copied by
 //! hand, and none outlives the run that it came from.
 
-use super::{data::Report, files, tables, write};
+use super::{data::Report, tables, write_all};
 use crate::Result;
 use std::{
     fs,
@@ -31,12 +31,13 @@ pub struct Arguments {
     pub files: Vec<PathBuf>,
 }
 
-/// Writes everything that follows from `report.json`.
+/// Writes everything that follows from the times in `report.json`.
 ///
 /// # Errors
 /// One line where a file cannot be read or written, or asks for what there is not; nothing has been written then.
 pub fn command(arguments: &Arguments) -> Result<()> {
-    let report = Report::load(&arguments.report)?;
+    let mut report = Report::load(&arguments.report)?;
+    report.derive();
     let mut filled = Vec::new();
     for path in &arguments.files {
         let name = path.display();
@@ -44,9 +45,7 @@ pub fn command(arguments: &Arguments) -> Result<()> {
         filled.push((path, fill(&text, &report).map_err(|problem| format!("{name}: {problem}"))?));
     }
     let folder = arguments.report.parent().unwrap_or(Path::new("."));
-    for (file, text) in files(&report)? {
-        write(folder, &file, &text)?;
-    }
+    write_all(&report, folder)?;
     for (path, text) in filled {
         fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     }

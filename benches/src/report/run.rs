@@ -68,7 +68,10 @@ pub fn run(plan: &Plan, mut torch: Option<Torch>, mut progress: impl FnMut(&str,
     }
     progress("", 1.0);
     let seconds = begun.elapsed().as_secs_f64();
-    Ok(Report { format: FORMAT, settings: plan.settings.clone(), machine, ladders: all, scaling, seconds })
+    let settings = plan.settings.clone();
+    let mut report = Report { format: FORMAT, settings, machine, ladders: all, scaling, seconds };
+    report.derive();
+    Ok(report)
 }
 
 /// What share of the time a workload takes, measured in kernels of the usual size.

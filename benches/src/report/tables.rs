@@ -71,19 +71,20 @@ pub fn programs(report: &Report) -> String {
         let Some(best) = measured.best() else { continue };
         let seconds = best.warm.median_s;
         let pytorch = measured.pytorch.map(|timing| timing.median_s);
-        let tokens =
-            |seconds| measured.tokens_per_second(seconds).map_or_else(none, |rate| thousands(rate) + " tokens/s");
+        let rate = |seconds: f64| {
+            measured.problem.tokens().map_or_else(none, |tokens| thousands(tokens as f64 / seconds) + " tokens/s")
+        };
         let _ = writeln!(
             text,
             "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             measured.id(),
             measured.problem.sizes(),
             time(seconds),
-            tokens(seconds),
+            rate(seconds),
             percent(report.machine.least_seconds(measured.work) / seconds),
             best.peak_mib.map_or_else(none, memory),
             pytorch.map_or_else(none, time),
-            pytorch.map_or_else(none, tokens),
+            pytorch.map_or_else(none, rate),
             measured.pytorch_peak_mib.map_or_else(none, memory),
             times(pytorch.map(|pytorch| pytorch / seconds)),
         );
