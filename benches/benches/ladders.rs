@@ -15,6 +15,7 @@ use gradus_benches::{
 use gradus_kernels::Isa;
 use std::{
     cell::{OnceCell, RefCell},
+    collections::HashMap,
     time::Duration,
 };
 
@@ -27,15 +28,19 @@ const MOST_FLOPS: u64 = 100_000_000_000;
 struct Lazy<'a> {
     workload: &'a Workload,
     case: OnceCell<RefCell<Box<dyn Case>>>,
+    /// The rungs that were checked, and the time of one run of each: criterion calls a benchmark for every sample.
+    once: RefCell<HashMap<usize, f64>>,
 }
 
 impl Lazy<'_> {
-    /// Checks a rung, times it once, and hands it to `work` with that time.
+    /// Hands a rung to `work`, with the time of one run; checked when it is asked for first.
     fn with(&self, rung: usize, isa: Isa, work: impl FnOnce(&mut dyn Case, f64)) {
         let cell = self.case.get_or_init(|| RefCell::new(cases::case(&self.workload.problem)));
         let case = &mut **cell.borrow_mut();
-        case.check(rung, isa).unwrap_or_else(|problem| panic!("{}: {problem}", self.workload.id()));
-        let once = seconds(|| case.run(rung, isa));
+        let once = *self.once.borrow_mut().entry(rung).or_insert_with(|| {
+            case.check(rung, isa).unwrap_or_else(|problem| panic!("{}: {problem}", self.workload.id()));
+            seconds(|| case.run(rung, isa))
+        });
         work(case, once);
     }
 }
@@ -48,8 +53,7 @@ fn warm(bencher: &mut Bencher<'_>, case: &mut dyn Case, rung: usize, isa: Isa, o
     }
 }
 
-fn cold(bencher: &mut Bencher<'_>, case: &mut dyn Case, rung: usize, isa: Isa, flush_bytes: usize) {
-    let mut flush = Flush::new(flush_bytes);
+fn cold(bencher: &mut Bencher<'_>, case: &mut dyn Case, rung: usize, isa: Isa, flush: &mut Flush) {
     bencher.iter_custom(|iterations| {
         let cold = |_| {
             flush.run();
@@ -62,16 +66,16 @@ fn cold(bencher: &mut Bencher<'_>, case: &mut dyn Case, rung: usize, isa: Isa, f
 fn ladders(criterion: &mut Criterion) {
     let isa = Isa::from_environment().unwrap_or_else(|problem| panic!("{problem}"));
     println!("instruction set {isa}, {} threads", rayon::current_num_threads());
-    let (flush_bytes, mut pace) = (Host::read().caches.l3, Pace::new(Budget::SHORT));
+    let (mut flush, mut pace) = (Flush::new(Host::read().caches.l3), Pace::new(Budget::SHORT));
     for workload in workload::all() {
         let is_program = workload.problem.tokens().is_some();
         if !(is_program && workload.problem.work().flops > MOST_FLOPS) {
-            group(criterion, &workload, isa, flush_bytes, &mut pace);
+            group(criterion, &workload, isa, &mut flush, &mut pace);
         }
     }
 }
 
-fn group(criterion: &mut Criterion, workload: &Workload, isa: Isa, flush_bytes: usize, pace: &mut Pace) {
+fn group(criterion: &mut Criterion, workload: &Workload, isa: Isa, flush: &mut Flush, pace: &mut Pace) {
     let work = workload.problem.work();
     let mut group = criterion.benchmark_group(workload.id());
     group.sample_size(10).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(600));
@@ -79,7 +83,7 @@ fn group(criterion: &mut Criterion, workload: &Workload, isa: Isa, flush_bytes: 
         Unit::Flops => Throughput::Elements(work.flops),
         Unit::Bytes => Throughput::Bytes(work.bytes()),
     });
-    let lazy = Lazy { workload, case: OnceCell::new() };
+    let lazy = Lazy { workload, case: OnceCell::new(), once: RefCell::default() };
     let entries = cases::rungs(&workload.problem);
     let top = entries.iter().rposition(|entry| !entry.peer);
     let with_isa = |entry: &Entry| match entry.simd {
@@ -100,7 +104,7 @@ fn group(criterion: &mut Criterion, workload: &Workload, isa: Isa, flush_bytes: 
         });
         if Some(rung) == top && work.unit() == Unit::Bytes && workload.problem.tokens().is_none() {
             group.bench_function(BenchmarkId::new(entry.name, format!("{isa}/cold")), |bencher| {
-                lazy.with(rung, isa, |case, _| cold(bencher, case, rung, isa, flush_bytes));
+                lazy.with(rung, isa, |case, _| cold(bencher, case, rung, isa, flush));
             });
         }
     }

@@ -8,7 +8,8 @@
 //! - [`cases`]: how to run a workload, a file per operation; the rungs come from the registries of the kernels;
 //! - [`budget`]: which rungs are left out where they would take too long;
 //! - [`timing`]: what is a repetition, and which of them counts;
-//! - [`report`]: `gradus-benches report`, which writes tables, rooflines and raw figures.
+//! - [`report`]: `gradus-benches report`, which writes tables, rooflines and raw figures, and `gradus-benches publish`,
+//!   which writes the tables of a report into the files that quote it.
 //!
 //! `cargo bench -p gradus-benches -- matmul/gpt_small` runs the same cases under criterion.
 #![forbid(unsafe_code)]

@@ -60,14 +60,17 @@ fn matmul(list: &mut List) {
         list.add("matmul", name, "dx", headline, product(Layout::NN, rows, n, k));
         list.add("matmul", name, "dw", headline, product(Layout::TN, n, rows, k));
     };
+    // From small to large: a rung that turns out slow is left out of what comes after.
     for (model, rows, c) in [("gpt_small", ROWS[0], 128), ("gpt_large", ROWS[1], 384)] {
+        if model == "gpt_large" {
+            linear("gpt_large_b3/mlp_up", 3 * 256, c, 4 * c, false);
+        }
         linear(&format!("{model}/qkv"), rows, c, 3 * c, false);
         linear(&format!("{model}/proj"), rows, c, c, false);
         linear(&format!("{model}/mlp_up"), rows, c, 4 * c, true);
         linear(&format!("{model}/mlp_down"), rows, 4 * c, c, false);
         linear(&format!("{model}/head"), rows, c, 65, false);
     }
-    linear("gpt_large_b3/mlp_up", 3 * 256, 384, 1536, false);
     // One token: every weight is used once. 2.4 MB, 9.4 MB and 154 MB of them.
     for (name, k, n) in [("gpt_large/mlp_up", 384, 1536), ("gpt2/mlp_up", 768, 3072), ("gpt2/head", 768, 50257)] {
         list.add("decode", name, "forward", n == 50257, Problem::Matmul { layout: Layout::NT, m: 1, k, n });
