@@ -150,7 +150,7 @@ pub fn behind(report: &Report) -> String {
     let mut behind: Vec<(f64, Row)> = rows(report)
         .into_iter()
         .filter_map(|row| Some((row.fastest_other()?.1 / row.seconds, row)))
-        .filter(|(ratio, _)| *ratio < 1.0)
+        .filter(|(ratio, _)| *ratio < 0.995) // as fast, to two digits, is not behind
         .collect();
     behind.sort_by(|a, b| a.0.total_cmp(&b.0));
     if behind.is_empty() {
