@@ -13,11 +13,30 @@ pub(crate) fn expect_len(name: &str, rows: usize, c: usize, len: usize) {
 
 /// Whether a result of `len` elements is too large to wait in a cache for its reader.
 ///
-/// A plain store first reads the line it writes to. A store past the caches (non-temporal) does not, which saves a third
-/// of the traffic of an operation with one input and one output; but the reader then has to go to memory, so it pays
-/// only where it had to anyway. 16 MiB is half of a last-level cache of today.
+/// A plain store first reads the line it writes to. A store past the caches (non-temporal) does not, which saves a
+/// third of the traffic of an operation with one input and one output; but the reader then has to go to memory, so it
+/// pays only where it had to anyway. 16 MiB is half of a last-level cache of today.
 pub(crate) fn is_far(len: usize) -> bool {
     len > 1 << 22
+}
+
+/// How many elements precede the first whole cache line of y, at most all; from there on it can go past the caches.
+pub(crate) fn before_line(y: &[f32]) -> usize {
+    y.as_ptr().align_offset(64).min(y.len())
+}
+
+/// The rows that are worked on at a time.
+///
+/// A row ends in a sum or a maximum across its lanes, a chain of some ten dependent instructions, and the next pass
+/// waits for it. Short rows would spend most of their time in these; four of them wait together.
+pub(crate) const TOGETHER: usize = 4;
+
+/// How many of the `left` rows of `c` elements to take next: [`TOGETHER`], or one where there are fewer, or where they
+/// are longer than `longest`: the chain then matters less than that one row after the other is what prefetchers
+/// foresee.
+#[inline(always)]
+pub(crate) fn rows_at_once(left: usize, c: usize, longest: usize) -> usize {
+    if left >= TOGETHER && c <= longest { TOGETHER } else { 1 }
 }
 
 /// Asks for the cache line of element `i`, which may be past the end, ahead of its use.

@@ -1,5 +1,9 @@
 //! Vectors: a vector of counters makes four words a lane, for four runs of neighbouring elements. A mask bit takes one
 //! word, of which it uses all 32 bits, so that p is met to 2⁻³².
+//!
+//! Counters go in two halves, the even lanes and the odd ones, since their 64-bit products fill two lanes each (see
+//! [`Dropout::drop_masks`]): 23 cycles for 16 elements in the first cache, 28 with the halves put together in each
+//! round.
 
 use super::{Dropout, expect};
 use crate::{

@@ -3,12 +3,15 @@
 //! Inside a row an operand is contiguous, one value for the whole row (stride 0), or strided; that is asked once for
 //! each vector, and the answer is always the same, so the branch is free.
 //!
-//! Measured, 2 threads, AVX-512: a + b of 25 million elements in 10 ms, 30 GB/s. A transposed operand is gathered lane by
-//! lane: 4096×4096 takes 70 ms, four times what a transposing copy takes, which is then the better way.
+//! Measured, 2 threads, AVX-512, in one run where a triad past the caches made 43 GB/s: a + b of 16384×1536 elements 33
+//! GB/s, streamed 42; a row added to each, 32 and 45; select 45 and 58. 16384×384: 43 and 56. A transposed operand is
+//! gathered lane by lane: 4096×4096 takes 70 ms, four times what a transposing copy takes, which is then the better
+//! way.
 
 use super::dims::{Dims, size};
 use super::{Binary, unary::COST};
 use crate::parallel::items_per_task;
+use crate::rows::is_far;
 use crate::simd::{Simd, math};
 use crate::{Isa, simd_fn};
 use rayon::prelude::*;
@@ -77,9 +80,11 @@ macro_rules! zips {
             }
         )*
 
-        fn stretch_of(isa: Isa, op: Binary, dims: &Dims<2>, start: usize, a: &[f32], b: &[f32], y: &mut [f32]) {
+        fn stretch_of(
+            isa: Isa, op: Binary, far: bool, dims: &Dims<2>, start: usize, a: &[f32], b: &[f32], y: &mut [f32],
+        ) {
             match op {
-                $(Binary::$Op => stretch(isa, $Op, dims, start, a, b, y),)*
+                $(Binary::$Op => stretch(isa, $Op, far, dims, start, a, b, y),)*
             }
         }
     };
@@ -99,8 +104,10 @@ zips! {
 }
 
 simd_fn! {
-    /// The elements of the output from `start` on, as many as `y` has.
-    fn stretch<S; Op: Zip>(s: S, op: Op, dims: &Dims<2>, start: usize, a: &[f32], b: &[f32], y: &mut [f32]) {
+    /// The elements of the output from `start` on, as many as `y` has; `far`: whether they go past the caches.
+    fn stretch<S; Op: Zip>(
+        s: S, op: Op, far: bool, dims: &Dims<2>, start: usize, a: &[f32], b: &[f32], y: &mut [f32],
+    ) {
         let [a_stride, b_stride] = dims.inner_strides();
         let mut rest = y;
         for (len, [i, j]) in dims.runs(start..start + rest.len()) {
@@ -110,7 +117,8 @@ simd_fn! {
             let mut chunks = row.chunks_exact_mut(S::N);
             let mut at = 0;
             for y in &mut chunks {
-                s.store(y, op.apply(s, a.full(s, at), b.full(s, at)));
+                let v = op.apply(s, a.full(s, at), b.full(s, at));
+                if far { s.stream(y, v) } else { s.store(y, v) }
                 at += S::N;
             }
             let tail = chunks.into_remainder();
@@ -119,12 +127,17 @@ simd_fn! {
                 s.store_partial(tail, op.apply(s, a, b));
             }
         }
+        if far {
+            s.fence();
+        }
     }
 }
 
 simd_fn! {
-    /// The elements of the output from `start` on, as many as `y` has.
-    fn select_stretch<S>(s: S, dims: &Dims<3>, start: usize, c: &[f32], a: &[f32], b: &[f32], y: &mut [f32]) {
+    /// The elements of the output from `start` on, as many as `y` has; `far`: whether they go past the caches.
+    fn select_stretch<S>(
+        s: S, far: bool, dims: &Dims<3>, start: usize, c: &[f32], a: &[f32], b: &[f32], y: &mut [f32],
+    ) {
         let strides = dims.inner_strides();
         let mut rest = y;
         for (len, offsets) in dims.runs(start..start + rest.len()) {
@@ -133,70 +146,105 @@ simd_fn! {
             let c = Operand::new(s, c, offsets[0], strides[0], len);
             let a = Operand::new(s, a, offsets[1], strides[1], len);
             let b = Operand::new(s, b, offsets[2], strides[2], len);
-            for (i, y) in row.chunks_mut(S::N).enumerate() {
-                let (at, n) = (i * S::N, y.len());
-                let zero = s.eq(c.partial(s, at, n), s.zero());
-                s.store_partial(y, s.select(zero, b.partial(s, at, n), a.partial(s, at, n)));
+            let mut chunks = row.chunks_exact_mut(S::N);
+            let mut at = 0;
+            for y in &mut chunks {
+                let zero = s.eq(c.full(s, at), s.zero());
+                let v = s.select(zero, b.full(s, at), a.full(s, at));
+                if far { s.stream(y, v) } else { s.store(y, v) }
+                at += S::N;
             }
+            let (tail, n) = (chunks.into_remainder(), len % S::N);
+            if n > 0 {
+                let zero = s.eq(c.partial(s, at, n), s.zero());
+                s.store_partial(tail, s.select(zero, b.partial(s, at, n), a.partial(s, at, n)));
+            }
+        }
+        if far {
+            s.fence();
         }
     }
 }
 
-/// Vectors, one thread.
-pub(super) fn simd(
-    isa: Isa,
+/// y = op(a, b), its stretches `on` one thread or all; `far`: whether they go past the caches.
+fn run(
+    (isa, on, far): (Isa, Stretches, bool),
     op: Binary,
     shape: &[usize],
-    a: &[f32],
-    a_strides: &[usize],
-    b: &[f32],
-    b_strides: &[usize],
+    (a, a_strides): (&[f32], &[usize]),
+    (b, b_strides): (&[f32], &[usize]),
     y: &mut [f32],
 ) {
     assert_eq!(y.len(), size(shape), "length of y");
     let dims = Dims::new(shape, [a_strides, b_strides], [a.len(), b.len()]);
-    stretch_of(isa, op, &dims, 0, a, b, y);
+    on.each(y, |start, y| stretch_of(isa, op, far, &dims, start, a, b, y));
 }
 
-/// Vectors on all threads: a task for each stretch of the output, wherever in a row that begins.
-pub(super) fn threads(
-    isa: Isa,
-    op: Binary,
-    shape: &[usize],
-    a: &[f32],
-    a_strides: &[usize],
-    b: &[f32],
-    b_strides: &[usize],
-    y: &mut [f32],
-) {
-    assert_eq!(y.len(), size(shape), "length of y");
-    let dims = Dims::new(shape, [a_strides, b_strides], [a.len(), b.len()]);
-    in_stretches(y, |start, y| stretch_of(isa, op, &dims, start, a, b, y));
+/// How an output is cut.
+#[derive(Clone, Copy)]
+enum Stretches {
+    One,
+    /// A task for each, wherever in a row it begins.
+    OnThreads,
 }
 
-/// Calls `work` with the start of every stretch of y and the stretch, on all threads where there are several.
-fn in_stretches(y: &mut [f32], work: impl Fn(usize, &mut [f32]) + Send + Sync) {
-    let n = items_per_task(y.len(), COST);
-    if n >= y.len() {
-        work(0, y);
-    } else {
-        y.par_chunks_mut(n).enumerate().for_each(|(i, y)| work(i * n, y));
+impl Stretches {
+    /// Calls `work` with the start of every stretch of y and the stretch.
+    fn each(self, y: &mut [f32], work: impl Fn(usize, &mut [f32]) + Send + Sync) {
+        let n = items_per_task(y.len(), COST).next_multiple_of(16); // whole cache lines
+        match self {
+            Stretches::OnThreads if n < y.len() => {
+                y.par_chunks_mut(n).enumerate().for_each(|(i, y)| work(i * n, y));
+            }
+            _ => work(0, y),
+        }
     }
 }
 
-/// [`super::select`] at a given instruction set.
-pub(super) fn select(
-    isa: Isa,
-    shape: &[usize],
-    cond: &[f32],
-    cond_strides: &[usize],
-    a: &[f32],
-    a_strides: &[usize],
-    b: &[f32],
-    b_strides: &[usize],
-    y: &mut [f32],
-) {
-    assert_eq!(y.len(), size(shape), "length of y");
-    let dims = Dims::new(shape, [cond_strides, a_strides, b_strides], [cond.len(), a.len(), b.len()]);
-    in_stretches(y, |start, y| select_stretch(isa, &dims, start, cond, a, b, y));
+macro_rules! rungs {
+    ($($(#[$meta:meta])* $name:ident / $select:ident: $on:expr, $far:expr;)*) => {$(
+        $(#[$meta])*
+        pub(super) fn $name(
+            isa: Isa,
+            op: Binary,
+            shape: &[usize],
+            a: &[f32],
+            a_strides: &[usize],
+            b: &[f32],
+            b_strides: &[usize],
+            y: &mut [f32],
+        ) {
+            let far: fn(usize) -> bool = $far;
+            run((isa, $on, far(y.len())), op, shape, (a, a_strides), (b, b_strides), y);
+        }
+
+        $(#[$meta])*
+        pub(super) fn $select(
+            isa: Isa,
+            shape: &[usize],
+            cond: &[f32],
+            cond_strides: &[usize],
+            a: &[f32],
+            a_strides: &[usize],
+            b: &[f32],
+            b_strides: &[usize],
+            y: &mut [f32],
+        ) {
+            assert_eq!(y.len(), size(shape), "length of y");
+            let far: fn(usize) -> bool = $far;
+            let far = far(y.len());
+            let dims = Dims::new(shape, [cond_strides, a_strides, b_strides], [cond.len(), a.len(), b.len()]);
+            let on: Stretches = $on;
+            on.each(y, |start, y| select_stretch(isa, far, &dims, start, cond, a, b, y));
+        }
+    )*};
+}
+
+rungs! {
+    /// Vectors, one thread.
+    simd / select_simd: Stretches::One, |_| false;
+    /// Vectors on all threads.
+    threads / select_threads: Stretches::OnThreads, |_| false;
+    /// Threads, and an output too large for the caches goes past them.
+    streamed / select_streamed: Stretches::OnThreads, is_far;
 }

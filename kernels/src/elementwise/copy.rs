@@ -4,6 +4,9 @@
 //! sides and are copied whole, or the copy is a transpose: read by columns, each element would cost a cache line of
 //! which 15/16 are thrown away, so it goes by tiles of 16×16, which use every line that they touch.
 //!
+//! Nothing here writes past the caches, though it would pay for large copies as they come: 28 GB/s at 16384×1536, where
+//! such a copy makes 47. A type of any size has no vector store, and no step of training makes such a copy.
+//!
 //! Measured, 2 threads of a Zen 4: transpose of 4096×4096 `f32` 17.8 ms (naive 112), as it comes 100 MB 5.4 ms.
 
 use super::dims::Dims;

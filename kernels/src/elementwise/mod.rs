@@ -17,7 +17,6 @@ mod binary;
 mod copy;
 pub(crate) mod dims;
 pub mod naive;
-mod stream;
 #[cfg(test)]
 mod tests;
 mod unary;
@@ -84,7 +83,8 @@ impl Unary {
         Unary::Square,
     ];
 
-    /// What its derivative is computed from: the output where that is enough, for the next operation often keeps it too.
+    /// What its derivative is computed from: the output where that is enough, for the next operation often keeps it
+    /// too.
     pub fn saves(self) -> Saves {
         match self {
             Unary::Neg => Saves::Nothing,
@@ -157,6 +157,8 @@ pub type UnaryFn = fn(Isa, Unary, &[f32], &mut [f32]);
 pub type UnaryBackwardFn = fn(Isa, Unary, &[f32], &[f32], &mut [f32]);
 /// A rung of [`binary()`].
 pub type BinaryFn = fn(Isa, Binary, &[usize], &[f32], &[usize], &[f32], &[usize], &mut [f32]);
+/// A rung of [`select`].
+pub type SelectFn = fn(Isa, &[usize], &[f32], &[usize], &[f32], &[usize], &[f32], &[usize], &mut [f32]);
 /// A rung of [`copy()`] on `f32`.
 pub type CopyFn = fn(Isa, &[usize], &[f32], &[usize], &mut [f32], &[usize]);
 /// A rung of [`bias_gelu()`].
@@ -186,7 +188,7 @@ pub static UNARY_BACKWARD_RUNGS: [Rung<UnaryBackwardFn>; 4] = [
 ];
 
 /// The ladder of [`binary()`].
-pub static BINARY_RUNGS: [Rung<BinaryFn>; 3] = [
+pub static BINARY_RUNGS: [Rung<BinaryFn>; 4] = [
     Rung {
         name: "naive",
         idea: NAIVE,
@@ -195,6 +197,20 @@ pub static BINARY_RUNGS: [Rung<BinaryFn>; 3] = [
     },
     Rung { name: "simd", idea: SIMD, run: binary::simd, simd: true },
     Rung { name: "threads", idea: THREADS, run: binary::threads, simd: true },
+    Rung { name: "streamed", idea: STREAMED, run: binary::streamed, simd: true },
+];
+
+/// The ladder of [`select`].
+pub static SELECT_RUNGS: [Rung<SelectFn>; 4] = [
+    Rung {
+        name: "naive",
+        idea: NAIVE,
+        run: |_, n, c, o, a, p, b, q, y| naive::select(n, c, o, a, p, b, q, y),
+        simd: false,
+    },
+    Rung { name: "simd", idea: SIMD, run: binary::select_simd, simd: true },
+    Rung { name: "threads", idea: THREADS, run: binary::select_threads, simd: true },
+    Rung { name: "streamed", idea: STREAMED, run: binary::select_streamed, simd: true },
 ];
 
 /// The ladder of [`copy()`].
@@ -210,14 +226,15 @@ pub static COPY_RUNGS: [Rung<CopyFn>; 3] = [
 ];
 
 /// The ladder of [`bias_gelu()`].
-pub static BIAS_GELU_RUNGS: [Rung<BiasGeluFn>; 3] = [
+pub static BIAS_GELU_RUNGS: [Rung<BiasGeluFn>; 4] = [
     Rung { name: "naive", idea: NAIVE, run: |_, x, bias, y| naive::bias_gelu(x, bias, y), simd: false },
     Rung { name: "simd", idea: SIMD, run: bias_gelu::simd, simd: true },
     Rung { name: "threads", idea: THREADS, run: bias_gelu::threads, simd: true },
+    Rung { name: "streamed", idea: STREAMED, run: bias_gelu::streamed, simd: true },
 ];
 
 /// The ladder of [`bias_gelu_backward`].
-pub static BIAS_GELU_BACKWARD_RUNGS: [Rung<BiasGeluBackwardFn>; 3] = [
+pub static BIAS_GELU_BACKWARD_RUNGS: [Rung<BiasGeluBackwardFn>; 4] = [
     Rung {
         name: "naive",
         idea: NAIVE,
@@ -226,6 +243,7 @@ pub static BIAS_GELU_BACKWARD_RUNGS: [Rung<BiasGeluBackwardFn>; 3] = [
     },
     Rung { name: "simd", idea: SIMD, run: bias_gelu::simd_backward, simd: true },
     Rung { name: "threads", idea: THREADS, run: bias_gelu::threads_backward, simd: true },
+    Rung { name: "streamed", idea: STREAMED, run: bias_gelu::streamed_backward, simd: true },
 ];
 
 const STREAMED: &str = "an output larger than the caches is written past them, which saves reading its lines first";
@@ -244,7 +262,7 @@ pub fn unary(op: Unary, x: &[f32], y: &mut [f32]) {
 
 /// dx = dy·op′, elementwise, from what [`Unary::saves`] names: x, y, or an empty slice for nothing.
 ///
-/// At ±∞ the derivatives of the GELUs and of SiLU are NaN: ∞·0.
+/// At ±∞ the derivatives of GELU's tanh form and of SiLU are NaN: ∞·0.
 ///
 /// # Panics
 /// Where the lengths differ.
@@ -273,7 +291,7 @@ pub fn binary(
     b_strides: &[usize],
     y: &mut [f32],
 ) {
-    binary::threads(Isa::active(), op, shape, a, a_strides, b, b_strides, y);
+    binary::streamed(Isa::active(), op, shape, a, a_strides, b, b_strides, y);
 }
 
 /// y = a where cond ≠ 0, b elsewhere, over `shape`; y is contiguous, the others are read at their strides.
@@ -290,7 +308,7 @@ pub fn select(
     b_strides: &[usize],
     y: &mut [f32],
 ) {
-    binary::select(Isa::active(), shape, cond, cond_strides, a, a_strides, b, b_strides, y);
+    binary::select_streamed(Isa::active(), shape, cond, cond_strides, a, a_strides, b, b_strides, y);
 }
 
 /// y at `y_strides` = x at `x_strides`, over `shape`.
@@ -307,7 +325,7 @@ pub fn copy<T: Copy + Send + Sync>(shape: &[usize], x: &[T], x_strides: &[usize]
 /// # Panics
 /// Where the lengths differ or are no whole rows.
 pub fn bias_gelu(x: &[f32], bias: &[f32], y: &mut [f32]) {
-    bias_gelu::threads(Isa::active(), x, bias, y);
+    bias_gelu::streamed(Isa::active(), x, bias, y);
 }
 
 /// dx = dy·gelu_tanh′(x + bias); the gradient of the bias is the sum of dx over the rows.
@@ -315,7 +333,7 @@ pub fn bias_gelu(x: &[f32], bias: &[f32], y: &mut [f32]) {
 /// # Panics
 /// As [`bias_gelu()`].
 pub fn bias_gelu_backward(x: &[f32], bias: &[f32], dy: &[f32], dx: &mut [f32]) {
-    bias_gelu::threads_backward(Isa::active(), x, bias, dy, dx);
+    bias_gelu::streamed_backward(Isa::active(), x, bias, dy, dx);
 }
 
 simd_fn! {

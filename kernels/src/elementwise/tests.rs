@@ -152,8 +152,9 @@ fn results_are_bitwise_the_same_on_any_number_of_threads() {
 
 #[test]
 fn streamed_stores_leave_the_same_bits_as_others() {
-    let len = stream::FROM + 1_013;
-    let (x, mut expected) = (oracle::values(8, len), vec![0.0; len]);
+    let len = (1 << 22) + 1_013; // past `rows::is_far`
+    let (x, bias, mut expected) = (oracle::values(8, len), oracle::values(9, 411), vec![0.0; len]);
+    let whole = len - len % bias.len();
     let mut padded = vec![0.0; len + 16];
     for isa in Isa::available() {
         for start in [0, 3] {
@@ -166,6 +167,19 @@ fn streamed_stores_leave_the_same_bits_as_others() {
                 unary::streamed_backward(isa, op, saved, &x, y);
                 assert!(*y == expected, "{isa} {op:?}");
             }
+            binary::simd(isa, Binary::Sub, &[len], &x, &[1], &bias, &[0], &mut expected);
+            binary::streamed(isa, Binary::Sub, &[len], &x, &[1], &bias, &[0], y);
+            assert!(*y == expected, "{isa} sub");
+            binary::select_simd(isa, &[len], &x, &[1], &x, &[1], &bias, &[0], &mut expected);
+            binary::select_streamed(isa, &[len], &x, &[1], &x, &[1], &bias, &[0], y);
+            assert!(*y == expected, "{isa} select");
+            let (x, y, expected) = (&x[..whole], &mut y[..whole], &mut expected[..whole]);
+            bias_gelu::simd(isa, x, &bias, expected);
+            bias_gelu::streamed(isa, x, &bias, y);
+            assert!(y == expected, "{isa} bias_gelu");
+            bias_gelu::simd_backward(isa, x, &bias, x, expected);
+            bias_gelu::streamed_backward(isa, x, &bias, x, y);
+            assert!(y == expected, "{isa} bias_gelu backward");
         }
     }
 }

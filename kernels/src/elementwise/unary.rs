@@ -9,16 +9,17 @@
 //! | --- | --- | --- | --- | --- |
 //! | neg | | 9.3 / 9.5 | 8.5 / 6.6 | 5.0 / 5.0 |
 //! | exp | | 8.2 / 14.2 | 6.5 / 10.0 | 4.7 / 8.1 |
-//! | gelu, tanh | 506 / | 8.9 / 15.5 | 8.3 / 9.9 | 5.3 / 8.0 |
-//! | gelu, erf | | 15.1 / 17.9 | 11.4 / 11.4 | 8.3 / 9.8 |
+//! | gelu, tanh | 506 / | 8.9 / 15.5 | 8.3 / 9.9 | 4.9 / 8.0 |
+//! | gelu, erf | | 7.7 / 9.2 | | 4.9 / 7.6 |
 //! | silu | | 8.4 / 14.4 | 6.7 / 10.0 | 4.9 / 7.7 |
 //!
-//! The tanh form and SiLU run as fast as a negation does: 38 GB/s counting x and y once, and arithmetic is hidden. The
-//! erf form is bound by its arithmetic (13 ms of one core), nine coefficients and a division more than the other. At
+//! Both GELUs and SiLU run as fast as a negation does: 40 GB/s counting x, dy and results once, where a copy past the
+//! caches made 42 in the same run, and arithmetic is hidden. At
 //! AVX2 the tanh form takes 8.6 / 13.6 ms, at the portable level, which has no fused multiply-add, 40 / 48 ms.
 
-use super::{Unary, assert_saved, stream};
+use super::{Unary, assert_saved};
 use crate::parallel::items_per_task;
+use crate::rows::{before_line, is_far};
 use crate::simd::{Simd, math};
 use crate::{Isa, simd_fn};
 use rayon::prelude::*;
@@ -49,15 +50,15 @@ macro_rules! maps {
             }
         )*
 
-        fn forward_of(isa: Isa, op: Unary, stream: bool, x: &[f32], y: &mut [f32]) {
+        fn forward_of(isa: Isa, op: Unary, far: bool, x: &[f32], y: &mut [f32]) {
             match op {
-                $(Unary::$Op => forward_loop(isa, $Op, stream, x, y),)*
+                $(Unary::$Op => forward_loop(isa, $Op, far, x, y),)*
             }
         }
 
-        fn backward_of(isa: Isa, op: Unary, stream: bool, saved: &[f32], dy: &[f32], dx: &mut [f32]) {
+        fn backward_of(isa: Isa, op: Unary, far: bool, saved: &[f32], dy: &[f32], dx: &mut [f32]) {
             match op {
-                $(Unary::$Op => backward_loop(isa, $Op, stream, saved, dy, dx),)*
+                $(Unary::$Op => backward_loop(isa, $Op, far, saved, dy, dx),)*
             }
         }
     };
@@ -86,27 +87,33 @@ fn sign<S: Simd>(s: S, x: S::F32) -> S::F32 {
 }
 
 simd_fn! {
-    fn forward_loop<S; Op: Map>(s: S, op: Op, stream: bool, x: &[f32], y: &mut [f32]) {
+    fn forward_loop<S; Op: Map>(s: S, op: Op, far: bool, x: &[f32], y: &mut [f32]) {
         let (mut xs, mut ys) = (x.chunks_exact(S::N), y.chunks_exact_mut(S::N));
         for (x, y) in (&mut xs).zip(&mut ys) {
             let v = op.forward(s, s.load(x));
-            if stream { stream::store(s, y, v) } else { s.store(y, v) }
+            if far { s.stream(y, v) } else { s.store(y, v) }
         }
         s.store_partial(ys.into_remainder(), op.forward(s, s.load_partial(xs.remainder())));
+        if far {
+            s.fence();
+        }
     }
 }
 
 simd_fn! {
-    fn backward_loop<S; Op: Map>(s: S, op: Op, stream: bool, saved: &[f32], dy: &[f32], dx: &mut [f32]) {
+    fn backward_loop<S; Op: Map>(s: S, op: Op, far: bool, saved: &[f32], dy: &[f32], dx: &mut [f32]) {
         let saved = if saved.is_empty() { dy } else { saved }; // nothing saved: any operand, and the compiler drops it
         let (mut saved, mut dys) = (saved.chunks_exact(S::N), dy.chunks_exact(S::N));
         let mut dxs = dx.chunks_exact_mut(S::N);
         for ((saved, dy), dx) in (&mut saved).zip(&mut dys).zip(&mut dxs) {
             let v = op.backward(s, s.load(saved), s.load(dy));
-            if stream { stream::store(s, dx, v) } else { s.store(dx, v) }
+            if far { s.stream(dx, v) } else { s.store(dx, v) }
         }
         let (saved, dy) = (s.load_partial(saved.remainder()), s.load_partial(dys.remainder()));
         s.store_partial(dxs.into_remainder(), op.backward(s, saved, dy));
+        if far {
+            s.fence();
+        }
     }
 }
 
@@ -151,23 +158,22 @@ pub(super) fn threads_backward(isa: Isa, op: Unary, saved: &[f32], dy: &[f32], d
 
 /// Threads, and an output too large for the caches goes past them.
 pub(super) fn streamed(isa: Isa, op: Unary, x: &[f32], y: &mut [f32]) {
-    if y.len() < stream::FROM {
+    if !is_far(y.len()) {
         return threads(isa, op, x, y);
     }
     assert_eq!(x.len(), y.len(), "lengths of x and y");
     let n = items_per_task(y.len(), COST);
     y.par_chunks_mut(n).zip(x.par_chunks(n)).for_each(|(y, x)| {
-        let head = stream::unaligned_head(y);
+        let head = before_line(y);
         let ((x0, x), (y0, y)) = (x.split_at(head), y.split_at_mut(head));
         forward_of(isa, op, false, x0, y0);
         forward_of(isa, op, true, x, y);
-        stream::finish();
     });
 }
 
 /// Threads, and an output too large for the caches goes past them.
 pub(super) fn streamed_backward(isa: Isa, op: Unary, saved: &[f32], dy: &[f32], dx: &mut [f32]) {
-    if dx.len() < stream::FROM {
+    if !is_far(dx.len()) {
         return threads_backward(isa, op, saved, dy, dx);
     }
     assert_saved(op, saved.len(), dy.len(), dx.len());
@@ -175,11 +181,10 @@ pub(super) fn streamed_backward(isa: Isa, op: Unary, saved: &[f32], dy: &[f32], 
     let tasks = dx.par_chunks_mut(n).zip(dy.par_chunks(n)).enumerate();
     tasks.for_each(|(i, (dx, dy))| {
         let saved = if saved.is_empty() { saved } else { &saved[i * n..][..dy.len()] };
-        let head = stream::unaligned_head(dx);
+        let head = before_line(dx);
         let (saved0, saved) = saved.split_at(head.min(saved.len()));
         let ((dy0, dy), (dx0, dx)) = (dy.split_at(head), dx.split_at_mut(head));
         backward_of(isa, op, false, saved0, dy0, dx0);
         backward_of(isa, op, true, saved, dy, dx);
-        stream::finish();
     });
 }

@@ -8,14 +8,16 @@
 //!
 //! Cost for n ids: 8·n·c bytes forward; 4·v·c + 4·n·c bytes and n·c additions backward.
 //!
-//! The ladder: [`naive`], [`simd`] (backward alone: a copy of rows is vectors already), [`threads`].
+//! The ladder: [`naive`], [`simd`] (backward alone: a copy of rows is vectors already), [`threads`], [`partial`]
+//! (backward).
 //!
-//! Measured (medians, two cores of a shared Zen 4, AVX-512; 16384 ids, c = 384, V = 65): forward naive 2.2 ms, threads 1.0 to
-//! 1.4 ms. Backward naive 2.0 ms, simd 1.9 to 2.5 ms, threads 2.6 to 3.0 ms: the owners lose there, presumably
-//! because each passes over dy with gaps that the prefetchers do not follow. A large table (V = 50257, 768 ids, c = 128) is what they are for: 0.5 ms
-//! against 1.0 ms.
+//! Measured (medians, two cores of a shared Zen 4, AVX-512; 16384 ids, c = 384, V = 65): forward naive 2.2 ms, threads
+//! 1.0 to 1.4 ms. Backward naive 2.0 ms, simd 1.9 to 2.5 ms, threads 1.7 to 3.0 ms, partial 0.73 ms: owners lose there,
+//! since each passes over dy with gaps that the prefetchers do not follow. A large table (V = 50257, 768 ids, c = 128)
+//! is what they are for: 0.5 ms against 1.0 ms.
 
 pub mod naive;
+pub mod partial;
 pub mod simd;
 #[cfg(test)]
 mod tests;
@@ -40,7 +42,7 @@ pub static FORWARD_RUNGS: [Rung<Forward>; 2] = [
 ];
 
 /// The rungs of the backward pass.
-pub static BACKWARD_RUNGS: [Rung<Backward>; 3] = [
+pub static BACKWARD_RUNGS: [Rung<Backward>; 4] = [
     Rung {
         name: "naive",
         idea: "every id adds its gradient to its row, one after the other",
@@ -52,6 +54,12 @@ pub static BACKWARD_RUNGS: [Rung<Backward>; 3] = [
         name: "threads",
         idea: "every task owns some rows of the table and takes from all ids those that are its own",
         run: threads::backward,
+        simd: true,
+    },
+    Rung {
+        name: "partial",
+        idea: "where ids are many and rows few: a table for each task, so that each gradient is read once, in order",
+        run: partial::backward,
         simd: true,
     },
 ];
@@ -83,5 +91,5 @@ pub fn forward(v: usize, c: usize, table: &[f32], ids: &[u32], y: &mut [f32]) {
 /// # Panics
 /// Unless `dtable` has `v` · `c` elements, `dy` has as many rows of `c` as there are ids, and every id is below `v`.
 pub fn backward(v: usize, c: usize, ids: &[u32], dy: &[f32], dtable: &mut [f32]) {
-    threads::backward(Isa::active(), v, c, ids, dy, dtable);
+    partial::backward(Isa::active(), v, c, ids, dy, dtable);
 }

@@ -2,7 +2,8 @@
 //!
 //! One pass reads p, g, m and v and writes p, m and v. A chain of tensor operations would move each of them several
 //! times. What is the same for all elements (the corrections, lr / correction1) is worked out once, in `f64`.
-//! A division and a root an element are no hindrance: 16 of them take less time than the 448 bytes they belong to.
+//! A division and a root an element are no hindrance: 16 of them take 20 cycles, less than the 448 bytes they belong to
+//! take from memory (59 GB/s on two threads, more than a triad), and as much as these take from the third cache.
 
 use super::{naive, per_task};
 use crate::{

@@ -82,7 +82,7 @@ impl Simd for Avx2 {
         mul_even_u32(a: __m256i, b: __m256i) -> __m256i = _mm256_mul_epu32(a, b);
         odd_to_even_u32(a: __m256i) -> __m256i = _mm256_srli_epi64::<32>(a);
         interleave_even_u32(even: __m256i, odd: __m256i) -> __m256i =
-            _mm256_blend_epi32::<0b1010_1010>(even, _mm256_slli_epi64::<32>(odd));
+            _mm256_blend_epi32::<0b1010_1010>(even, _mm256_shuffle_epi32::<0b10_10_00_00>(odd));
     }
 
     #[inline(always)]

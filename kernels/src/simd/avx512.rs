@@ -70,7 +70,8 @@ impl Simd for Avx512 {
         mul_even_u32(a: __m512i, b: __m512i) -> __m512i = _mm512_mul_epu32(a, b);
         odd_to_even_u32(a: __m512i) -> __m512i = _mm512_srli_epi64::<32>(a);
         interleave_even_u32(even: __m512i, odd: __m512i) -> __m512i =
-            _mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64::<32>(odd));
+            // Not a shift: the compiler would fuse it with a product before it into vpmullq, which is slow.
+            _mm512_mask_shuffle_epi32::<0b10_10_00_00>(even, 0xaaaa, odd);
         xor3_u32(a: __m512i, b: __m512i, c: __m512i) -> __m512i = _mm512_ternarylogic_epi32::<0x96>(a, b, c);
         lt_u32(a: __m512i, b: __m512i) -> __mmask16 = _mm512_cmplt_epu32_mask(a, b);
     }

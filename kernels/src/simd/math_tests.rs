@@ -121,6 +121,22 @@ fn activations_are_exact_to_two_units_of_one() {
 }
 
 #[test]
+fn the_exact_gelu_is_within_its_limits_on_both_sides() {
+    let (above, below): (Vec<f32>, Vec<f32>) =
+        patterns().into_iter().filter(|x| x.is_finite()).partition(|&x| x >= 0.0);
+    let exact = |x: f32| f64::from(x) * cdf(f64::from(x));
+    for isa in Isa::available() {
+        let (mut y, mut z) = (vec![0.0; above.len()], vec![0.0; below.len()]);
+        slices::gelu_erf(isa, &above, &mut y);
+        slices::gelu_erf(isa, &below, &mut z);
+        let units = above.iter().zip(&y).map(|(&x, &y)| ulp(y, exact(x))).fold(0.0, f64::max);
+        let error = below.iter().zip(&z).map(|(&x, &z)| (f64::from(z) - exact(x)).abs()).fold(0.0, f64::max);
+        println!("gelu_erf {isa}: {units:.3} ulp above 0, {error:.3e} below");
+        assert!(units <= 2.5 && error <= 1e-7, "{isa}: {units} ulp above 0, {error:e} below");
+    }
+}
+
+#[test]
 fn derivatives_of_activations_are_exact_to_few_units_of_one() {
     let limit = 4.0 * f64::from(f32::EPSILON);
     assert_absolute("silu'", limit, slices::silu_derivative, |x| logistic(x) * (1.0 + x * logistic(-x)));

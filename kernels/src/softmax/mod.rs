@@ -12,18 +12,20 @@
 //! Cost of `rows` × `c`: an exponential and about 5 other operations an element; 8 bytes of memory traffic an element
 //! forward and 12 backward, where a row stays in the cache between the passes.
 //!
-//! The ladder: [`naive`], [`online`], [`simd`], [`threads`], [`stream`]. What runs is [`threads`]: [`stream`] was no faster.
+//! The ladder: [`naive`], [`online`], [`simd`], [`threads`], [`stream`]. What runs is [`stream`].
 //!
 //! Measured (medians in GB/s, each input and output counted once; two cores of a shared Zen 4, AVX-512; a plain copy on
 //! two threads reached 22 to 30 in the same runs, at 64 MB):
 //!
 //! | rows × c, direction | naive | online | simd | threads | stream |
 //! | --- | --- | --- | --- | --- | --- |
-//! | 16384 × 256 forward | 2.1 | 0.9 | 11 | 22 | 21 |
-//! | 16384 × 256 backward | 9.4 | | 12–22 | 24–38 | 25–36 |
-//! | 4096 × 4096 forward | 1.8 | 1.3 | 15 | 16 | 14 |
-//! | 4096 × 4096 backward | 7.4 | | 10–15 | 19 | 16–19 |
-//! | 768 × 128 forward (in the cache) | 2.1 | 1.3 | 17 | 21 | |
+//! | 16384 × 256 forward | 2.1 | 0.9 | 11 | 34–42 | |
+//! | 16384 × 256 backward | 9.4 | | 12–22 | 43–55 | |
+//! | 4096 × 4096 forward | 1.8 | 1.3 | 15 | 20–31 | 23–38 |
+//! | 4096 × 4096 backward | 7.4 | | 10–15 | 21–27 | 27–36 |
+//! | 768 × 128 forward (in the cache) | 2.1 | 1.3 | 17 | 46–56 | |
+//!
+//! The last two columns are of runs where a copy past the caches made 42 to 48 GB/s and a triad 34 to 43.
 
 pub mod naive;
 pub mod online;
@@ -107,7 +109,7 @@ fn expect_backward(rows: usize, c: usize, y: usize, dy: usize, dx: usize) {
 /// assert_eq!(y, [0.5, 0.5, 1.0, 0.0]);
 /// ```
 pub fn forward(rows: usize, c: usize, x: &[f32], y: &mut [f32]) {
-    threads::forward(Isa::active(), rows, c, x, y);
+    stream::forward(Isa::active(), rows, c, x, y);
 }
 
 /// dx = y ∘ (dy − Σ y∘dy) of each row, from softmax's output y.
@@ -115,7 +117,7 @@ pub fn forward(rows: usize, c: usize, x: &[f32], y: &mut [f32]) {
 /// # Panics
 /// Unless `y`, `dy` and `dx` have `rows` · `c` elements.
 pub fn backward(rows: usize, c: usize, y: &[f32], dy: &[f32], dx: &mut [f32]) {
-    threads::backward(Isa::active(), rows, c, y, dy, dx);
+    stream::backward(Isa::active(), rows, c, y, dy, dx);
 }
 
 /// y = x − ln Σ exp(x) of each row; a row of −∞ alone stays so.
@@ -123,7 +125,7 @@ pub fn backward(rows: usize, c: usize, y: &[f32], dy: &[f32], dx: &mut [f32]) {
 /// # Panics
 /// Unless `x` and `y` have `rows` · `c` elements.
 pub fn log_forward(rows: usize, c: usize, x: &[f32], y: &mut [f32]) {
-    threads::log_forward(Isa::active(), rows, c, x, y);
+    stream::log_forward(Isa::active(), rows, c, x, y);
 }
 
 /// dx = dy − exp(y)·Σ dy of each row, from log-softmax's output y.
@@ -131,5 +133,5 @@ pub fn log_forward(rows: usize, c: usize, x: &[f32], y: &mut [f32]) {
 /// # Panics
 /// Unless `y`, `dy` and `dx` have `rows` · `c` elements.
 pub fn log_backward(rows: usize, c: usize, y: &[f32], dy: &[f32], dx: &mut [f32]) {
-    threads::log_backward(Isa::active(), rows, c, y, dy, dx);
+    stream::log_backward(Isa::active(), rows, c, y, dy, dx);
 }

@@ -61,9 +61,10 @@ fn select_takes_where_the_condition_is_not_zero() {
         let (a, b) = (oracle::values(2, reach(&shape, &q)), oracle::values(3, reach(&shape, &r)));
         let (mut expected, mut y) = (vec![0.0; len], vec![9.0; len]);
         naive::select(&shape, &cond, &p, &a, &q, &b, &r, &mut expected);
-        for isa in Isa::available() {
-            binary::select(isa, &shape, &cond, &p, &a, &q, &b, &r, &mut y);
-            assert_eq!(y, expected, "{isa} {shape:?} {p:?} {q:?} {r:?}");
+        for (rung, isa) in SELECT_RUNGS.iter().flat_map(|rung| Isa::available().map(move |isa| (rung, isa))) {
+            y.fill(9.0);
+            (rung.run)(isa, &shape, &cond, &p, &a, &q, &b, &r, &mut y);
+            assert_eq!(y, expected, "{} {isa} {shape:?} {p:?} {q:?} {r:?}", rung.name);
         }
     }
 }
