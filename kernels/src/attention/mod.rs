@@ -32,7 +32,7 @@
 //! contiguous. Source: Vaswani et al., "Attention is all you need", 2017, eq. 1; the fast rungs after Dao et al.,
 //! "FlashAttention", 2022 and 2023.
 //!
-//! Read first: [`naive`], then the rungs in the order of [`FORWARD_RUNGS`].
+//! Read first: [`naive`], then the rungs in the order of [`FORWARD_RUNGS`]; [`bf16`] last.
 
 pub mod bf16;
 mod blocked;

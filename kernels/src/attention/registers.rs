@@ -145,17 +145,15 @@ pub(super) fn attend<W: Words>(
             if scale < 0.0 {
                 pack::negate(w, k_t);
             }
-            let v = match pack::in_place::<W>(&inputs.v, [b, kv, d], keys.clone(), single) {
-                Some((data, row)) => Right { data, row },
-                None => {
-                    pack::joined(w, &inputs.v, [b, kv, d], keys, v);
-                    Right { data: v, row: pack::width(d) }
-                }
-            };
+            pack::joined(w, &inputs.v, [b, kv, d], keys, v);
+            let v = Right { data: v, row: pack::width(d) };
             let block = Block { first, k: k_t, v };
             let mut next = (first + KEYS).min(seen.end)..(first + 2 * KEYS).min(seen.end);
             for r in (0..n).step_by(PANEL) {
                 pack::prefetch(inputs, [b, kv], &mut next, 2);
+                if single {
+                    pack::prefetch_next(inputs, [b, h], rows.start + r..rows.start + r + PANEL);
+                }
                 meet(w, &context, &block, r, &mut state, &mut o_rows);
             }
         }

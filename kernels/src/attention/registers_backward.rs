@@ -2,8 +2,7 @@
 //!
 //! With AVX-512 they are 16 vectors, each product hiding the latency of the other; P and dS are stored once, where the
 //! rung below stores S and dP, loads them, and stores them again. dQ is made of four rows at a time and dK, dV of four
-//! keys, which cuts the diagonal finely. Where a head has one block of queries and keys, Q, dO and K are read where
-//! they lie, and only Kᵀ and Vᵀ are copied.
+//! keys, which cuts the diagonal finely.
 
 use super::{
     Inputs, Output, Saved,
@@ -208,8 +207,8 @@ pub(super) fn differentiate<W: Words>(
     let context = Context {
         inputs,
         head: [b, h],
-        q: rows(w, &inputs.q, [b, h, d], tq, single, q, q2),
-        d_o: rows(w, &saved.d_o, [b, h, d], tq, single, d_o, d_o2),
+        q: rows(w, &inputs.q, [b, h, d], tq, q, q2),
+        d_o: rows(w, &saved.d_o, [b, h, d], tq, d_o, d_o2),
         // A factor of 0 would make NaN of the scores that are hidden.
         scale: if scale == 0.0 { f32::MIN_POSITIVE } else { scale.abs() },
     };
@@ -221,20 +220,18 @@ pub(super) fn differentiate<W: Words>(
             pack::negate(w, k_t);
         }
         pack::words_transposed(w, &inputs.v, [b, kv, d], block.clone(), (v_t, KEYS), space);
-        let right = match pack::in_place::<W>(&inputs.k, [b, kv, d], block.clone(), single) {
-            Some((data, row)) => Right { data, row },
-            None => {
-                pack::joined(w, &inputs.k, [b, kv, d], block.clone(), k);
-                Right { data: k, row: width }
-            }
-        };
+        pack::joined(w, &inputs.k, [b, kv, d], block.clone(), k);
         let queries = inputs.queries(block.clone());
         let mut next = block.end..(block.end + KEYS).min(keys.end);
-        let block = Block { keys: block, k_t, v_t, k: right, at: first - keys.start };
+        let block = Block { keys: block, k_t, v_t, k: Right { data: k, row: width }, at: first - keys.start };
         for query in (queries.start / PANEL * PANEL..queries.end).step_by(QUERIES) {
             let queries = query..(query + QUERIES).min(queries.end);
             for i in queries.clone().step_by(PANEL) {
                 pack::prefetch(inputs, [b, kv], &mut next, 4);
+                if single {
+                    pack::prefetch_next(inputs, [b, h], i..i + PANEL);
+                    prefetch_saved(inputs, saved, [b, h], i..(i + PANEL).min(tq));
+                }
                 panel(w, &context, &block, i..(i + PANEL).min(queries.end), i - queries.start, &mut buffers);
             }
             add_to_keys(w, &context, &block, queries, &mut buffers);
@@ -253,20 +250,16 @@ pub(super) fn differentiate<W: Words>(
     }
 }
 
-/// The T rows of (b, h) as operands, where they lie or packed.
+/// The T rows of (b, h) as operands, packed.
 #[inline(always)]
 fn rows<'a, W: Words>(
     w: W,
     from: &super::View<'a>,
     head: [usize; 3],
     t: usize,
-    single: bool,
     packed: &'a mut [u32],
     joined: &'a mut [u32],
 ) -> Rows<'a> {
-    if let Some((data, row)) = pack::in_place::<W>(from, head, 0..t, single && t.is_multiple_of(PANEL)) {
-        return Rows { left: Left { data, row, col: 1 }, right: Right { data, row } };
-    }
     pack::words(w, from, head, 0..t, packed);
     let left = Left { data: packed, row: pack::words_width::<W>(head[2]), col: 1 };
     if W::STEPS == 1 {
@@ -274,6 +267,15 @@ fn rows<'a, W: Words>(
     }
     pack::joined(w, from, head, 0..t, joined);
     Rows { left, right: Right { data: joined, row: pack::width(head[2]) } }
+}
+
+/// Asks for these rows of O and dO of the next head of this batch entry.
+#[inline(always)]
+fn prefetch_saved(inputs: &Inputs<'_>, saved: &Saved<'_>, [b, h]: [usize; 2], queries: Range<usize>) {
+    for i in queries.take_while(|_| h + 1 < inputs.shape.h) {
+        pack::prefetch_row(saved.o.row(b, h + 1, i, inputs.shape.d));
+        pack::prefetch_row(saved.d_o.row(b, h + 1, i, inputs.shape.d));
+    }
 }
 
 /// δ and the log-sum-exp of each query.
