@@ -14,9 +14,9 @@
 //! slower by 2%, 194 / 197, and so is dy·W there. With 16384 tokens 384→65 190 / 165, where the 65th column is a dot
 //! product. With all operands near, a thread reaches 109 to 115 GFLOP/s of 114; what is missing is waiting for memory.
 //!
-//! What did not pay: reading A unpacked with 16384 rows (1% slower in all), fetching C for writing (`prefetchw`, no
-//! difference), blocks of k of 256 (4% slower) or 512 steps (2%) instead of up to 1024, tasks of 2²¹ multiply-adds (no
-//! difference in all, but uneven shares when the machine has other work).
+//! What did not pay: reading A unpacked with 16384 rows (no faster, 1% slower in all); the same within parts of a long
+//! sum, 65×384 with k = 16384 (150 against 152 GFLOP/s); fetching C for writing (`prefetchw`); blocks of k of 256 steps
+//! (4% slower); tasks of 2²¹ multiply-adds (1% faster on an idle machine, slower on a busy one).
 
 use super::{
     Shape, Strides, View, begin, dots,
@@ -139,22 +139,11 @@ fn product(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32], accu
 }
 
 /// Whether B can be read where it lies: rows of whole vectors, at any instruction set.
-pub(super) fn reads(n: usize, b: View<'_>) -> bool {
+fn reads(n: usize, b: View<'_>) -> bool {
     b.col == 1 && n.is_multiple_of(16)
 }
 
 /// B, not packed.
 fn in_place(isa: Isa, b: View<'_>) -> Panels<'_> {
     Panels { data: b.data, panel: panel_columns(isa), step: b.row }
-}
-
-/// C = A·B on this thread, for B with [`reads`].
-pub(super) fn serial(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32]) {
-    let Shape { m, n, k, .. } = shape;
-    let mut c = Block::whole(c, n);
-    let k_block = k.div_ceil(k.div_ceil(K_BLOCK));
-    for p in (0..k).step_by(k_block) {
-        let steps = k_block.min(k - p);
-        strided::multiply(isa, steps, a.from(0, p), in_place(isa, b.from(p, 0)), c.part(0, 0, m, n), p > 0);
-    }
 }

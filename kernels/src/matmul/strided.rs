@@ -7,9 +7,9 @@
 //! into the same few places of a cache; where the operands are small there is nothing to buy.
 //!
 //! What has to be done instead is to ask for lines before they are needed, for the processor does not foresee these
-//! steps: the next rows of A, the first pass over a panel of B, and C, one line each step. Asking for a whole tile of C
-//! at once, as the packed kernel does, keeps the loads of B waiting behind 24 lines from memory. Without these fetches
-//! the products of [`super::direct`] are slower than packed ones by 5 to 15%.
+//! steps: the next rows of A, the first pass over a panel of B, and C. On one thread, 768×128 times 128×128 from the
+//! third-level cache or memory, NN: 82 GFLOP/s without, 99 with the fetches of A and B, 103 with those of C
+//! spread over the steps too instead of a whole tile of C at once; packed 97.
 
 use super::{
     View,
@@ -90,6 +90,7 @@ fn tiles<S: Simd, const R: usize, const V: usize>(s: S, k: usize, a: View<'_>, b
     }
 }
 
+/// A tile: its operands, their steps, and its place in C.
 #[derive(Clone, Copy)]
 struct Tile {
     k: usize,
@@ -109,6 +110,8 @@ struct Tile {
     b_ahead: usize,
 }
 
+/// Up to R rows, in the smallest kind of tile that has them.
+///
 /// # Safety
 /// As [`multiply_tile`].
 #[inline(always)]
