@@ -145,7 +145,7 @@ fn output_blocks(isa: Bf16Isa, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mu
     let n_block = n.min(N_BLOCK);
     let k_block = k_block(k);
     // In TN every row of k is on other pages, and each task touches all of a chunk's: they have to fit the TLB.
-    let most = if a.row == 1 { 1 } else { usize::MAX };
+    let most = if a.row == 1 { 2 } else { usize::MAX };
     let k_chunk = (2 * PACKED_B / n_block.next_multiple_of(width) / k_block).clamp(1, most) * k_block;
     for j in (0..n).step_by(n_block) {
         let columns = n_block.min(n - j);
