@@ -117,3 +117,36 @@ fn a_tape_has_one_precision() {
     let _ = tape.leaf(tensor(1, &[1]));
     let _ = tape.with_precision(Precision::Bf16);
 }
+
+#[test]
+fn attention_rounds_its_operands_on_the_way_in_and_back() {
+    use gradus_autograd::ops::attention::Options;
+    let (qkv, d_o) = (tensor(4, &[2, 9, 24]), tensor(5, &[2, 9, 8]));
+    let options = Options { causal: true, ..Options::default() };
+    let run = |tape: Tape, qkv: &Tensor, packed: bool| {
+        let x = tape.leaf(qkv.clone());
+        let o = if packed {
+            x.self_attention(2, &options)
+        } else {
+            let parts = x.reshape(&[2, 9, 3, 2, 4]).permute(&[2, 0, 3, 1, 4]);
+            let part = |i: usize| parts.slice(0, i..i + 1).reshape(&[2, 2, 9, 4]);
+            part(0).attention(&part(1), &part(2), &options).permute(&[0, 2, 1, 3]).reshape(&[2, 9, 8])
+        };
+        let gradients = tape.backward_from(&o, d_o.clone());
+        [o.value().to_vec::<f32>(), gradients.get(&x).unwrap().to_vec::<f32>()]
+    };
+    let far = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let exact = run(Tape::new(), &qkv, true);
+    let half = run(bf16_tape(), &qkv, true);
+    let general = run(bf16_tape(), &qkv, false);
+    for i in 0..2 {
+        assert!(half[i] != exact[i], "rounded");
+        assert!(far(&half[i], &exact[i]) < 0.03 && far(&general[i], &half[i]) < 0.03, "{}", far(&half[i], &exact[i]));
+    }
+    let double = |tape| run_f64(tape, &qkv.to_dtype(DType::F64));
+    assert_eq!(double(Tape::new()), double(bf16_tape()), "the oracle takes no notice");
+}
+
+fn run_f64(tape: Tape, qkv: &Tensor) -> Vec<f64> {
+    tape.leaf(qkv.clone()).self_attention(2, &Default::default()).value().to_vec()
+}

@@ -4,87 +4,113 @@
 //! `RAYON_NUM_THREADS=1` the number of threads. Nothing is made, checked or timed that the filter leaves out.
 //! `cold` is the top rung with everything gone from the caches before each iteration.
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Bencher, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use gradus_benches::{
-    cases::{self, Case},
+    budget::{Budget, Pace},
+    cases::{self, Case, Entry},
     machine::Host,
-    report::run::{QUICK_SCALAR_FLOPS, reason_to_skip},
     timing::{Flush, seconds},
     workload::{self, Unit, Workload},
 };
 use gradus_kernels::Isa;
 use std::{
     cell::{OnceCell, RefCell},
+    collections::HashMap,
     time::Duration,
 };
 
-/// A workload whose memory is made when the first of its benchmarks is run, and a rung that is checked before its first.
+/// What takes longer is run once, and that time stands for all samples.
+const SLOW_SECONDS: f64 = 0.5;
+/// A program whose step has more FLOPs is left to the report.
+const MOST_FLOPS: u64 = 100_000_000_000;
+
+/// A workload whose memory is made when the first of its benchmarks is run.
 struct Lazy<'a> {
     workload: &'a Workload,
     case: OnceCell<RefCell<Box<dyn Case>>>,
-    checked: RefCell<Vec<usize>>,
+    /// The rungs that were checked, and the time of one run of each: criterion calls a benchmark for every sample.
+    once: RefCell<HashMap<usize, f64>>,
 }
 
 impl Lazy<'_> {
-    fn with<R>(&self, rung: usize, isa: Isa, work: impl FnOnce(&mut dyn Case) -> R) -> R {
+    /// Hands a rung to `work`, with the time of one run; checked when it is asked for first.
+    fn with(&self, rung: usize, isa: Isa, work: impl FnOnce(&mut dyn Case, f64)) {
         let cell = self.case.get_or_init(|| RefCell::new(cases::case(&self.workload.problem)));
-        let mut case = cell.borrow_mut();
-        if !self.checked.borrow().contains(&rung) {
+        let case = &mut **cell.borrow_mut();
+        let once = *self.once.borrow_mut().entry(rung).or_insert_with(|| {
             case.check(rung, isa).unwrap_or_else(|problem| panic!("{}: {problem}", self.workload.id()));
-            self.checked.borrow_mut().push(rung);
-        }
-        work(&mut **case)
+            seconds(|| case.run(rung, isa))
+        });
+        work(case, once);
     }
+}
+
+fn warm(bencher: &mut Bencher<'_>, case: &mut dyn Case, rung: usize, isa: Isa, once: f64) {
+    if once > SLOW_SECONDS {
+        bencher.iter_custom(|iterations| Duration::from_secs_f64(once * iterations as f64));
+    } else {
+        bencher.iter(|| case.run(rung, isa));
+    }
+}
+
+fn cold(bencher: &mut Bencher<'_>, case: &mut dyn Case, rung: usize, isa: Isa, flush: &mut Flush) {
+    bencher.iter_custom(|iterations| {
+        let cold = |_| {
+            flush.run();
+            seconds(|| case.run(rung, isa))
+        };
+        Duration::from_secs_f64((0..iterations).map(cold).sum())
+    });
 }
 
 fn ladders(criterion: &mut Criterion) {
     let isa = Isa::from_environment().unwrap_or_else(|problem| panic!("{problem}"));
-    let caches = Host::read().caches;
     println!("instruction set {isa}, {} threads", rayon::current_num_threads());
+    let (mut flush, mut pace) = (Flush::new(Host::read().caches.l3), Pace::new(Budget::SHORT));
     for workload in workload::all() {
-        let work = workload.problem.work();
-        let mut group = criterion.benchmark_group(workload.id());
-        group.sample_size(10).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
-        group.throughput(match work.unit() {
-            Unit::Flops => Throughput::Elements(work.flops),
-            Unit::Bytes => Throughput::Bytes(work.bytes()),
-        });
-        let lazy = Lazy { workload: &workload, case: OnceCell::new(), checked: RefCell::default() };
-        let entries = cases::rungs(&workload.problem);
-        let top = entries.iter().rposition(|entry| !entry.peer);
-        for (rung, entry) in entries.iter().enumerate() {
-            if reason_to_skip(entry, &workload, QUICK_SCALAR_FLOPS).is_some() {
-                continue;
-            }
-            let id = BenchmarkId::from_parameter(entry.name);
-            let id = if entry.simd { BenchmarkId::new(entry.name, isa) } else { id };
-            group.bench_function(id, |bencher| {
-                lazy.with(rung, isa, |case| bencher.iter(|| case.run(rung, isa)));
+        let is_program = workload.problem.tokens().is_some();
+        if !(is_program && workload.problem.work().flops > MOST_FLOPS) {
+            group(criterion, &workload, isa, &mut flush, &mut pace);
+        }
+    }
+}
+
+fn group(criterion: &mut Criterion, workload: &Workload, isa: Isa, flush: &mut Flush, pace: &mut Pace) {
+    let work = workload.problem.work();
+    let mut group = criterion.benchmark_group(workload.id());
+    group.sample_size(10).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(600));
+    group.throughput(match work.unit() {
+        Unit::Flops => Throughput::Elements(work.flops),
+        Unit::Bytes => Throughput::Bytes(work.bytes()),
+    });
+    let lazy = Lazy { workload, case: OnceCell::new(), once: RefCell::default() };
+    let entries = cases::rungs(&workload.problem);
+    let top = entries.iter().rposition(|entry| !entry.peer);
+    let with_isa = |entry: &Entry| match entry.simd {
+        true => BenchmarkId::new(entry.name, isa),
+        false => BenchmarkId::from_parameter(entry.name),
+    };
+    let mut skipped = Vec::new();
+    for (rung, entry) in entries.iter().enumerate() {
+        if let Some(reason) = pace.reason_to_skip(entry, workload) {
+            skipped.push(format!("{}/{}: skipped, {reason}", workload.id(), entry.name));
+            continue;
+        }
+        group.bench_function(with_isa(entry), |bencher| {
+            lazy.with(rung, isa, |case, once| {
+                pace.record(entry, workload, once);
+                warm(bencher, case, rung, isa, once);
             });
-            if Some(rung) == top && work.unit() == Unit::Bytes {
-                group.bench_function(BenchmarkId::new(entry.name, format!("{isa}/cold")), |bencher| {
-                    let mut flush = Flush::new(caches.l3);
-                    lazy.with(rung, isa, |case| {
-                        bencher.iter_custom(|iterations| {
-                            let cold = |_| {
-                                flush.run();
-                                seconds(|| case.run(rung, isa))
-                            };
-                            Duration::from_secs_f64((0..iterations).map(cold).sum())
-                        });
-                    });
-                });
-            }
+        });
+        if Some(rung) == top && work.unit() == Unit::Bytes && workload.problem.tokens().is_none() {
+            group.bench_function(BenchmarkId::new(entry.name, format!("{isa}/cold")), |bencher| {
+                lazy.with(rung, isa, |case, _| cold(bencher, case, rung, isa, flush));
+            });
         }
-        group.finish();
-        if lazy.case.get().is_none() {
-            continue; // the filter left all of it out
-        }
-        for entry in &entries {
-            if let Some(reason) = reason_to_skip(entry, &workload, QUICK_SCALAR_FLOPS) {
-                println!("{}/{}: skipped, {reason}", workload.id(), entry.name);
-            }
-        }
+    }
+    group.finish();
+    if lazy.case.get().is_some() {
+        skipped.iter().for_each(|line| println!("{line}")); // what the filter left out is not spoken of
     }
 }
 

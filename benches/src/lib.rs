@@ -6,12 +6,15 @@
 //!
 //! - [`workload`]: the one list of what is measured, named after where its shape comes from, with its FLOPs and bytes;
 //! - [`cases`]: how to run a workload, a file per operation; the rungs come from the registries of the kernels;
+//! - [`budget`]: which rungs are left out where they would take too long;
 //! - [`timing`]: what is a repetition, and which of them counts;
-//! - [`report`]: `gradus-benches report`, which writes tables, rooflines and raw figures.
+//! - [`report`]: `gradus-benches report`, which writes tables, rooflines and raw figures, and `gradus-benches publish`,
+//!   which writes the tables of a report into the files that quote it.
 //!
 //! `cargo bench -p gradus-benches -- matmul/gpt_small` runs the same cases under criterion.
 #![forbid(unsafe_code)]
 
+pub mod budget;
 pub mod cases;
 pub mod machine;
 pub mod report;

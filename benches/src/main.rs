@@ -1,4 +1,5 @@
-//! The program `gradus-benches`: `report` measures and writes a folder, `list` prints what is measured.
+//! The program `gradus-benches`: `report` measures and writes a folder, `publish` quotes it, `list` prints what is
+//! measured.
 #![forbid(unsafe_code)]
 
 use clap::Parser;
@@ -17,6 +18,11 @@ struct Cli {
 enum Command {
     /// Measure the machine and every ladder, and write tables, rooflines and raw figures
     Report(report::Arguments),
+    /// Write the tables of a report into the files that quote it
+    Publish(report::publish::Arguments),
+    /// Measure one whole program in this process, for `report`
+    #[command(hide = true)]
+    Alone(report::alone::Arguments),
     /// Print the names of the workloads, their sizes and FLOPs
     List,
 }
@@ -36,6 +42,8 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Report(arguments) => report::command(&arguments),
+        Command::Publish(arguments) => report::publish::command(&arguments),
+        Command::Alone(arguments) => report::alone::command(&arguments),
         Command::List => {
             list();
             Ok(())

@@ -17,17 +17,35 @@ pub struct Timing {
     pub repetitions: usize,
 }
 
+impl Timing {
+    /// Of several runs of the same program one: the median of their medians, so that a run that was disturbed as a whole
+    /// does not count.
+    ///
+    /// # Panics
+    /// Where there are none.
+    pub fn of_runs(runs: &[Timing]) -> Timing {
+        let mut medians: Vec<f64> = runs.iter().map(|run| run.median_s).collect();
+        Timing {
+            median_s: median(&mut medians),
+            minimum_s: runs.iter().map(|run| run.minimum_s).fold(f64::INFINITY, f64::min),
+            repetitions: runs.iter().map(|run| run.repetitions).sum(),
+        }
+    }
+}
+
 /// How much a time is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Effort {
     /// Seconds for the repetitions of one figure.
     pub seconds: f64,
-    /// The repetitions that there are at least, unless one alone takes the better part of a second.
+    /// The repetitions that there are at least, unless they take longer than [`PATIENCE_SECONDS`]; two in any case.
     pub least: usize,
 }
 
 /// The most repetitions of one figure.
 const MOST: usize = 500;
+/// How long it may take to come to the least number of repetitions.
+pub const PATIENCE_SECONDS: f64 = 1.2;
 /// What takes longer is timed once.
 const SLOW_SECONDS: f64 = 0.7;
 /// The shortest stretch between two looks at the clock.
@@ -57,13 +75,21 @@ pub fn measure_after(effort: Effort, mut before: impl FnMut(), mut work: impl Fn
 
 fn repeat(effort: Effort, mut once: impl FnMut() -> f64) -> Timing {
     let (begun, mut times) = (Instant::now(), Vec::new());
-    while times.len() < effort.least || (begun.elapsed().as_secs_f64() < effort.seconds && times.len() < MOST) {
+    let wanted = |n: usize, elapsed: f64| {
+        n < 2.min(effort.least)
+            || (n < effort.least && elapsed < PATIENCE_SECONDS)
+            || (n < MOST && elapsed < effort.seconds)
+    };
+    while wanted(times.len(), begun.elapsed().as_secs_f64()) {
         times.push(once());
     }
+    Timing { median_s: median(&mut times), minimum_s: times[0], repetitions: times.len() }
+}
+
+/// Sorts them too.
+fn median(times: &mut [f64]) -> f64 {
     times.sort_unstable_by(f64::total_cmp);
-    let n = times.len();
-    let median = (times[(n - 1) / 2] + times[n / 2]) / 2.0;
-    Timing { median_s: median, minimum_s: times[0], repetitions: n }
+    (times[(times.len() - 1) / 2] + times[times.len() / 2]) / 2.0
 }
 
 /// The seconds of one call.
@@ -101,6 +127,13 @@ mod tests {
         let mut times = [5.0, 1.0, 2.0, 9.0].into_iter();
         let timing = repeat(Effort { seconds: 0.0, least: 4 }, || times.next().unwrap());
         assert_eq!(timing, Timing { median_s: 3.5, minimum_s: 1.0, repetitions: 4 });
+    }
+
+    #[test]
+    fn of_several_runs_the_median_counts() {
+        let run = |median_s, minimum_s| Timing { median_s, minimum_s, repetitions: 2 };
+        let timing = Timing::of_runs(&[run(5.0, 4.0), run(1.0, 0.5), run(2.0, 1.0)]);
+        assert_eq!(timing, Timing { median_s: 2.0, minimum_s: 0.5, repetitions: 6 });
     }
 
     #[test]

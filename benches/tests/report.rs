@@ -54,7 +54,11 @@ fn wrong_flags_are_one_line() {
     let blocked = folder.path().join("file");
     std::fs::write(&blocked, "").unwrap();
     let none = folder.path().join("none.json");
-    let cases: [(&[&str], &str); 8] = [
+    let broken = folder.path().join("broken.json");
+    std::fs::write(&broken, "{\"format\": 1, \"settings\": {").unwrap();
+    let without_torch = folder.path().join("python");
+    script(&without_torch, r#"echo '{"error": "PyTorch cannot be imported: No module named torch"}'"#);
+    let cases: [(&[&str], &str); 13] = [
         (&["report", "--quik"], "error: unexpected argument '--quik' found"),
         (&["report", "--threads", "0", "--out", out], "error: --threads 0: must be at least 1 and at most 4096"),
         (&["report", "--threads", "x"], "error: invalid value 'x' for '--threads <N>'"),
@@ -62,7 +66,15 @@ fn wrong_flags_are_one_line() {
         (&["report", "--quick", "--only", "T4096", "--out", out], "error: --only T4096: --quick has no workload"),
         (&["report", "--against", path(&none), "--out", out], "none.json: No such file"),
         (&["report", "--torch", "/no/python", "--out", out], "error: --torch /no/python: No such file"),
-        (&["report", "--out", path(&blocked)], "file/report.md: "),
+        (&["report", "--torch", "true", "--out", out], "error: --torch true: this is no Python that runs PyTorch"),
+        (
+            &["report", "--torch", path(&without_torch), "--out", out],
+            "/python: PyTorch cannot be imported: No module named torch",
+        ),
+        (&["report", "--out", path(&blocked)], "/file: "),
+        (&["report", "--against", path(&broken), "--out", out], "/broken.json is no report: "),
+        (&["alone", "none", "--threads", "1", "--seconds", "0", "--least", "1"], "none: there is no such workload"),
+        (&["publish", "--report", path(&none)], "none.json: No such file"),
     ];
     for (arguments, expected) in cases {
         let (code, _, err) = program(arguments);
@@ -70,6 +82,41 @@ fn wrong_flags_are_one_line() {
         assert!(err.contains(expected), "{arguments:?}: {err}");
         assert_eq!(err.lines().count(), 1, "{arguments:?}: {err}");
     }
+}
+
+fn script(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_run_that_fails_leaves_the_earlier_report_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["report.json", "report.md"] {
+        std::fs::write(folder.path().join(file), "earlier").unwrap();
+    }
+    let (code, _, _) = program(&["report", "--torch", "true", "--out", path(folder.path())]);
+    assert_eq!(code, 1);
+    for file in ["report.json", "report.md"] {
+        assert_eq!(std::fs::read_to_string(folder.path().join(file)).unwrap(), "earlier");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing else is left there");
+}
+
+#[test]
+fn a_program_is_measured_in_a_process_of_its_own_beside_a_pytorch_that_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, python) = (folder.path().join("out"), folder.path().join("python"));
+    script(&python, r#"echo '{"version": "0"}'; read line; echo '{"error": "out of memory"}'"#);
+    let only = ["report", "--quick", "--only", "generate", "--torch", path(&python), "--out", path(&out)];
+    let (code, _, err) = program(&only);
+    assert_eq!(code, 0, "{err}");
+    let report = Report::load(&out.join("report.json")).unwrap();
+    let figure = &report.ladders[0].figures[0];
+    assert!(figure.warm.median_s > 0.0 && figure.peak_mib.is_none_or(|mib| mib > 43.0), "{figure:?}");
+    assert_eq!(report.ladders[0].pytorch, None);
+    assert_eq!(report.ladders[0].skipped[0].reason, "out of memory");
 }
 
 #[test]

@@ -68,11 +68,15 @@ impl Progress {
         }
     }
 
-    /// Prints `text` as a line of its own, above the bar.
-    pub fn note(&self, text: &str) {
+    /// Shows how far work between two steps is.
+    pub fn phase(&mut self, what: &str, done: usize, total: usize) {
         match &self.bar {
-            Some(bar) => bar.println(text),
-            None => output::note(text),
+            Some(bar) => bar.set_message(format!("{what}: {done}/{total}")),
+            None if self.shown.unwrap_or(self.began).elapsed() >= Duration::from_secs(2) => {
+                self.shown = Some(Instant::now());
+                output::note(&format!("{what}: {done}/{total}"));
+            }
+            None => {}
         }
     }
 

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::model::Gpt;
 use crate::precision::Precision;
 use gradus_autograd::{Tape, Tensor};
+use gradus_kernels::parallel::keep_awake;
 use gradus_nn::optim::{AdamW, AdamWConfig, Schedule, clip_factor, global_norm};
 use gradus_nn::{Init, Module, Parameter};
 use gradus_tensor::trim_pool;
@@ -132,6 +133,10 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// [`Error::NotFinite`] where the loss or a gradient ran away; the weights are as they were before.
     pub fn step(&mut self) -> Result<Step> {
+        keep_awake(|| self.update())
+    }
+
+    fn update(&mut self) -> Result<Step> {
         let (step, accum) = (self.step_count(), self.run.train.grad_accum as u64);
         let mut loss = 0.0;
         for index in step * accum..(step + 1) * accum {
@@ -168,14 +173,19 @@ impl<'a> Trainer<'a> {
         self.data.batch(part, train.seed, index, train.batch, model.context, inputs, targets);
     }
 
-    /// The loss on `--eval-batches` random batches of a part, always the same ones.
-    pub fn estimate(&mut self, part: Part) -> f32 {
-        let batches = self.run.train.eval_batches.max(1);
+    /// The loss of a part, estimated on `batches` random batches, always the same ones; of the whole part where that is
+    /// less work. `progress` is told how many targets are done, and of how many.
+    pub fn estimate(&mut self, part: Part, batches: usize, mut progress: impl FnMut(usize, usize)) -> f32 {
         let shape = [self.run.train.batch, self.run.model.context];
+        let (tokens, whole) = (shape[0] * shape[1], self.data.len(part));
+        if batches.saturating_mul(tokens) >= whole {
+            return part_loss(&self.model, self.data, part, shape[0], |done| progress(done, whole));
+        }
         let mut sum = 0.0;
-        for index in 0..batches as u64 {
-            self.fill(part, index);
+        for index in 0..batches {
+            self.fill(part, index as u64);
             sum += batch_loss(&self.model, &self.inputs, &self.targets, shape);
+            progress((index + 1) * tokens, batches * tokens);
         }
         (sum / batches as f64) as f32
     }
@@ -202,7 +212,8 @@ fn arrays(tensors: &[(String, Tensor)]) -> Vec<NamedArray<'_>> {
 
 fn batch_loss(model: &Gpt, inputs: &[u32], targets: &[u32], shape: [usize; 2]) -> f64 {
     let (ids, targets) = (Tensor::from_slice(inputs, &shape), Tensor::from_slice(targets, &shape));
-    model.loss(&Tape::inference().with_precision(model.precision), &ids, &targets).value().item()
+    let tape = Tape::inference().with_precision(model.precision);
+    keep_awake(|| model.loss(&tape, &ids, &targets).value().item())
 }
 
 /// The mean loss over every target of a part, in windows of the context. `progress` is told after each batch how many

@@ -53,9 +53,9 @@ pub struct Outcome<'a> {
     pub trainer: Trainer<'a>,
     /// Whether Ctrl-C ended it.
     pub interrupted: bool,
-    /// The loss of the last batch; an estimate where no step was made.
+    /// The loss of the last batch; of one random batch where no step was made.
     pub train_loss: f32,
-    /// The loss on the whole validation part; an estimate after Ctrl-C.
+    /// The loss on the whole validation part; after Ctrl-C the last estimate, or that of one batch.
     pub val_loss: f32,
     /// Over the training time of this run.
     pub tokens_per_second: f64,
@@ -121,7 +121,9 @@ impl<'a> Training<'a> {
         let evaluate = train.eval_every > 0 && done.is_multiple_of(train.eval_every) && !last;
         self.state = State { step: done, train_loss: Some(step.loss), ..self.state };
         if evaluate {
-            self.state.val_loss = Some(self.trainer.estimate(Part::Validation));
+            let Training { trainer, progress, .. } = self;
+            let show = |done, total| progress.phase("validation", done, total);
+            self.state.val_loss = Some(trainer.estimate(Part::Validation, train.eval_batches, show));
         }
         if last {
             self.unrecorded = Some(step); // until its validation loss is known
@@ -173,7 +175,7 @@ impl<'a> Training<'a> {
             output::note(&format!("stopped after step {} and saved; go on with `{how}`", self.state.step));
         }
         let val_loss = if interrupted {
-            self.trainer.estimate(Part::Validation)
+            self.state.val_loss.unwrap_or_else(|| self.trainer.estimate(Part::Validation, 1, |_, _| ()))
         } else {
             let counter = Counter::new("validation", self.prepared.data.len(Part::Validation));
             self.trainer.validation_loss(|done| counter.at(done))
@@ -185,7 +187,7 @@ impl<'a> Training<'a> {
         }
         Ok(Outcome {
             interrupted,
-            train_loss: self.state.train_loss.unwrap_or_else(|| self.trainer.estimate(Part::Training)),
+            train_loss: self.state.train_loss.unwrap_or_else(|| self.trainer.estimate(Part::Training, 1, |_, _| ())),
             val_loss,
             tokens_per_second: self.clock.tokens_per_second(),
             trainer: self.trainer,

@@ -69,23 +69,46 @@ impl Dropout {
     #[inline(always)]
     pub fn drop_masks<S: Simd>(&self, s: S, group: u64, part: usize) -> [S::Mask; 4] {
         let first = group * 16 + (part * S::N) as u64; // 16 counters of a group never cross 2³²
-        let mut c0 = s.add_u32(s.splat_u32(first as u32), s.iota_u32());
-        let mut c1 = s.splat_u32((first >> 32) as u32);
-        let mut c2 = s.splat_u32(self.stream as u32);
-        let mut c3 = s.splat_u32((self.stream >> 32) as u32);
-        let (m0, m1) = (s.splat_u32(MULTIPLIERS[0]), s.splat_u32(MULTIPLIERS[1]));
-        let mut key = self.key();
-        for _ in 0..10 {
-            let (low0, high0) = s.mul_wide_u32(m0, c0);
-            let (low1, high1) = s.mul_wide_u32(m1, c2);
-            c0 = s.xor_u32(s.xor_u32(high1, c1), s.splat_u32(key[0]));
-            c2 = s.xor_u32(s.xor_u32(high0, c3), s.splat_u32(key[1]));
-            c1 = low1;
-            c3 = low0;
-            key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
-        }
+        let counters = s.add_u32(s.splat_u32(first as u32), s.iota_u32());
+        let even = self.block_even(s, counters, (first >> 32) as u32);
+        let odd = self.block_even(s, s.odd_to_even_u32(counters), (first >> 32) as u32);
+        let word = |w: usize| s.interleave_even_u32(even[w], odd[w]);
+        let (c0, c1, c2, c3) = (word(0), word(1), word(2), word(3));
         let threshold = s.splat_u32(self.threshold());
         [s.lt_u32(c0, threshold), s.lt_u32(c1, threshold), s.lt_u32(c2, threshold), s.lt_u32(c3, threshold)]
+    }
+
+    /// [`block`] of the counters in the even lanes, whose second word is `high`; the odd lanes hold what comes up.
+    ///
+    /// A product is 64 bits wide and fills two lanes, so half of the counters go at a time, and the low half of a
+    /// product is the next word where it stands. In the first two rounds one of the two products is the same in all
+    /// lanes, and is made outside of the vectors.
+    #[inline(always)]
+    fn block_even<S: Simd>(&self, s: S, c0: S::U32, high: u32) -> [S::U32; 4] {
+        let key = |i: usize, round: u32| self.key()[i].wrapping_add(WEYL[i].wrapping_mul(round));
+        let wide = |i: usize, x: u32| u64::from(MULTIPLIERS[i]) * u64::from(x);
+        let (m0, m1) = (s.splat_u32(MULTIPLIERS[0]), s.splat_u32(MULTIPLIERS[1]));
+
+        let p1 = wide(1, self.stream as u32);
+        let p0 = s.mul_even_u32(m0, c0);
+        let first = (p1 >> 32) as u32 ^ high ^ key(0, 0);
+        let c2 = s.xor_u32(s.odd_to_even_u32(p0), s.splat_u32((self.stream >> 32) as u32 ^ key(1, 0)));
+
+        let q0 = wide(0, first);
+        let q1 = s.mul_even_u32(m1, c2);
+        let mut c = [
+            s.xor_u32(s.odd_to_even_u32(q1), s.splat_u32(p1 as u32 ^ key(0, 1))),
+            q1,
+            s.xor_u32(p0, s.splat_u32((q0 >> 32) as u32 ^ key(1, 1))),
+            s.splat_u32(q0 as u32),
+        ];
+        for round in 2..10 {
+            let (p0, p1) = (s.mul_even_u32(m0, c[0]), s.mul_even_u32(m1, c[2]));
+            let c0 = s.xor3_u32(s.odd_to_even_u32(p1), c[1], s.splat_u32(key(0, round)));
+            let c2 = s.xor3_u32(s.odd_to_even_u32(p0), c[3], s.splat_u32(key(1, round)));
+            c = [c0, p1, c2, p0];
+        }
+        c
     }
 }
 

@@ -11,6 +11,7 @@ mod attention;
 mod cross_entropy;
 mod elementwise;
 mod embedding;
+mod generate;
 mod matmul;
 mod norms;
 mod optimizer;
@@ -21,7 +22,7 @@ mod training_step;
 
 use crate::{
     Result,
-    workload::{Pass, Problem},
+    workload::{Gpt, Pass, Problem},
 };
 use gradus_kernels::{Float, Isa, Rung, oracle};
 
@@ -82,7 +83,8 @@ pub fn case(problem: &Problem) -> Box<dyn Case> {
         Problem::Embedding { pass: Pass::Backward, ids, v, c } => embedding::backward(ids, v, c),
         Problem::Adamw { n } => optimizer::adamw(n),
         Problem::SumOfSquares { n } => optimizer::sum_of_squares(n),
-        Problem::TrainingStep { .. } => training_step::case(problem),
+        Problem::TrainingStep { gpt, batch, dropout } => training_step::case(gpt, batch, dropout),
+        Problem::Generate { gpt, tokens } => generate::case(gpt, tokens),
     }
 }
 
@@ -90,6 +92,9 @@ pub fn case(problem: &Problem) -> Box<dyn Case> {
 pub fn rungs(problem: &Problem) -> Vec<Entry> {
     case(&small(problem)).rungs()
 }
+
+/// A model of the same kind.
+const SMALL: Gpt = Gpt { layers: 2, heads: 3, width: 33, context: 20, vocab: 65, bias: true };
 
 /// A problem of the same kind that is done in no time, with sizes that no vector divides.
 fn small(problem: &Problem) -> Problem {
@@ -111,7 +116,8 @@ fn small(problem: &Problem) -> Problem {
         Problem::Embedding { pass, .. } => Problem::Embedding { pass, ids: 20, v: 7, c: 33 },
         Problem::Adamw { .. } => Problem::Adamw { n: 333 },
         Problem::SumOfSquares { .. } => Problem::SumOfSquares { n: 333 },
-        Problem::TrainingStep { .. } => *problem,
+        Problem::TrainingStep { dropout, .. } => Problem::TrainingStep { gpt: SMALL, batch: 3, dropout },
+        Problem::Generate { .. } => Problem::Generate { gpt: SMALL, tokens: 5 },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     data::{Figure, Report},
-    markdown::{geometric_mean, time},
+    tables::{geometric_mean, time},
 };
 use std::fmt::Write;
 

@@ -1,11 +1,14 @@
-//! What a report holds, as `report.json` has it. Times only: rates and ratios follow from them and the work.
+//! What a report holds, as `report.json` has it: times, and the work that they were taken for.
 
+use super::derived::Derived;
 use crate::{
     Result,
+    cases::Entry,
     machine::Machine,
     timing::{Effort, Timing},
     workload::{Problem, Work, Workload},
 };
+use gradus_kernels::Isa;
 use serde::{Deserialize, Serialize};
 use std::{fs, path::Path};
 
@@ -38,8 +41,6 @@ pub struct Settings {
     pub only: Option<String>,
     /// How much each figure was worth.
     pub effort: Effort,
-    /// Rungs without vectors were skipped above so many FLOPs.
-    pub scalar_flops: u64,
     /// The version of PyTorch that ran beside.
     pub pytorch: Option<String>,
     /// Whether other people's kernels were compiled in.
@@ -67,6 +68,9 @@ pub struct Measured {
     pub skipped: Vec<Skipped>,
     /// PyTorch's time.
     pub pytorch: Option<Timing>,
+    /// The most memory that PyTorch ever held, in MiB, where it had a process to itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pytorch_peak_mib: Option<f64>,
 }
 
 /// A rung and its time.
@@ -85,7 +89,14 @@ pub struct Figure {
     /// Its time, repeated on the same data.
     pub warm: Timing,
     /// Its time with everything gone from the caches before each repetition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cold: Option<Timing>,
+    /// The most memory that its process ever held, in MiB, where it had one to itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_mib: Option<f64>,
+    /// What follows from its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derived: Option<Derived>,
 }
 
 /// A rung that was left out.
@@ -108,6 +119,23 @@ pub struct Scaling {
     pub points: Vec<(usize, Timing)>,
 }
 
+impl Figure {
+    /// A rung and its time in the caches' best case.
+    pub fn new(entry: &Entry, isa: Isa, threads: usize, warm: Timing) -> Figure {
+        Figure {
+            rung: entry.name.into(),
+            idea: entry.idea.into(),
+            isa: entry.simd.then(|| isa.to_string()),
+            threads,
+            peer: entry.peer,
+            warm,
+            cold: None,
+            peak_mib: None,
+            derived: None,
+        }
+    }
+}
+
 impl Measured {
     /// A workload without figures.
     pub fn new(workload: &Workload) -> Measured {
@@ -121,6 +149,7 @@ impl Measured {
             figures: Vec::new(),
             skipped: Vec::new(),
             pytorch: None,
+            pytorch_peak_mib: None,
         }
     }
 
@@ -191,6 +220,8 @@ pub(super) mod tests {
             peer,
             warm: timing(seconds),
             cold: None,
+            peak_mib: None,
+            derived: None,
         };
         let problem = Problem::Matmul { layout: Layout::NT, m: 1000, k: 1000, n: 1000 };
         let workload =
@@ -209,7 +240,6 @@ pub(super) mod tests {
                 quick: true,
                 only: None,
                 effort: Effort { seconds: 0.1, least: 3 },
-                scalar_flops: 1_000_000_000,
                 pytorch: Some("2.9.1".into()),
                 peers: true,
             },

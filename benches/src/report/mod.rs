@@ -1,11 +1,18 @@
 //! `gradus-benches report`: measures, and writes tables, pictures and raw figures into a folder.
 
+pub mod alone;
 pub mod compare;
 pub mod data;
+pub mod derived;
 pub mod markdown;
 pub mod plots;
+pub mod programs;
 mod progress;
+pub mod prose;
+pub mod publish;
+pub mod rows;
 pub mod run;
+pub mod tables;
 pub mod torch;
 
 use crate::{
@@ -74,15 +81,13 @@ pub fn command(arguments: &Arguments) -> Result<()> {
     }
     let workloads = chosen(arguments.quick, arguments.only.as_deref())?;
     let earlier = arguments.against.as_deref().map(Report::load).transpose()?;
-    let probe = arguments.out.join("report.md");
-    write(&arguments.out, "report.md", "")?; // before the minutes that it takes, not after them
+    probe(&arguments.out)?; // before the minutes that it takes, not after them
     let torch = arguments.torch.as_deref().map(|python| torch::Torch::start(python, threads)).transpose()?;
     let (seconds, least) = if arguments.quick { (0.12, 3) } else { (0.3, 5) };
     let settings = Settings {
         quick: arguments.quick,
         only: arguments.only.clone(),
         effort: Effort { seconds, least },
-        scalar_flops: if arguments.quick { run::QUICK_SCALAR_FLOPS } else { run::SCALAR_FLOPS },
         pytorch: torch.as_ref().map(|torch| torch.version().to_string()),
         peers: cfg!(feature = "peers"),
     };
@@ -94,35 +99,55 @@ pub fn command(arguments: &Arguments) -> Result<()> {
     if let Some(earlier) = earlier {
         print!("{}", compare::render(&earlier, &report));
     }
-    println!("{} workloads in {:.0} s: {}", report.ladders.len(), report.seconds, probe.display());
+    println!(
+        "{} workloads in {:.0} s: {}",
+        report.ladders.len(),
+        report.seconds,
+        arguments.out.join("report.md").display()
+    );
     Ok(())
 }
 
-/// Writes `report.json`, the pictures and `report.md`.
+/// Writes `report.json` first, then all that follows from it.
 ///
 /// # Errors
 /// One line where something cannot be drawn or written.
 pub fn write_all(report: &Report, folder: &Path) -> Result<()> {
     write(folder, "report.json", &report.json()?)?;
-    let mut pictures = Vec::new();
-    if let Some(svg) = plots::scaling(&report.scaling)? {
-        pictures.push(("scaling".to_string(), "thread-scaling.svg".to_string(), svg));
-    }
-    for operation in markdown::operations(report) {
-        if let Some(svg) = plots::roofline(report, &operation)? {
-            let file = format!("roofline-{operation}.svg");
-            pictures.push((operation, file, svg));
-        }
-    }
-    for (_, file, svg) in &pictures {
-        write(folder, file, svg)?;
-    }
-    let names: Vec<_> = pictures.into_iter().map(|(name, file, _)| (name, file)).collect();
-    write(folder, "report.md", &markdown::render(report, &names))
+    files(report)?.into_iter().try_for_each(|(file, text)| write(folder, &file, &text))
 }
 
+/// What follows from a report, by the names of the files: the pictures, and the page that shows them.
+///
+/// # Errors
+/// One line where something cannot be drawn.
+pub fn files(report: &Report) -> Result<Vec<(String, String)>> {
+    let (mut files, mut pictures) = (Vec::new(), Vec::new());
+    let mut picture = |name: &str, file: String, svg: Option<String>| {
+        if let Some(svg) = svg {
+            pictures.push((name.to_string(), file.clone()));
+            files.push((file, svg));
+        }
+    };
+    picture("scaling", "thread-scaling.svg".into(), plots::scaling(&report.scaling)?);
+    for operation in markdown::operations(report) {
+        picture(&operation, format!("roofline-{operation}.svg"), plots::roofline(report, &operation)?);
+    }
+    files.push(("report.md".into(), markdown::render(report, &pictures)));
+    Ok(files)
+}
+
+/// That files can be written there, without touching those of an earlier run.
+fn probe(folder: &Path) -> Result<()> {
+    let path = folder.join("report.new");
+    let tried = fs::create_dir_all(folder).and_then(|()| fs::write(&path, "")).and_then(|()| fs::remove_file(&path));
+    tried.map_err(|error| format!("{}: {error}", folder.display()))
+}
+
+/// A file is replaced at once or not at all.
 fn write(folder: &Path, file: &str, text: &str) -> Result<()> {
-    let path = folder.join(file);
-    let written = fs::create_dir_all(folder).and_then(|()| fs::write(&path, text));
+    let (path, new) = (folder.join(file), folder.join(format!("{file}.new")));
+    let written =
+        fs::create_dir_all(folder).and_then(|()| fs::write(&new, text)).and_then(|()| fs::rename(&new, &path));
     written.map_err(|error| format!("{}: {error}", path.display()))
 }

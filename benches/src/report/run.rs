@@ -2,10 +2,12 @@
 
 use super::{
     data::{FORMAT, Figure, Measured, Report, Scaling, Settings, Skipped},
+    programs,
     torch::Torch,
 };
 use crate::{
     Result,
+    budget::{Budget, Pace},
     cases::{self, Case, Entry},
     machine::Machine,
     timing::{Effort, Flush, Timing, measure, measure_after},
@@ -25,20 +27,6 @@ pub struct Plan {
     pub settings: Settings,
 }
 
-/// The budget of rungs without vectors, in FLOPs: a run of the naive product takes two to six seconds for as many.
-pub const SCALAR_FLOPS: u64 = 2_100_000_000;
-
-/// The same under `--quick`, and for the ten samples of criterion.
-pub const QUICK_SCALAR_FLOPS: u64 = 450_000_000;
-
-/// Why a rung is left out on a workload, if it is.
-pub fn reason_to_skip(entry: &Entry, workload: &Workload, scalar_flops: u64) -> Option<String> {
-    let flops = workload.problem.work().flops;
-    let giga = |flops: u64| flops as f64 / 1e9;
-    (!entry.simd && !entry.peer && flops > scalar_flops)
-        .then(|| format!("{:.2} GFLOP, over the {:.2} of a rung without vectors", giga(flops), giga(scalar_flops)))
-}
-
 /// Does `work` in a pool of so many threads.
 ///
 /// # Errors
@@ -56,70 +44,105 @@ pub fn run(plan: &Plan, mut torch: Option<Torch>, mut progress: impl FnMut(&str,
     let begun = Instant::now();
     let quick = plan.settings.quick;
     let machine = Machine::measure(plan.threads, if quick { 4.0 } else { 15.0 }, |what| progress(what, 0.0));
-    let flush_bytes = machine.host.caches.l3;
-    let (mut ladders, mut scaling) = (Vec::new(), Vec::new());
-    for (i, workload) in plan.workloads.iter().enumerate() {
-        progress(&workload.id(), i as f64 / plan.workloads.len() as f64);
-        let settings = &plan.settings;
-        let measured = on_threads(plan.threads, || ladder(workload, settings, plan.threads, flush_bytes))?;
-        let mut measured = measured.map_err(|problem| format!("{}: {problem}", workload.id()))?;
-        if let Some(torch) = &mut torch {
-            let answer = torch.measure(&workload.problem, settings.effort.seconds);
-            measured.pytorch = answer.map_err(|problem| format!("{}: PyTorch: {problem}", workload.id()))?;
-        }
+    let mut ladders = Ladders {
+        threads: plan.threads,
+        effort: plan.settings.effort,
+        flush_bytes: machine.host.caches.l3,
+        pace: Pace::new(if quick { Budget::SHORT } else { Budget::WHOLE }),
+    };
+    let (mut all, mut scaling) = (Vec::new(), Vec::new());
+    let total: f64 = plan.workloads.iter().map(share).sum();
+    let mut done = 0.0;
+    for workload in &plan.workloads {
+        progress(&workload.id(), done / total);
+        done += share(workload);
+        let measured = match workload.problem.tokens() {
+            Some(_) => programs::measure(workload, plan, torch.as_ref()),
+            None => ladders.measure(workload, torch.as_mut()),
+        };
+        let measured = measured.map_err(|problem| format!("{}: {problem}", workload.id()))?;
         if workload.headline && plan.threads > 1 {
             scaling.extend(scale(workload, &measured, plan)?);
         }
-        ladders.push(measured);
+        all.push(measured);
     }
     progress("", 1.0);
     let seconds = begun.elapsed().as_secs_f64();
-    Ok(Report { format: FORMAT, settings: plan.settings.clone(), machine, ladders, scaling, seconds })
+    let settings = plan.settings.clone();
+    let mut report = Report { format: FORMAT, settings, machine, ladders: all, scaling, seconds };
+    report.derive();
+    Ok(report)
 }
 
-fn ladder(workload: &Workload, settings: &Settings, threads: usize, flush_bytes: usize) -> Result<Measured> {
-    let mut measured = Measured::new(workload);
-    let mut case = cases::case(&workload.problem);
-    let active = Isa::active();
-    let entries = case.rungs();
-    let top = entries.iter().rposition(|entry| !entry.peer);
-    for (rung, entry) in entries.iter().enumerate() {
-        if let Some(reason) = reason_to_skip(entry, workload, settings.scalar_flops) {
-            measured.skipped.push(Skipped { rung: entry.name.into(), reason });
-            continue;
-        }
-        let mut figure = figure(&mut *case, rung, entry, active, threads, settings.effort)?;
-        let is_top = Some(rung) == top;
-        if is_top && measured.work.unit() == Unit::Bytes {
-            figure.cold = Some(cold(&mut *case, rung, active, settings.effort, flush_bytes));
-        }
-        measured.figures.push(figure);
-        if is_top && entry.simd && workload.headline && entries.len() > 1 {
-            for isa in Isa::available().filter(|&isa| isa < active) {
-                measured.figures.push(self::figure(&mut *case, rung, entry, isa, threads, settings.effort)?);
+/// What share of the time a workload takes, measured in kernels of the usual size.
+fn share(workload: &Workload) -> f64 {
+    match workload.problem.tokens() {
+        Some(_) => 4.0 + workload.problem.work().flops as f64 / 1e11,
+        None => 1.0 + workload.problem.work().flops as f64 / 1e10,
+    }
+}
+
+/// How ladders are measured, and how fast their rungs were so far.
+struct Ladders {
+    threads: usize,
+    effort: Effort,
+    flush_bytes: usize,
+    pace: Pace,
+}
+
+impl Ladders {
+    fn measure(&mut self, workload: &Workload, torch: Option<&mut Torch>) -> Result<Measured> {
+        let mut measured = on_threads(self.threads, || self.ladder(workload))??;
+        if let Some(torch) = torch {
+            match torch.measure(&workload.problem, self.effort, 0.0) {
+                Ok(run) => measured.pytorch = run.map(|run| run.timing),
+                Err(problem) => {
+                    // One case that it cannot do should not cost all the others.
+                    measured.skipped.push(Skipped { rung: "PyTorch".into(), reason: problem });
+                    *torch = torch.again()?;
+                }
             }
         }
+        Ok(measured)
     }
-    Ok(measured)
-}
 
-/// Checks a rung, then times it.
-fn figure(case: &mut dyn Case, rung: usize, entry: &Entry, isa: Isa, threads: usize, effort: Effort) -> Result<Figure> {
-    case.check(rung, isa)?;
-    Ok(Figure {
-        rung: entry.name.into(),
-        idea: entry.idea.into(),
-        isa: entry.simd.then(|| isa.to_string()),
-        threads,
-        peer: entry.peer,
-        warm: measure(effort, || case.run(rung, isa)),
-        cold: None,
-    })
-}
+    fn ladder(&mut self, workload: &Workload) -> Result<Measured> {
+        let mut measured = Measured::new(workload);
+        let mut case = cases::case(&workload.problem);
+        let active = Isa::active();
+        let entries = case.rungs();
+        let top = entries.iter().rposition(|entry| !entry.peer);
+        for (rung, entry) in entries.iter().enumerate() {
+            if let Some(reason) = self.pace.reason_to_skip(entry, workload) {
+                measured.skipped.push(Skipped { rung: entry.name.into(), reason });
+                continue;
+            }
+            let mut figure = self.figure(&mut *case, rung, entry, active)?;
+            self.pace.record(entry, workload, figure.warm.median_s);
+            let is_top = Some(rung) == top;
+            if is_top && measured.work.unit() == Unit::Bytes {
+                figure.cold = Some(self.cold(&mut *case, rung, active));
+            }
+            measured.figures.push(figure);
+            if is_top && entry.simd && workload.headline && entries.len() > 1 {
+                for isa in Isa::available().filter(|&isa| isa < active) {
+                    measured.figures.push(self.figure(&mut *case, rung, entry, isa)?);
+                }
+            }
+        }
+        Ok(measured)
+    }
 
-fn cold(case: &mut dyn Case, rung: usize, isa: Isa, effort: Effort, flush_bytes: usize) -> Timing {
-    let mut flush = Flush::new(flush_bytes);
-    measure_after(effort, || flush.run(), || case.run(rung, isa))
+    /// Checks a rung, then times it.
+    fn figure(&self, case: &mut dyn Case, rung: usize, entry: &Entry, isa: Isa) -> Result<Figure> {
+        case.check(rung, isa)?;
+        Ok(Figure::new(entry, isa, self.threads, measure(self.effort, || case.run(rung, isa))))
+    }
+
+    fn cold(&self, case: &mut dyn Case, rung: usize, isa: Isa) -> Timing {
+        let mut flush = Flush::new(self.flush_bytes);
+        measure_after(self.effort, || flush.run(), || case.run(rung, isa))
+    }
 }
 
 /// The top rung on 1, 2, 4 … threads, below the number of the run, and on that.
@@ -140,23 +163,4 @@ fn scale(workload: &Workload, measured: &Measured, plan: &Plan) -> Result<Option
     }
     points.push((plan.threads, full.warm));
     Ok(Some(Scaling { id: workload.id(), rung: top.rung.clone(), points }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::workload;
-
-    #[test]
-    fn slow_rungs_are_left_out_by_their_flops_with_the_reason() {
-        let all = workload::all();
-        let large = all.iter().find(|w| w.id() == "matmul/gpt_large/mlp_up/forward").unwrap();
-        let entry = |simd, peer| Entry { name: "x", idea: "", simd, peer };
-        let reason = reason_to_skip(&entry(false, false), large, SCALAR_FLOPS).unwrap();
-        assert_eq!(reason, "19.33 GFLOP, over the 2.10 of a rung without vectors");
-        assert_eq!(reason_to_skip(&entry(true, false), large, SCALAR_FLOPS), None);
-        assert_eq!(reason_to_skip(&entry(false, true), large, SCALAR_FLOPS), None);
-        let small = all.iter().find(|w| w.id() == "matmul/gpt_small/proj/forward").unwrap();
-        assert_eq!(reason_to_skip(&entry(false, false), small, QUICK_SCALAR_FLOPS), None);
-    }
 }

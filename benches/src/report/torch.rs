@@ -3,7 +3,12 @@
 //! It runs while we wait, case by case, so that both see the same machine. It gets the best settings of its allocator:
 //! by default it gives every large tensor back to the system and pays for its pages again and again.
 
-use crate::{Result, timing::Timing, workload::Problem};
+use super::alone::Run;
+use crate::{
+    Result,
+    timing::{Effort, PATIENCE_SECONDS},
+    workload::Problem,
+};
 use serde::Deserialize;
 use std::{
     io::{BufRead, BufReader, Write},
@@ -22,13 +27,15 @@ pub struct Torch {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     version: String,
+    python: String,
+    threads: usize,
 }
 
 /// A line of the server.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Answer {
-    Time(Timing),
+    Run(Run),
     Error { error: String },
     Version { version: String },
     Nothing { unsupported: bool },
@@ -48,7 +55,14 @@ impl Torch {
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(format!("--torch {python}: its input and output are missing"));
         };
-        let mut torch = Torch { child, input, output: BufReader::new(output), version: String::new() };
+        let mut torch = Torch {
+            child,
+            input,
+            output: BufReader::new(output),
+            version: String::new(),
+            python: python.into(),
+            threads,
+        };
         match torch.answer() {
             Ok(Answer::Version { version }) => torch.version = version,
             Ok(Answer::Error { error }) => return Err(format!("--torch {python}: {error}")),
@@ -57,20 +71,31 @@ impl Torch {
         Ok(torch)
     }
 
+    /// Another process of the same Python, whose memory is empty.
+    ///
+    /// # Errors
+    /// Those of [`Torch::start`].
+    pub fn again(&self) -> Result<Torch> {
+        Torch::start(&self.python, self.threads)
+    }
+
     /// Its version.
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// Its time for a problem; nothing where it has no such operation.
+    /// Its time for a problem, run for `warm_up` seconds before; nothing where it has no such operation.
     ///
     /// # Errors
     /// One line where it fails.
-    pub fn measure(&mut self, problem: &Problem, seconds: f64) -> Result<Option<Timing>> {
-        let request = serde_json::json!({ "problem": problem, "seconds": seconds });
+    pub fn measure(&mut self, problem: &Problem, effort: Effort, warm_up: f64) -> Result<Option<Run>> {
+        let request = serde_json::json!({
+            "problem": problem, "seconds": effort.seconds, "least": effort.least,
+            "patience": PATIENCE_SECONDS, "warm_up": warm_up,
+        });
         writeln!(self.input, "{request}").and_then(|()| self.input.flush()).map_err(|error| error.to_string())?;
         match self.answer()? {
-            Answer::Time(timing) => Ok(Some(timing)),
+            Answer::Run(run) => Ok(Some(run)),
             Answer::Nothing { unsupported: true } => Ok(None),
             Answer::Error { error } => Err(error),
             _ => Err("an answer to another question".into()),
@@ -117,7 +142,8 @@ mod tests {
         assert!(matches!(parse(r#"{"version": "2.9"}"#), Answer::Version { .. }));
         assert!(matches!(parse(r#"{"error": "no"}"#), Answer::Error { .. }));
         assert!(matches!(parse(r#"{"unsupported": true}"#), Answer::Nothing { unsupported: true }));
-        let time = parse(r#"{"median_s": 0.1, "minimum_s": 0.09, "repetitions": 7}"#);
-        assert!(matches!(time, Answer::Time(Timing { repetitions: 7, .. })));
+        let time = parse(r#"{"median_s": 0.1, "minimum_s": 0.09, "repetitions": 7, "peak_mib": 700.5}"#);
+        let Answer::Run(run) = time else { panic!("{time:?}") };
+        assert_eq!((run.timing.repetitions, run.peak_mib), (7, Some(700.5)));
     }
 }

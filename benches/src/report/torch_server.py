@@ -1,6 +1,7 @@
 """Times PyTorch on one problem after the other: a line of JSON in, a line of JSON out. Started by torch.rs."""
 import json
 import math
+import resource
 import statistics
 import sys
 import time
@@ -119,29 +120,45 @@ def row_sum(p):
 
 
 class Block(nn.Module):
-    def __init__(self, width, heads):
+    def __init__(self, width, heads, bias, dropout):
         super().__init__()
-        self.heads = heads
-        self.norm1, self.norm2 = nn.LayerNorm(width, bias=False), nn.LayerNorm(width, bias=False)
-        self.qkv, self.out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
-        self.up, self.down = nn.Linear(width, 4 * width, bias=False), nn.Linear(4 * width, width, bias=False)
+        self.heads, self.p = heads, dropout
+        self.norm1, self.norm2 = nn.LayerNorm(width, bias=bias), nn.LayerNorm(width, bias=bias)
+        self.qkv, self.out = nn.Linear(width, 3 * width, bias=bias), nn.Linear(width, width, bias=bias)
+        self.up, self.down = nn.Linear(width, 4 * width, bias=bias), nn.Linear(4 * width, width, bias=bias)
+        self.drop = nn.Dropout(dropout)
 
-    def forward(self, x):  # [B,T,C]
+    def parts(self, x):
+        """x [B,T,C] to q, k and v [B,H,T,D]."""
         b, t, c = x.shape
         parts = self.qkv(self.norm1(x)).split(c, 2)
-        q, k, v = (y.view(b, t, self.heads, c // self.heads).transpose(1, 2) for y in parts)  # [B,H,T,D]
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.out(y.transpose(1, 2).reshape(b, t, c))
-        return x + self.down(F.gelu(self.up(self.norm2(x))))
+        return (y.view(b, t, self.heads, c // self.heads).transpose(1, 2) for y in parts)
+
+    def rest(self, x, y):
+        """What comes after attention; y [B,H,T,D] is its output."""
+        x = x + self.drop(self.out(y.transpose(1, 2).reshape(x.shape)))
+        return x + self.drop(self.down(F.gelu(self.up(self.norm2(x)))))
+
+    def forward(self, x):
+        q, k, v = self.parts(x)
+        dropped = self.p if self.training else 0.0
+        return self.rest(x, F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropped))
+
+    def read(self, x, keys, values, at):
+        """One position, whose key and value join those of the past."""
+        q, k, v = self.parts(x)
+        keys[:, :, at:at + 1], values[:, :, at:at + 1] = k, v
+        return self.rest(x, F.scaled_dot_product_attention(q, keys[:, :, :at + 1], values[:, :, :at + 1]))
 
 
 class Gpt(nn.Module):
-    def __init__(self, p):
+    def __init__(self, p, dropout):
         super().__init__()
-        width = p["width"]
+        width, bias = p["width"], p["bias"]
         self.tok, self.pos = nn.Embedding(p["vocab"], width), nn.Embedding(p["context"], width)
-        self.blocks = nn.ModuleList(Block(width, p["heads"]) for _ in range(p["layers"]))
-        self.norm, self.head = nn.LayerNorm(width, bias=False), nn.Linear(width, p["vocab"], bias=False)
+        self.blocks = nn.ModuleList(Block(width, p["heads"], bias, dropout) for _ in range(p["layers"]))
+        self.norm, self.head = nn.LayerNorm(width, bias=bias), nn.Linear(width, p["vocab"], bias=False)
+        self.drop = nn.Dropout(dropout)
         self.head.weight = self.tok.weight
         for name, w in self.named_parameters():
             if w.dim() > 1:
@@ -149,20 +166,27 @@ class Gpt(nn.Module):
                 nn.init.normal_(w, 0.0, 0.02 / math.sqrt(2 * p["layers"]) if last else 0.02)
 
     def forward(self, ids, targets):
-        x = self.tok(ids) + self.pos(torch.arange(ids.shape[1]))
+        x = self.drop(self.tok(ids) + self.pos(torch.arange(ids.shape[1])))
         for block in self.blocks:
             x = block(x)
         return F.cross_entropy(self.head(self.norm(x)).flatten(0, 1), targets.flatten())
 
+    def read(self, ids, caches, at):
+        x = self.tok(ids) + self.pos(torch.tensor([at]))
+        for block, (keys, values) in zip(self.blocks, caches):
+            x = block.read(x, keys, values, at)
+        return self.head(self.norm(x))
+
 
 def training_step(p):
-    model = Gpt(p)
+    sizes = p["gpt"]
+    model = Gpt(sizes, p["dropout"])
     decayed = [w for w in model.parameters() if w.dim() > 1]
     others = [w for w in model.parameters() if w.dim() < 2]
     groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), fused=True)
-    data = torch.randint(p["vocab"], (100_000,))
-    b, t = p["batch"], p["context"]
+    data = torch.randint(sizes["vocab"], (100_000,))
+    b, t = p["batch"], sizes["context"]
 
     def step():
         at = torch.randint(len(data) - t - 1, (b,))
@@ -175,9 +199,23 @@ def training_step(p):
         optimiser.zero_grad(set_to_none=True)
         return loss.item()
 
-    for _ in range(5):
-        step()
     return step
+
+
+def generate(p):
+    sizes, tokens = p["gpt"], p["tokens"]
+    model = Gpt(sizes, 0.0).eval()
+    shape = (1, sizes["heads"], sizes["context"], sizes["width"] // sizes["heads"])
+    caches = [(torch.zeros(shape), torch.zeros(shape)) for _ in range(sizes["layers"])]
+    state = [torch.zeros(1, 1, dtype=torch.long), 0]
+
+    def token():
+        with torch.inference_mode():
+            ids, at = state
+            logits = model.read(ids, caches, at)
+            state[:] = logits[:, -1].argmax(-1, keepdim=True), (at + 1) % tokens
+
+    return token
 
 
 OPERATIONS = {
@@ -185,31 +223,41 @@ OPERATIONS = {
     "attention_decode": attention_decode, "layer_norm": layer_norm, "rms_norm": rms_norm, "gelu": gelu,
     "bias_gelu": bias_gelu, "cross_entropy": cross_entropy, "dropout": dropout, "add": add, "heads": heads,
     "embedding": embedding, "adamw": adamw, "sum_of_squares": sum_of_squares, "row_sum": row_sum,
-    "training_step": training_step,
+    "training_step": training_step, "generate": generate,
     "softmax": lambda p: either(p, lambda x: torch.softmax(x, -1), rows(p)),
     "log_softmax": lambda p: either(p, lambda x: torch.log_softmax(x, -1), rows(p)),
 }
 
 
-def clock(f, seconds):
-    f(), f()
+def clock(f, seconds, least, patience, warm_up):
+    """The same rule as in timing.rs."""
+    calls, begun = 0, time.perf_counter()
+    while calls < (1 if warm_up else 2) or time.perf_counter() - begun < warm_up:
+        f()
+        calls += 1
     times, begun = [], time.perf_counter()
-    while len(times) < 5 or (time.perf_counter() - begun < seconds and len(times) < 500):
+
+    def wanted():
+        n, elapsed = len(times), time.perf_counter() - begun
+        return n < min(2, least) or (n < least and elapsed < patience) or (n < 500 and elapsed < seconds)
+
+    while wanted():
         start = time.perf_counter()
         f()
         times.append(time.perf_counter() - start)
-    return {"median_s": statistics.median(times), "minimum_s": min(times), "repetitions": len(times)}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
+    return {"median_s": statistics.median(times), "minimum_s": min(times), "repetitions": len(times), "peak_mib": peak}
 
 
 say({"version": torch.__version__})
 for line in sys.stdin:
     request = json.loads(line)
-    problem = request["problem"]
+    problem = request.pop("problem")
     operation = OPERATIONS.get(problem["operation"])
     if operation is None:
         say({"unsupported": True})
         continue
     try:
-        say(clock(operation(problem), request["seconds"]))
+        say(clock(operation(problem), **request))
     except Exception as error:
         say({"error": (str(error).splitlines() or [type(error).__name__])[0]})

@@ -1,6 +1,7 @@
 //! The list itself.
 
-use super::{Layout, Pass, Problem, Workload};
+use super::{Gpt, Layout, Pass, Problem, Workload};
+use gradus_gpt::preset::Preset;
 
 /// The rows of the activations of `gpt_small` and `gpt_large`: B·T.
 const ROWS: [usize; 2] = [12 * 64, 64 * 256];
@@ -14,12 +15,22 @@ pub fn all() -> Vec<Workload> {
     attention(&mut list);
     rows(&mut list);
     elements(&mut list);
-    list.add("training_step", "gpt_small", "step", true, training_step());
+    whole_programs(&mut list);
     list.0
 }
 
-fn training_step() -> Problem {
-    Problem::TrainingStep { layers: 4, heads: 4, width: 128, context: 64, batch: 12, vocab: 65 }
+/// Their direction is the type of the numbers.
+fn whole_programs(list: &mut List) {
+    let [small, large] = [Preset::Small, Preset::Large].map(Gpt::of);
+    let mut train = |name: &str, gpt, batch, dropout, headline| {
+        list.add("training_step", name, "f32", headline, Problem::TrainingStep { gpt, batch, dropout });
+    };
+    train("gpt_small", small, 12, 0.0, true);
+    train("gpt_large", large, 64, 0.0, false);
+    train("gpt_large_dropout", large, 64, 0.2, false);
+    for (name, gpt, tokens) in [("gpt_small", small, 64), ("gpt_large", large, 256), ("gpt2", Gpt::GPT2, 64)] {
+        list.add("generate", name, "f32", name == "gpt_large", Problem::Generate { gpt, tokens });
+    }
 }
 
 struct List(Vec<Workload>);
@@ -49,14 +60,17 @@ fn matmul(list: &mut List) {
         list.add("matmul", name, "dx", headline, product(Layout::NN, rows, n, k));
         list.add("matmul", name, "dw", headline, product(Layout::TN, n, rows, k));
     };
+    // From small to large: a rung that turns out slow is left out of what comes after.
     for (model, rows, c) in [("gpt_small", ROWS[0], 128), ("gpt_large", ROWS[1], 384)] {
+        if model == "gpt_large" {
+            linear("gpt_large_b3/mlp_up", 3 * 256, c, 4 * c, false);
+        }
         linear(&format!("{model}/qkv"), rows, c, 3 * c, false);
         linear(&format!("{model}/proj"), rows, c, c, false);
         linear(&format!("{model}/mlp_up"), rows, c, 4 * c, true);
         linear(&format!("{model}/mlp_down"), rows, 4 * c, c, false);
         linear(&format!("{model}/head"), rows, c, 65, false);
     }
-    linear("gpt_large_b3/mlp_up", 3 * 256, 384, 1536, false);
     // One token: every weight is used once. 2.4 MB, 9.4 MB and 154 MB of them.
     for (name, k, n) in [("gpt_large/mlp_up", 384, 1536), ("gpt2/mlp_up", 768, 3072), ("gpt2/head", 768, 50257)] {
         list.add("decode", name, "forward", n == 50257, Problem::Matmul { layout: Layout::NT, m: 1, k, n });
@@ -140,7 +154,7 @@ mod tests {
         {
             assert!(of(operation), "{operation}");
         }
-        assert!(of("adamw") && of("training_step"));
+        assert!(of("adamw") && of("training_step") && of("generate"));
     }
 
     #[test]
@@ -164,8 +178,19 @@ mod tests {
 
     #[test]
     fn a_training_step_has_the_flops_that_the_goals_are_stated_in() {
-        let gflop = training_step().work().flops as f64 / 1e9;
-        assert!((gflop - 3.84).abs() < 0.01, "{gflop}");
+        let gflop = |preset, batch| Gpt::of(preset).training_step(batch).flops as f64 / 1e9;
+        assert!((gflop(Preset::Small, 12) - 3.84).abs() < 0.01);
+        assert!((gflop(Preset::Large, 64) - 1114.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn a_token_reads_every_weight_once() {
+        let megabytes = |gpt: Gpt| gpt.token(0).read as f64 / 1e6;
+        assert!((megabytes(Gpt::of(Preset::Large)) - 42.6).abs() < 0.1);
+        assert!((megabytes(Gpt::GPT2) - 494.0).abs() < 1.0);
+        assert_eq!(Gpt::GPT2.parameters(), 124_439_808, "the number of the paper's smallest model, with tied weights");
+        let two = Gpt { layers: 1, heads: 1, width: 2, context: 8, vocab: 3, bias: false };
+        assert_eq!(two.token(4).read, 4 * (12 * 4 + 3 * 2 + 2 * 2 * 2), "two positions on the average");
     }
 
     #[test]
@@ -173,22 +198,17 @@ mod tests {
         for (preset, rows, parameters) in
             [(Preset::Small, ROWS[0], PARAMETERS[0]), (Preset::Large, ROWS[1], PARAMETERS[1])]
         {
-            let (mut model, train, _) = preset.settings();
-            model.vocab_size = 65;
-            assert_eq!(rows, train.batch * model.context);
-            assert_eq!(parameters as u128, model.parameters());
+            let (_, train, _) = preset.settings();
+            let gpt = Gpt::of(preset);
+            assert_eq!(rows, train.batch * gpt.context);
+            assert_eq!(parameters as u64, gpt.parameters());
+            let dropout = |w: &Workload| match w.problem {
+                Problem::TrainingStep { gpt: other, batch, dropout } if other == gpt && batch == train.batch => {
+                    Some(dropout)
+                }
+                _ => None,
+            };
+            assert!(all().iter().filter_map(dropout).any(|dropout| dropout == preset.settings().0.dropout));
         }
-        let (mut model, train, _) = Preset::Small.settings();
-        model.vocab_size = 65;
-        let step = Problem::TrainingStep {
-            layers: model.layers,
-            heads: model.heads,
-            width: model.width,
-            context: model.context,
-            batch: train.batch,
-            vocab: model.vocab_size,
-        };
-        assert_eq!(step, training_step());
-        assert_eq!(step.work().read as u128, 16 * model.parameters());
     }
 }

@@ -6,9 +6,11 @@
 //! FLOPs and bytes are nominal: what the result needs, whatever a rung does, so that the rungs of a ladder compare.
 //! Bytes count every input and output once. Attention counts the causal half.
 
+mod gpt;
 mod list;
 mod problem;
 
+pub use gpt::Gpt;
 pub use list::all;
 pub use problem::{Layout, Pass, Problem};
 

@@ -1,6 +1,6 @@
 //! What is computed, with its sizes, and how much work that is.
 
-use super::Work;
+use super::{Gpt, Work};
 use serde::{Deserialize, Serialize};
 
 /// Which operand of a product is stored transposed.
@@ -64,12 +64,13 @@ pub enum Problem {
     /// The sum of squares, for the norm of the gradient.
     SumOfSquares { n: usize },
     /// A whole training step of a GPT: forward, backward, clipping, AdamW.
-    TrainingStep { layers: usize, heads: usize, width: usize, context: usize, batch: usize, vocab: usize },
+    TrainingStep { gpt: Gpt, batch: usize, dropout: f32 },
+    /// One token read by a GPT that keeps its keys and values, at each of `tokens` positions in turn.
+    Generate { gpt: Gpt, tokens: usize },
 }
 
 impl Problem {
-    /// What it needs at least; of the training step the FLOPs of its products and attention, and one reading of its
-    /// weights, gradients and moments.
+    /// What it needs at least.
     pub fn work(&self) -> Work {
         // `flops` for each of `n` elements, `read` and `written` in elements of 4 bytes.
         let each = |n: usize, flops: u64, read: usize, written: usize| Work {
@@ -103,14 +104,17 @@ impl Problem {
             Problem::Embedding { pass: Pass::Backward, ids, v, c } => each(ids * c, 1, ids * c + ids, v * c),
             Problem::Adamw { n } => each(n, 12, 4 * n, 3 * n),
             Problem::SumOfSquares { n } => each(n, 2, n, 0),
-            Problem::TrainingStep { layers, width, context, batch, vocab, .. } => {
-                let weights = 12 * width * width * layers + vocab * width;
-                let tokens = batch * context;
-                let products = 6 * weights as u64 * tokens as u64; // forward, and two products as large backward
-                let attention = 14 * (batch * context * context * width / 2 * layers) as u64;
-                let parameters = weights + context * width + (2 * layers + 1) * width;
-                Work { flops: products + attention, read: 16 * parameters as u64, written: 12 * parameters as u64 }
-            }
+            Problem::TrainingStep { gpt, batch, .. } => gpt.training_step(batch),
+            Problem::Generate { gpt, tokens } => gpt.token(tokens),
+        }
+    }
+
+    /// The tokens that it takes in, where it is a whole program; such a one is measured in a process of its own.
+    pub fn tokens(&self) -> Option<usize> {
+        match *self {
+            Problem::TrainingStep { gpt, batch, .. } => Some(batch * gpt.context),
+            Problem::Generate { .. } => Some(1),
+            _ => None,
         }
     }
 
@@ -132,9 +136,8 @@ impl Problem {
             Problem::Add { n } | Problem::Adamw { n } | Problem::SumOfSquares { n } => format!("{n} elements"),
             Problem::Heads { b, t, h, d } => format!("[{b},{t},{h},{d}] to [{b},{h},{t},{d}]"),
             Problem::Embedding { ids, v, c, .. } => format!("{ids} ids, table {v}×{c}"),
-            Problem::TrainingStep { layers, heads, width, context, batch, vocab } => {
-                format!("L{layers} H{heads} C{width} T{context} B{batch} V{vocab}, f32, no dropout")
-            }
+            Problem::TrainingStep { gpt, batch, dropout } => format!("{} B{batch}, dropout {dropout}", gpt.sizes()),
+            Problem::Generate { gpt, tokens } => format!("{}, one token of {tokens}", gpt.sizes()),
         }
     }
 }

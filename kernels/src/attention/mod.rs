@@ -34,6 +34,7 @@
 //!
 //! Read first: [`naive`], then the rungs in the order of [`FORWARD_RUNGS`].
 
+pub mod bf16;
 mod blocked;
 mod causal;
 mod decode;
@@ -41,11 +42,15 @@ mod exp2;
 pub mod naive;
 mod online;
 mod pack;
+mod product;
+mod registers;
+mod registers_backward;
 mod simd;
 mod simd_backward;
 mod threads;
 mod tiles;
 mod view;
+mod words;
 
 pub use decode::DECODE_RUNGS;
 pub use view::{Inputs, Output, Saved, View};
@@ -130,6 +135,12 @@ pub const FORWARD_RUNGS: &[Rung<Forward>] = &[
         run: tiles::forward,
         simd: true,
     },
+    Rung {
+        name: "registers",
+        idea: "scores stay in registers for the softmax; one visit where a head has few keys",
+        run: registers::forward,
+        simd: true,
+    },
     Rung { name: "threads", idea: "a task for each chunk of the queries of a head", run: threads::forward, simd: true },
 ];
 
@@ -153,6 +164,12 @@ pub const BACKWARD_RUNGS: &[Rung<Backward>] = &[
         name: "tiles",
         idea: "register tiles: eight queries, or keys, share each load",
         run: tiles::backward,
+        simd: true,
+    },
+    Rung {
+        name: "registers",
+        idea: "P and dS are made in registers; finer tiles on the diagonal",
+        run: registers_backward::backward,
         simd: true,
     },
     Rung {
@@ -192,9 +209,20 @@ pub fn forward(
     o_strides: Strides,
     lse: &mut [f32],
 ) {
-    let inputs = Inputs::new(shape, *options, view(q, q_strides), view(k, k_strides), view(v, v_strides));
+    forward_by(best_forward, shape, options, [(q, q_strides), (k, k_strides), (v, v_strides)], (o, o_strides), lse)
+}
+
+fn forward_by(
+    run: fn(&Inputs<'_>, Output<'_>, &mut [f32]),
+    shape: Shape,
+    options: &Options<'_>,
+    [q, k, v]: [(&[f32], Strides); 3],
+    (o, o_strides): (&mut [f32], Strides),
+    lse: &mut [f32],
+) {
+    let inputs = Inputs::new(shape, *options, view(q.0, q.1), view(k.0, k.1), view(v.0, v.1));
     view::assert_lse(shape, lse.len());
-    best_forward(&inputs, Output::new("o", o, [shape.b, shape.h, shape.tq], o_strides, shape.d), lse)
+    run(&inputs, Output::new("o", o, [shape.b, shape.h, shape.tq], o_strides, shape.d), lse)
 }
 
 /// dQ, dK and dV from the gradient `d_o` of the output, by the best rung. They are overwritten.
@@ -222,12 +250,27 @@ pub fn backward(
     dv: &mut [f32],
     dv_strides: Strides,
 ) {
-    let inputs = Inputs::new(shape, *options, view(q, q_strides), view(k, k_strides), view(v, v_strides));
-    let saved = Saved::new(shape, view(o, o_strides), lse, view(d_o, do_strides));
+    let inputs = [(q, q_strides), (k, k_strides), (v, v_strides)];
+    let gradients = [(dq, dq_strides), (dk, dk_strides), (dv, dv_strides)];
+    backward_by(best_backward, shape, options, inputs, (o, o_strides), lse, (d_o, do_strides), gradients)
+}
+
+fn backward_by(
+    run: fn(&Inputs<'_>, &Saved<'_>, [Output<'_>; 3]),
+    shape: Shape,
+    options: &Options<'_>,
+    [q, k, v]: [(&[f32], Strides); 3],
+    o: (&[f32], Strides),
+    lse: &[f32],
+    d_o: (&[f32], Strides),
+    [dq, dk, dv]: [(&mut [f32], Strides); 3],
+) {
+    let inputs = Inputs::new(shape, *options, view(q.0, q.1), view(k.0, k.1), view(v.0, v.1));
+    let saved = Saved::new(shape, view(o.0, o.1), lse, view(d_o.0, d_o.1));
     let [queries, keys] = [[shape.b, shape.h, shape.tq], [shape.b, shape.h_kv, shape.tk]];
-    let dq = Output::new("dq", dq, queries, dq_strides, shape.d);
-    let dk = Output::new("dk", dk, keys, dk_strides, shape.d);
-    best_backward(&inputs, &saved, [dq, dk, Output::new("dv", dv, keys, dv_strides, shape.d)])
+    let dq = Output::new("dq", dq.0, queries, dq.1, shape.d);
+    let dk = Output::new("dk", dk.0, keys, dk.1, shape.d);
+    run(&inputs, &saved, [dq, dk, Output::new("dv", dv.0, keys, dv.1, shape.d)])
 }
 
 /// Self-attention on one contiguous \[B,T,3,H,D\] buffer, as one matrix product writes it; `o` is \[B,T,H,D\].
@@ -235,11 +278,22 @@ pub fn backward(
 /// # Panics
 /// Where a length does not fit, H ≠ Hkv or Tq ≠ Tk.
 pub fn forward_packed(shape: Shape, options: &Options<'_>, qkv: &[f32], o: &mut [f32], lse: &mut [f32]) {
+    forward_packed_by(best_forward, shape, options, qkv, o, lse)
+}
+
+fn forward_packed_by(
+    run: fn(&Inputs<'_>, Output<'_>, &mut [f32]),
+    shape: Shape,
+    options: &Options<'_>,
+    qkv: &[f32],
+    o: &mut [f32],
+    lse: &mut [f32],
+) {
     let inputs = packed_inputs(shape, options, qkv);
     assert_contiguous(shape, o.len());
     view::assert_lse(shape, lse.len());
     let o = Output::new("o", o, [shape.b, shape.h, shape.tq], contiguous(shape), shape.d);
-    best_forward(&inputs, o, lse)
+    run(&inputs, o, lse)
 }
 
 /// The gradient of [`forward_packed`]: `o` and `d_o` are \[B,T,H,D\], `qkv` and `d_qkv` \[B,T,3,H,D\].
@@ -255,12 +309,25 @@ pub fn backward_packed(
     d_o: &[f32],
     d_qkv: &mut [f32],
 ) {
+    backward_packed_by(best_backward, shape, options, qkv, o, lse, d_o, d_qkv)
+}
+
+fn backward_packed_by(
+    run: fn(&Inputs<'_>, &Saved<'_>, [Output<'_>; 3]),
+    shape: Shape,
+    options: &Options<'_>,
+    qkv: &[f32],
+    o: &[f32],
+    lse: &[f32],
+    d_o: &[f32],
+    d_qkv: &mut [f32],
+) {
     let inputs = packed_inputs(shape, options, qkv);
     assert_contiguous(shape, o.len());
     assert_contiguous(shape, d_o.len());
     let strides = contiguous(shape);
     let saved = Saved::new(shape, view(o, strides), lse, view(d_o, strides));
-    best_backward(&inputs, &saved, Output::packed(d_qkv, [shape.b, shape.h, shape.tq], shape.d))
+    run(&inputs, &saved, Output::packed(d_qkv, [shape.b, shape.h, shape.tq], shape.d))
 }
 
 fn view<E>(data: &[E], strides: Strides) -> View<'_, E> {

@@ -3,7 +3,7 @@
 //! A block is used by every query (or key) block that meets it, so a copy costs little; and rows that lie a power of
 //! two apart, as those of a \[B,T,3,H,D\] buffer may, would fall into the same few lines of the first-level cache.
 
-use super::{Inputs, View};
+use super::{Inputs, Strides, View, words::Words};
 use crate::{Isa, simd::Simd};
 use std::ops::Range;
 
@@ -135,10 +135,116 @@ pub(super) fn prefetch(inputs: &Inputs<'_>, [b, kv]: [usize; 2], t: &mut Range<u
 }
 
 /// Cuts a buffer into parts of these lengths.
-pub(super) fn split<const N: usize>(mut buffer: &mut [f32], lengths: [usize; N]) -> [&mut [f32]; N] {
+pub(super) fn split<E, const N: usize>(mut buffer: &mut [E], lengths: [usize; N]) -> [&mut [E]; N] {
     lengths.map(|len| {
         let (part, rest) = std::mem::take(&mut buffer).split_at_mut(len);
         buffer = rest;
         part
     })
+}
+
+/// The words of a packed row of D numbers, whole vectors of them.
+pub(super) fn words_width<W: Words>(d: usize) -> usize {
+    d.next_multiple_of(16 * W::STEPS) / W::STEPS
+}
+
+/// `N` numbers of a row from `j` on, zeros past its end.
+#[inline(always)]
+pub(super) fn load_at<S: Simd>(s: S, row: &[f32], j: usize) -> S::F32 {
+    if j + S::N <= row.len() { s.load(&row[j..]) } else { s.load_partial(&row[j.min(row.len())..]) }
+}
+
+#[inline(always)]
+pub(super) fn store_words<S: Simd>(s: S, to: &mut [u32], words: S::U32) {
+    s.store(bytemuck::cast_slice_mut(to), s.from_bits(words));
+}
+
+/// `to` (rows of [`words_width`]) ← the rows `t` of (b, h): neighbours along D share a word. Zeros fill `to` up.
+#[inline(always)]
+pub(super) fn words<W: Words>(w: W, from: &View<'_>, [b, h, d]: [usize; 3], t: Range<usize>, to: &mut [u32]) {
+    let (s, n) = (w.simd(), W::S::N);
+    let mut rows = to.chunks_exact_mut(words_width::<W>(d).max(1));
+    for t in t {
+        let (Some(to), from) = (rows.next(), from.row(b, h, t, d)) else { return };
+        for (i, to) in to.chunks_exact_mut(n).enumerate() {
+            let j = i * n * W::STEPS;
+            store_words(s, to, w.pack([load_at(s, from, j), load_at(s, from, j + n * (W::STEPS - 1))]));
+        }
+    }
+    rows.for_each(|to| to.fill(0));
+}
+
+/// `to` (rows of [`width`]) ← the rows `t` of (b, h), [`Words::STEPS`] rows in one. Zeros fill the last one up.
+#[inline(always)]
+pub(super) fn joined<W: Words>(w: W, from: &View<'_>, [b, h, d]: [usize; 3], t: Range<usize>, to: &mut [u32]) {
+    let (s, n) = (w.simd(), W::S::N);
+    for (to, first) in to.chunks_exact_mut(width(d).max(1)).zip(t.clone().step_by(W::STEPS)) {
+        let second = first + W::STEPS - 1;
+        let second = if second < t.end { from.row(b, h, second, d) } else { &[] };
+        let first = from.row(b, h, first, d);
+        for (i, to) in to.chunks_exact_mut(n).enumerate() {
+            store_words(s, to, w.join([load_at(s, first, i * n), load_at(s, second, i * n)]));
+        }
+    }
+}
+
+/// `to` (⌈D/steps⌉ × `to_row`) ← the rows `t` of (b, h) as words, transposed; columns past the last row are zero.
+/// `space` holds the rows as [`words`], where words are not numbers.
+#[inline(always)]
+pub(super) fn words_transposed<W: Words>(
+    w: W,
+    from: &View<'_>,
+    [b, h, d]: [usize; 3],
+    t: Range<usize>,
+    (to, to_row): (&mut [u32], usize),
+    space: &mut [u32],
+) {
+    let (s, to) = (w.simd(), bytemuck::cast_slice_mut(to));
+    if const { W::STEPS == 1 } {
+        return transposed(s, from, [b, h, d], t, to, to_row);
+    }
+    let (n, row) = (t.len(), words_width::<W>(d));
+    let space = &mut space[..n * row];
+    words(w, from, [b, h, d], t, space);
+    let packed = View { data: bytemuck::cast_slice(space), strides: Strides { b: 0, h: 0, t: row } };
+    transposed(s, &packed, [0, 0, d.div_ceil(W::STEPS)], 0..n, to, to_row);
+}
+
+/// The rows `t` of (b, h) where they lie, and their distance, if `few` of them are read and words are the numbers of
+/// memory. Where many products read them, a dense copy is the faster one.
+#[inline(always)]
+pub(super) fn in_place<'a, W: Words>(
+    from: &View<'a>,
+    [b, h, d]: [usize; 3],
+    t: Range<usize>,
+    few: bool,
+) -> Option<(&'a [u32], usize)> {
+    let strides = from.strides;
+    (W::STEPS == 1 && few && !t.is_empty() && d > 0 && d.is_multiple_of(16)).then(|| {
+        let first = b * strides.b + h * strides.h + t.start * strides.t;
+        (bytemuck::cast_slice(&from.data[first..][..(t.len() - 1) * strides.t + d]), strides.t)
+    })
+}
+
+/// Every number of these words changes its sign.
+#[inline(always)]
+pub(super) fn negate<W: Words>(w: W, words: &mut [u32]) {
+    let s = w.simd();
+    let signs = s.splat_u32(if W::STEPS == 1 { 0x8000_0000 } else { 0x8000_8000 });
+    for words in words.chunks_exact_mut(W::S::N) {
+        let x = s.to_bits(s.load(bytemuck::cast_slice(words)));
+        store_words(s, words, s.xor_u32(x, signs));
+    }
+}
+
+/// `to` ← factor · the elements of `from`.
+#[inline(always)]
+pub(super) fn scaled<S: Simd>(s: S, factor: S::F32, from: &[f32], to: &mut [f32]) {
+    for (from, to) in from.chunks(S::N).zip(to.chunks_mut(S::N)) {
+        if to.len() == S::N {
+            s.store(to, s.mul(factor, s.load(from)));
+        } else {
+            s.store_partial(to, s.mul(factor, s.load_partial(from)));
+        }
+    }
 }

@@ -16,9 +16,11 @@ use super::{
     Inputs, Output,
     exp2::exp2,
     pack,
-    tiles::{Beta, Left, multiply},
+    product::{Beta, Left, Right, multiply},
+    words::Plain,
 };
 use crate::{Isa, scratch, simd::Simd, simd_fn};
+use bytemuck::cast_slice;
 use std::{f32::consts::LOG2_E, f64::consts::LN_2, ops::Range};
 
 /// The keys of a block: one group of dropout.
@@ -135,12 +137,12 @@ fn meet<S: Simd>(
     }
     let whole = columns.start / S::N * S::N..columns.end.next_multiple_of(S::N);
     let scores = &mut *buffers.scores;
-    let q = Left { data: &buffers.q[rows.start * width..], row: width, col: 1 };
+    let q = Left { data: cast_slice(&buffers.q[rows.start * width..]), row: width, col: 1 };
     multiply(
-        s,
+        Plain(s),
         [m, whole.len(), d],
         q,
-        (&buffers.k[whole.start.min(buffers.k.len())..], KEYS),
+        right(&buffers.k[whole.start.min(buffers.k.len())..], KEYS),
         (&mut scores[whole.start..], KEYS),
         Beta::Zero,
     );
@@ -174,13 +176,18 @@ fn meet<S: Simd>(
         drop_out(s, inputs, [b, h, start + rows.start + r], first, &whole, scores);
     }
     multiply(
-        s,
+        Plain(s),
         [m, width, columns.end - whole.start],
-        Left { data: &scores[whole.start..], row: KEYS, col: 1 },
-        (&buffers.v[whole.start * width..], width),
+        Left { data: cast_slice(&scores[whole.start..]), row: KEYS, col: 1 },
+        right(&buffers.v[whole.start * width..], width),
         (&mut buffers.o[rows.start * width..], width),
         Beta::Rows(&alpha),
     );
+}
+
+/// Packed rows of `f32` as a right operand.
+pub(super) fn right(data: &[f32], row: usize) -> Right<'_> {
+    Right { data: cast_slice(data), row }
 }
 
 /// The columns of the block of keys from `first` on that any of these queries sees.

@@ -12,10 +12,12 @@ use super::{
     Inputs, Output, Saved,
     exp2::exp2,
     pack,
-    simd::{KEYS, columns, hide},
-    tiles::{Beta, Left, multiply},
+    product::{Beta, Left, multiply},
+    simd::{KEYS, columns, hide, right},
+    words::Plain,
 };
 use crate::{Isa, scratch, simd::Simd, simd_fn};
+use bytemuck::cast_slice;
 use std::{
     f32::consts::{LN_2, LOG2_E},
     ops::Range,
@@ -194,22 +196,22 @@ fn meet<S: Simd>(
         let here = (i - queries.start) * KEYS;
         let size = [rows.len(), whole.len(), d];
         let (p, ds) = (&mut buffers.p[here..], &mut buffers.ds[here..]);
-        let left = |x| Left { data: x, row: width, col: 1 };
-        let right = whole.start.min(buffers.k_t.len());
+        let left = |x| Left { data: cast_slice(x), row: width, col: 1 };
+        let first = whole.start.min(buffers.k_t.len());
         let from = |t: usize| t * width;
         multiply(
-            s,
+            Plain(s),
             size,
             left(&buffers.q[from(i)..]),
-            (&buffers.k_t[right..], KEYS),
+            right(&buffers.k_t[first..], KEYS),
             (&mut p[whole.start..], KEYS),
             Beta::Zero,
         );
         multiply(
-            s,
+            Plain(s),
             size,
             left(&buffers.d_o[from(i)..]),
-            (&buffers.v_t[right..], KEYS),
+            right(&buffers.v_t[first..], KEYS),
             (&mut ds[whole.start..], KEYS),
             Beta::Zero,
         );
@@ -224,10 +226,10 @@ fn meet<S: Simd>(
             }
         }
         multiply(
-            s,
+            Plain(s),
             [rows.len(), width, columns.end - whole.start],
-            Left { data: &ds[whole.start..], row: KEYS, col: 1 },
-            (&buffers.k[from(whole.start)..], width),
+            Left { data: cast_slice(&ds[whole.start..]), row: KEYS, col: 1 },
+            right(&buffers.k[from(whole.start)..], width),
             (&mut buffers.dq[from(i)..], width),
             Beta::One,
         );
@@ -240,22 +242,22 @@ fn meet<S: Simd>(
             continue;
         }
         let size = [rows, width, end - start];
-        let left = |x| Left { data: x, row: 1, col: KEYS };
+        let left = |x| Left { data: cast_slice(x), row: 1, col: KEYS };
         let here = (start - queries.start) * KEYS + j;
         let to = (at + j) * width;
         multiply(
-            s,
+            Plain(s),
             size,
             left(&buffers.p[here..]),
-            (&buffers.d_o[start * width..], width),
+            right(&buffers.d_o[start * width..], width),
             (&mut buffers.dv[to..], width),
             Beta::One,
         );
         multiply(
-            s,
+            Plain(s),
             size,
             left(&buffers.ds[here..]),
-            (&buffers.q[start * width..], width),
+            right(&buffers.q[start * width..], width),
             (&mut buffers.dk[to..], width),
             Beta::One,
         );

@@ -16,14 +16,20 @@
 //! | 1×12×1024×64 | 163 (94) | 165 (86) |
 //! | 1×12×4096×64 | 180 (123) | 185 (103) |
 
-use super::{Inputs, Output, Saved, Shape, Strides, simd, simd_backward, tiles::PANEL};
+use super::{
+    Inputs, Output, Saved, Shape, Strides, registers, registers_backward, simd,
+    view::{Part, PartOf},
+};
 use crate::{
     Isa,
     parallel::{GRAIN, items_per_task},
     scratch,
 };
 use rayon::prelude::*;
+use std::ops::Range;
 
+/// What one vector instruction does at once, about: the unit of a task's cost is the instruction.
+const LANES: usize = 16;
 /// The queries of a forward task: a quarter of them, within these bounds. Many, so that packing a block of keys costs
 /// little beside using it (at T = 4096 a tenth of the time with 512), but not more than the second-level cache holds.
 const ROWS: [usize; 2] = [512, 1024];
@@ -33,25 +39,43 @@ const PAIRS: usize = 16;
 const KEYS: usize = 256;
 
 pub(super) fn forward(isa: Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
-    let Shape { b, h, tq, tk, d, .. } = inputs.shape;
-    let chunks = tq.div_ceil((tq / 4).clamp(ROWS[0], ROWS[1]));
-    let rows = tq.div_ceil(chunks.max(1)).next_multiple_of(PANEL);
-    let lse = Output::new("lse", lse, [b, h, tq], Strides { b: h * tq, h: tq, t: 1 }, 1);
-    for_each(b * h * chunks, rows * tk * d, |task| {
-        let (head, chunk) = (task / chunks, task % chunks);
-        let (b, h) = (head / h, head % h);
-        let rows = (chunk * rows).min(tq)..((chunk + 1) * rows).min(tq);
-        simd::chunk(isa, PANEL, inputs, [b, h], rows, |i, row, row_lse| {
-            // SAFETY: the tasks share out the rows (b, h, i) among them, and none keeps a reference.
-            unsafe {
-                o.row_shared(b, h, i).copy_from_slice(row);
-                lse.row_shared(b, h, i)[0] = row_lse;
-            }
-        });
+    forward_tasks(inputs, o, lse, |head, rows, o, lse| registers::chunk(isa, inputs, head, rows, o, lse));
+}
+
+pub(super) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
+    backward_tasks(inputs, gradients, |head, keys, dq, dkv| {
+        registers_backward::chunk(isa, inputs, saved, head, keys, dq, dkv);
     });
 }
 
-pub(super) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, [dq, dk, dv]: [Output<'_>; 3]) {
+/// Calls `work` for chunks of the queries of all heads, with the rows of O and lse that they own.
+pub(super) fn forward_tasks(
+    inputs: &Inputs<'_>,
+    o: Output<'_>,
+    lse: &mut [f32],
+    work: impl Fn([usize; 2], Range<usize>, Part<'_>, Part<'_>) + Sync,
+) {
+    let Shape { b, h, tq, tk, d, .. } = inputs.shape;
+    let chunks = tq.div_ceil((tq / 4).clamp(ROWS[0], ROWS[1]));
+    let rows = tq.div_ceil(chunks.max(1)).next_multiple_of(registers::PANEL);
+    let lse = Output::new("lse", lse, [b, h, tq], Strides { b: h * tq, h: tq, t: 1 }, 1);
+    for_each(b * h * chunks, rows * tk * d / LANES, |task| {
+        let (head, chunk) = (task / chunks, task % chunks);
+        let (b, h) = (head / h, head % h);
+        let rows = (chunk * rows).min(tq)..((chunk + 1) * rows).min(tq);
+        // SAFETY: the tasks share out the rows (b, h, i) among them.
+        let (o, lse) = unsafe { (o.part(b, h, rows.clone()), lse.part(b, h, rows.clone())) };
+        work([b, h], rows, o, lse);
+    });
+}
+
+/// Calls `work` for chunks of the keys of all key heads, with a function that gives the rows of dQ of a head, and the
+/// rows of dK and dV.
+pub(super) fn backward_tasks(
+    inputs: &Inputs<'_>,
+    [dq, dk, dv]: [Output<'_>; 3],
+    work: impl Fn([usize; 2], Range<usize>, &PartOf<'_>, [Part<'_>; 2]) + Sync,
+) {
     let Shape { b, h, h_kv, tq, tk, d } = inputs.shape;
     let pairs = b * h_kv;
     let group = h.checked_div(h_kv).unwrap_or(0);
@@ -60,26 +84,19 @@ pub(super) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, [dq, dk
     // A dQ for each task, where several make one.
     let part = if chunks > 1 { group * tq * d } else { 0 };
     scratch::with(pairs * chunks * part, |parts: &mut [f32]| {
-        let parts = Output::new("dq", parts, [pairs, chunks, 1], Strides { b: chunks * part, h: part, t: part }, part);
-        for_each(pairs * chunks, group * tq * keys * d, |task| {
+        let strides = Strides { b: part, h: tq * d, t: d };
+        let parts = Output::new("dq", parts, [if part > 0 { pairs * chunks } else { 0 }, group, tq], strides, d);
+        for_each(pairs * chunks, group * tq * keys * d / LANES, |task| {
             let (pair, chunk) = (task / chunks, task % chunks);
             let (b, kv) = (pair / h_kv, pair % h_kv);
             let keys = (chunk * keys).min(tk)..((chunk + 1) * keys).min(tk);
-            // SAFETY: each task has a part of its own.
-            let part = unsafe { parts.row_shared(pair, chunk, 0) };
-            let write_dq = |h: usize, i: usize, row: &[f32]| match chunks {
-                // SAFETY: the only task of this key head owns the queries of its group.
-                1 => unsafe { dq.row_shared(b, h, i) }.copy_from_slice(row),
-                _ => part[((h - kv * group) * tq + i) * d..][..d].copy_from_slice(row),
+            // SAFETY: each task has a part of its own, and where it is the only one of its key head, the queries.
+            let dq = |h: usize| unsafe {
+                if part == 0 { dq.part(b, h, 0..tq) } else { parts.part(task, h - kv * group, 0..tq) }
             };
-            let write_dkv = |j: usize, dk_row: &[f32], dv_row: &[f32]| {
-                // SAFETY: the tasks share out the rows (b, kv, j) among them, and none keeps a reference.
-                unsafe {
-                    dk.row_shared(b, kv, j).copy_from_slice(dk_row);
-                    dv.row_shared(b, kv, j).copy_from_slice(dv_row);
-                }
-            };
-            simd_backward::chunk(isa, PANEL, inputs, saved, [b, kv], keys, write_dq, write_dkv);
+            // SAFETY: the tasks share out the rows (b, kv, j) among them.
+            let gradients = unsafe { [dk.part(b, kv, keys.clone()), dv.part(b, kv, keys.clone())] };
+            work([b, kv], keys, &dq, gradients);
         });
         if chunks == 1 {
             return;
@@ -92,8 +109,7 @@ pub(super) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, [dq, dk
             dq.fill(0.0);
             for chunk in 0..chunks {
                 // SAFETY: from here on the parts are only read.
-                let part: &[f32] = unsafe { parts.row_shared(pair, chunk, 0) };
-                let part = &part[(h % group * tq + i) * d..][..d];
+                let part: &[f32] = unsafe { parts.row_shared(pair * chunks + chunk, h % group, i) };
                 dq.iter_mut().zip(part).for_each(|(dq, part)| *dq += part);
             }
         });

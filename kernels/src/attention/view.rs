@@ -236,6 +236,46 @@ impl<'a, E> Output<'a, E> {
     }
 }
 
+/// Some rows of one head of an [`Output`], which belong to one task.
+pub(super) struct Part<'a> {
+    /// Row 0 of the head.
+    data: *mut f32,
+    rows: Range<usize>,
+    stride: usize,
+    d: usize,
+    memory: PhantomData<&'a mut [f32]>,
+}
+
+/// What gives the rows of a head.
+pub(super) type PartOf<'a> = dyn Fn(usize) -> Part<'a> + 'a;
+
+impl Output<'_> {
+    /// The rows (b, h, t) for all t in `rows`.
+    ///
+    /// # Safety
+    /// No other reference to these rows is alive while the part is.
+    pub(super) unsafe fn part(&self, b: usize, h: usize, rows: Range<usize>) -> Part<'_> {
+        assert!(b < self.sizes[0] && h < self.sizes[1] && rows.end <= self.sizes[2], "rows outside of the output");
+        let offset = if self.d == 0 || rows.is_empty() { 0 } else { b * self.strides[0] + h * self.strides[1] };
+        let data = self.data.wrapping_add(offset);
+        Part { data, rows, stride: self.strides[2], d: self.d, memory: PhantomData }
+    }
+}
+
+impl Part<'_> {
+    /// Row t.
+    #[inline(always)]
+    pub(super) fn row(&mut self, t: usize) -> &mut [f32] {
+        assert!(self.rows.contains(&t), "a row of another task");
+        if self.d == 0 {
+            return &mut [];
+        }
+        // SAFETY: the constructor of the output has shown that the rows lie in its memory and do not overlap; these
+        // belong to this part, and `&mut self` is the only way to them.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(t * self.stride), self.d) }
+    }
+}
+
 /// Whether each stride steps over all that the smaller ones reach.
 fn nested(sizes: [usize; 3], strides: [usize; 3], d: usize) -> bool {
     if d == 0 || sizes.contains(&0) {

@@ -236,7 +236,7 @@ unsafe fn multiply_tile<S: Simd, const R: usize, const V: usize>(s: S, rows: usi
 /// # Safety
 /// So many elements at `c` may be read and written.
 #[inline(always)]
-unsafe fn store<S: Simd>(s: S, c: *mut f32, count: usize, sum: S::F32, add: bool) {
+pub(super) unsafe fn store<S: Simd>(s: S, c: *mut f32, count: usize, sum: S::F32, add: bool) {
     // SAFETY: the caller's.
     unsafe {
         if count >= S::N {

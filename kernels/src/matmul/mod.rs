@@ -29,14 +29,18 @@
 
 pub mod bf16;
 pub mod blocked;
+pub mod direct;
+mod dots;
 pub mod gemv;
 mod micro;
 pub mod naive;
 mod pack;
 pub mod packed;
 pub mod register_tile;
+mod rounds;
 pub mod simd;
 mod split_k;
+mod strided;
 pub mod threads;
 
 #[cfg(test)]
@@ -99,6 +103,12 @@ pub const RUNGS: &[Rung<Run>] = &[
         run: threads::run,
         simd: true,
     },
+    Rung {
+        name: "direct",
+        idea: "operands that can be read where they lie are not packed",
+        run: direct::run,
+        simd: true,
+    },
 ];
 
 /// C\[b\] = A\[b\]·B\[b\] for every b of the batch, or C\[b\] += A\[b\]·B\[b\] with `accumulate`, by the best rung.
@@ -126,7 +136,7 @@ pub fn forward(
     c: &mut [f32],
     accumulate: bool,
 ) {
-    threads::run(Isa::active(), shape, a, a_strides, b, b_strides, c, accumulate);
+    direct::run(Isa::active(), shape, a, a_strides, b, b_strides, c, accumulate);
 }
 
 /// How many elements a slice needs for `counts` and `strides`; `None` where that is no number.

@@ -131,9 +131,12 @@ fn batches_strides_and_broadcasts() {
 #[test]
 fn sizes_that_are_cut_into_blocks() {
     let blocks_of_k_m_and_n = [(300, 100, 1100), (5, 4200, 70), (40, 300, 513)];
+    let read_in_place = [(100, 96, 600), (203, 65, 130), (770, 144, 96), (130, 259, 700)];
+    let few_rows = [(2, 300, 130), (13, 700, 401), (24, 55, 1000)];
     let long_sum = [(65, 50, 4500)];
     let vectors = [(1, 700, 1000), (1, 3000, 130), (700, 1, 1001)];
-    for (m, n, k) in blocks_of_k_m_and_n.into_iter().chain(long_sum).chain(vectors) {
+    for (m, n, k) in blocks_of_k_m_and_n.into_iter().chain(read_in_place).chain(few_rows).chain(long_sum).chain(vectors)
+    {
         for layouts in [(Plain, Plain), (Plain, Transposed), (Transposed, Plain), (Gaps, Gaps)] {
             check_all(Eighths, Shape { batch: 1, m, n, k }, layouts, k % 2 == 0);
             check_all(Any, Shape { batch: 1, m, n, k }, layouts, k % 2 == 1);
@@ -188,7 +191,16 @@ fn not_a_number_and_infinity_are_not_lost() {
 #[test]
 fn the_same_bits_on_any_number_of_threads() {
     let one = |m, n, k| Shape { batch: 1, m, n, k };
-    let shapes = [one(500, 200, 700), one(65, 129, 5000), one(1, 2000, 500), one(17, 3000, 300)];
+    let shapes = [
+        one(768, 96, 128),
+        one(130, 65, 600),
+        one(130, 260, 700),
+        one(7, 600, 500),
+        one(500, 200, 700),
+        one(65, 129, 5000),
+        one(1, 2000, 500),
+        one(17, 3000, 300),
+    ];
     let batches = [Shape { batch: 33, m: 40, n: 50, k: 60 }, Shape { batch: 2, m: 300, n: 200, k: 200 }];
     for shape in shapes.into_iter().chain(batches) {
         for layouts in [(Plain, Plain), (Plain, Transposed), (Transposed, Plain)] {

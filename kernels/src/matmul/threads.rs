@@ -76,7 +76,7 @@ pub fn run(
 }
 
 /// A batch that shares B, its A one below the other, is one product with more rows.
-fn fold_batch(shape: Shape, a: Strides, b: Strides) -> Shape {
+pub(super) fn fold_batch(shape: Shape, a: Strides, b: Strides) -> Shape {
     let Shape { batch, m, .. } = shape;
     let below = m.checked_mul(a.row) == Some(a.batch);
     if b.batch == 0 && below { Shape { batch: 1, m: batch * m, ..shape } } else { shape }

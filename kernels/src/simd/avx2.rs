@@ -79,6 +79,10 @@ impl Simd for Avx2 {
         and_u32(a: __m256i, b: __m256i) -> __m256i = _mm256_and_si256(a, b);
         or_u32(a: __m256i, b: __m256i) -> __m256i = _mm256_or_si256(a, b);
         xor_u32(a: __m256i, b: __m256i) -> __m256i = _mm256_xor_si256(a, b);
+        mul_even_u32(a: __m256i, b: __m256i) -> __m256i = _mm256_mul_epu32(a, b);
+        odd_to_even_u32(a: __m256i) -> __m256i = _mm256_srli_epi64::<32>(a);
+        interleave_even_u32(even: __m256i, odd: __m256i) -> __m256i =
+            _mm256_blend_epi32::<0b1010_1010>(even, _mm256_slli_epi64::<32>(odd));
     }
 
     #[inline(always)]
@@ -163,15 +167,9 @@ impl Simd for Avx2 {
         unsafe { _mm256_sll_epi32(a, _mm_cvtsi32_si128(BITS as i32)) }
     }
     #[inline(always)]
-    fn mul_wide_u32(self, a: __m256i, b: __m256i) -> (__m256i, __m256i) {
-        // SAFETY: `self` proves AVX2.
-        unsafe {
-            let even = _mm256_mul_epu32(a, b);
-            let odd = _mm256_mul_epu32(_mm256_srli_epi64::<32>(a), _mm256_srli_epi64::<32>(b));
-            let low = _mm256_blend_epi32::<0b1010_1010>(even, _mm256_slli_epi64::<32>(odd));
-            let high = _mm256_blend_epi32::<0b1010_1010>(_mm256_srli_epi64::<32>(even), odd);
-            (low, high)
-        }
+    fn lookup(self, table: &[f32; 8], index: __m256i) -> __m256 {
+        // SAFETY: the table has 8 elements; `self` proves AVX2.
+        unsafe { _mm256_permutevar8x32_ps(_mm256_loadu_ps(table.as_ptr()), index) }
     }
     #[inline(always)]
     fn lt_u32(self, a: __m256i, b: __m256i) -> __m256 {

@@ -67,6 +67,11 @@ impl Simd for Avx512 {
         and_u32(a: __m512i, b: __m512i) -> __m512i = _mm512_and_si512(a, b);
         or_u32(a: __m512i, b: __m512i) -> __m512i = _mm512_or_si512(a, b);
         xor_u32(a: __m512i, b: __m512i) -> __m512i = _mm512_xor_si512(a, b);
+        mul_even_u32(a: __m512i, b: __m512i) -> __m512i = _mm512_mul_epu32(a, b);
+        odd_to_even_u32(a: __m512i) -> __m512i = _mm512_srli_epi64::<32>(a);
+        interleave_even_u32(even: __m512i, odd: __m512i) -> __m512i =
+            _mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64::<32>(odd));
+        xor3_u32(a: __m512i, b: __m512i, c: __m512i) -> __m512i = _mm512_ternarylogic_epi32::<0x96>(a, b, c);
         lt_u32(a: __m512i, b: __m512i) -> __mmask16 = _mm512_cmplt_epu32_mask(a, b);
     }
 
@@ -143,15 +148,9 @@ impl Simd for Avx512 {
         unsafe { _mm512_slli_epi32::<BITS>(a) }
     }
     #[inline(always)]
-    fn mul_wide_u32(self, a: __m512i, b: __m512i) -> (__m512i, __m512i) {
-        // SAFETY: `self` proves AVX-512.
-        unsafe {
-            let even = _mm512_mul_epu32(a, b);
-            let odd = _mm512_mul_epu32(_mm512_srli_epi64::<32>(a), _mm512_srli_epi64::<32>(b));
-            let low = _mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64::<32>(odd));
-            let high = _mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64::<32>(even), odd);
-            (low, high)
-        }
+    fn lookup(self, table: &[f32; 8], index: __m512i) -> __m512 {
+        // SAFETY: the table has 8 elements; `self` proves AVX-512.
+        unsafe { _mm512_permutexvar_ps(index, _mm512_broadcast_f32x8(_mm256_loadu_ps(table.as_ptr()))) }
     }
     #[inline(always)]
     fn array_u32(self, a: __m512i) -> [u32; 16] {

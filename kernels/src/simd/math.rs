@@ -20,7 +20,7 @@
 //! In the second-level cache, AVX-512, one core of a Zen 4 at 3.7 GHz, an element takes 0.31 ns ([`gelu_tanh`]), 0.53
 //! ([`gelu_erf`]), 0.47 and 0.57 (their derivatives).
 
-use super::Simd;
+use super::{Simd, normal};
 
 /// c₀·tⁿ + … + cₙ by Horner's rule.
 #[inline(always)]
@@ -188,28 +188,24 @@ pub fn gelu_tanh_derivative<S: Simd>(s: S, x: S::F32) -> S::F32 {
     s.mul_add(s.mul(x, slope), slope_of_2u, sigmoid)
 }
 
-/// (Φ(x), e^{−x²/2}), with Φ the normal distribution function ½·(1 + erf(x/√2)), accurate in both tails.
-#[inline(always)]
-fn normal_distribution<S: Simd>(s: S, x: S::F32) -> (S::F32, S::F32) {
-    let z = s.mul(s.abs(x), s.splat(std::f32::consts::FRAC_1_SQRT_2));
-    let (erfcx, e) = erfcx(s, z);
-    let tail = s.mul(s.mul(s.splat(0.5), erfcx), e);
-    (s.select(s.lt(x, s.zero()), tail, s.sub(s.splat(1.0), tail)), e)
-}
-
-/// x·Φ(x), with Φ the normal distribution function.
+/// x·Φ(x), with Φ the normal distribution function; off by at most 2 units in the last place above 0, by 1.2e-7 below.
 ///
 /// Hendrycks & Gimpel, Gaussian Error Linear Units (2016), section 2.
 #[inline(always)]
 pub fn gelu_erf<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    s.mul(x, normal_distribution(s, x).0)
+    s.mul(x, above_or_below(s, x, normal::tail(s, s.abs(x))))
 }
 
-/// d/dx x·Φ(x) = Φ(x) + x·φ(x), with φ(x) = e^{−x²/2}/√(2π).
+/// d/dx x·Φ(x) = Φ(x) + x·φ(x), with φ(x) = e^{−x²/2}/√(2π); 0 at −∞, 1 at ∞.
 #[inline(always)]
 pub fn gelu_erf_derivative<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    let (phi, e) = normal_distribution(s, x);
-    s.mul_add(s.mul(x, s.splat(0.398_942_3)), e, phi)
+    above_or_below(s, x, normal::slope(s, s.abs(x)))
+}
+
+/// f(x) from f(−|x|), where f(x) + f(−x) = 1.
+#[inline(always)]
+fn above_or_below<S: Simd>(s: S, x: S::F32, below: S::F32) -> S::F32 {
+    s.select(s.lt(x, s.zero()), below, s.sub(s.splat(1.0), below))
 }
 
 /// aᵇ, one lane after the other: exp(b·ln a) would need ln a to 32 bits for the result to have 24.

@@ -16,6 +16,7 @@ pub mod avx2;
 pub mod avx512;
 pub mod bf16;
 pub mod math;
+mod normal;
 pub mod portable;
 
 #[cfg(target_arch = "x86_64")]
@@ -125,8 +126,19 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn shr_u32<const BITS: u32>(self, a: Self::U32) -> Self::U32;
     /// a << BITS
     fn shl_u32<const BITS: u32>(self, a: Self::U32) -> Self::U32;
-    /// The 64-bit products of the lanes: (low halves, high halves).
-    fn mul_wide_u32(self, a: Self::U32, b: Self::U32) -> (Self::U32, Self::U32);
+    /// The 64-bit products of the even lanes, whose low half is left in the even lane and the high half in the odd one.
+    fn mul_even_u32(self, a: Self::U32, b: Self::U32) -> Self::U32;
+    /// Every odd lane in the even one before it, and zero in the odd one.
+    fn odd_to_even_u32(self, a: Self::U32) -> Self::U32;
+    /// The even lanes of `even`, and those of `odd` in the lanes after them.
+    fn interleave_even_u32(self, even: Self::U32, odd: Self::U32) -> Self::U32;
+    /// a ^ b ^ c
+    #[inline(always)]
+    fn xor3_u32(self, a: Self::U32, b: Self::U32, c: Self::U32) -> Self::U32 {
+        self.xor_u32(self.xor_u32(a, b), c)
+    }
+    /// `table[index mod 8]` for each lane.
+    fn lookup(self, table: &[f32; 8], index: Self::U32) -> Self::F32;
     /// a < b, unsigned.
     fn lt_u32(self, a: Self::U32, b: Self::U32) -> Self::Mask;
     /// The lanes as an array of [`Self::N`] (the rest zero).

@@ -194,9 +194,24 @@ impl Simd for Portable {
         a << BITS
     }
     #[inline(always)]
-    fn mul_wide_u32(self, a: u32x8, b: u32x8) -> (u32x8, u32x8) {
-        let wide = |a: u32, b: u32| u64::from(a) * u64::from(b);
-        (map(a, b, |a, b| wide(a, b) as u32), map(a, b, |a, b| (wide(a, b) >> 32) as u32))
+    fn mul_even_u32(self, a: u32x8, b: u32x8) -> u32x8 {
+        let (a, b) = (a.to_array(), b.to_array());
+        let product = |i: usize| u64::from(a[i & !1]) * u64::from(b[i & !1]);
+        u32x8::new(std::array::from_fn(|i| (product(i) >> (32 * (i & 1))) as u32))
+    }
+    #[inline(always)]
+    fn odd_to_even_u32(self, a: u32x8) -> u32x8 {
+        let a = a.to_array();
+        u32x8::new(std::array::from_fn(|i| if i % 2 == 0 { a[i + 1] } else { 0 }))
+    }
+    #[inline(always)]
+    fn interleave_even_u32(self, even: u32x8, odd: u32x8) -> u32x8 {
+        let (even, odd) = (even.to_array(), odd.to_array());
+        u32x8::new(std::array::from_fn(|i| if i % 2 == 0 { even[i] } else { odd[i - 1] }))
+    }
+    #[inline(always)]
+    fn lookup(self, table: &[f32; 8], index: u32x8) -> f32x8 {
+        f32x8::new(index.to_array().map(|i| table[(i % 8) as usize]))
     }
     #[inline(always)]
     fn lt_u32(self, a: u32x8, b: u32x8) -> f32x8 {

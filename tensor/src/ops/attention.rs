@@ -1,9 +1,21 @@
 //! Scaled dot-product attention, fused: the T×T matrix of probabilities is never stored.
 
-use super::{dropout, run, same_dtype, same_shape};
-use crate::{DType, Error, Result, Tensor};
+use super::{dropout, same_dtype, same_shape};
+use crate::{DType, Error, Precision, Result, Tensor};
 use gradus_kernels::attention::{Mask, Shape, Strides};
 use gradus_kernels::philox::Dropout;
+
+/// As `run!`, with the kernels for rounded operands where the precision asks for them.
+macro_rules! run_at {
+    ($op:literal, $at:expr, $function:ident ( $($arg:expr),* $(,)? )) => {
+        match $at {
+            (DType::F32, Precision::Bf16) => gradus_kernels::attention::bf16::$function($($arg),*),
+            (DType::F32, Precision::F32) => gradus_kernels::attention::$function($($arg),*),
+            (DType::F64, _) => gradus_kernels::attention::naive::$function::<f64>($($arg),*),
+            (other, _) => return Err(super::not_a_float($op, other)),
+        }
+    };
+}
 
 /// What a query may look at, and how.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +31,8 @@ pub struct Options {
     pub mask: Option<Tensor>,
     /// Dropout of probabilities.
     pub dropout: Option<Dropout>,
+    /// What Q, K, V, the probabilities and, backward, dO and dS are rounded to before they are multiplied.
+    pub precision: Precision,
 }
 
 /// The output and what the backward pass needs.
@@ -78,10 +92,10 @@ pub fn forward(q: &Tensor, k: &Tensor, v: &Tensor, options: &Options) -> Result<
     let o_strides = strides(&output);
     drop(output);
     let kernel_options = options.kernel(shape.d, &mask);
-    run!(
+    run_at!(
         "attention",
-        q.dtype(),
-        attention::forward(
+        (q.dtype(), options.precision),
+        forward(
             shape,
             &kernel_options,
             q.data(),
@@ -121,10 +135,10 @@ pub fn backward(
     };
     let [dq_strides, dk_strides, dv_strides] = [&*dq, &*dk, &*dv].map(strides);
     let kernel_options = options.kernel(shape.d, &mask);
-    run!(
+    run_at!(
         "attention_backward",
-        q.dtype(),
-        attention::backward(
+        (q.dtype(), options.precision),
+        backward(
             shape,
             &kernel_options,
             q.data(),
@@ -170,7 +184,11 @@ pub fn packed_forward(qkv: &Tensor, heads: usize, options: &Options) -> Result<(
     let mut o = Tensor::recycled(qkv.dtype(), &[shape.b, shape.tq, shape.h * shape.d])?;
     let mut lse = Tensor::recycled(qkv.dtype(), &[shape.b, shape.h, shape.tq])?;
     let kernel = options.kernel(shape.d, &mask);
-    gradus_kernels::attention::forward_packed(shape, &kernel, qkv.data(), o.data_mut(), lse.data_mut());
+    let forward_packed = match options.precision {
+        Precision::F32 => gradus_kernels::attention::forward_packed,
+        Precision::Bf16 => gradus_kernels::attention::bf16::forward_packed,
+    };
+    forward_packed(shape, &kernel, qkv.data(), o.data_mut(), lse.data_mut());
     Ok((o, lse))
 }
 
@@ -209,7 +227,11 @@ pub fn packed_backward(
     let mut d_qkv = Tensor::recycled(qkv.dtype(), qkv.shape())?;
     let kernel = options.kernel(shape.d, &mask);
     let (o, lse, d_o) = (output.data(), lse.data(), d_output.data());
-    gradus_kernels::attention::backward_packed(shape, &kernel, qkv.data(), o, lse, d_o, d_qkv.data_mut());
+    let backward_packed = match options.precision {
+        Precision::F32 => gradus_kernels::attention::backward_packed,
+        Precision::Bf16 => gradus_kernels::attention::bf16::backward_packed,
+    };
+    backward_packed(shape, &kernel, qkv.data(), o, lse, d_o, d_qkv.data_mut());
     Ok(d_qkv)
 }
 

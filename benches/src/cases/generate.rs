@@ -1,0 +1,64 @@
+//! One token after the other by the generator that `gradus sample` uses, from random weights: what decoding costs.
+//!
+//! One run reads one token and chooses the next. After as many tokens as the workload says the text begins again, so
+//! that the median is the time at a middle position.
+
+use super::{Case, Entry};
+use crate::{Result, workload::Gpt};
+use gradus_gpt::{
+    generate::Generator,
+    model::{Gpt as Model, Reader},
+    sampler::{Sampler, Sampling},
+};
+use gradus_kernels::Isa;
+use gradus_nn::Init;
+
+struct Generate {
+    generator: Generator<'static>,
+    model: &'static Model,
+    /// The tokens that were read since the beginning of the text, and how many there are at most.
+    position: usize,
+    tokens: usize,
+}
+
+pub(super) fn case(gpt: Gpt, tokens: usize) -> Box<dyn Case> {
+    assert!((1..=gpt.context).contains(&tokens), "no token is forgotten");
+    // The generator borrows it, and a case is made a few times in a process.
+    let model: &'static Model = Box::leak(Box::new(Model::new(&gpt.config(0.0), &mut Init::new(1337))));
+    Box::new(Generate { generator: start(model), model, position: 1, tokens })
+}
+
+/// A text of one token.
+fn start(model: &Model) -> Generator<'_> {
+    let greedy = Sampler::new(Sampling::GREEDY, 0).expect("greedy is a way to sample");
+    Generator::new(model, greedy, &[0])
+}
+
+impl Case for Generate {
+    fn rungs(&self) -> Vec<Entry> {
+        vec![Entry { name: "generator", idea: "the best rung of everything, one position", simd: true, peer: false }]
+    }
+
+    fn run(&mut self, _: usize, _: Isa) {
+        if self.position == self.tokens {
+            (self.generator, self.position) = (start(self.model), 1);
+        } else {
+            self.generator.next_token().expect("the logits of such small weights are finite");
+            self.position += 1;
+        }
+    }
+
+    /// The logits after three tokens one by one are those after the three at once.
+    fn check(&mut self, _: usize, _: Isa) -> Result<()> {
+        let ids = [0, 1, 2];
+        let (mut slow, mut fast) = (Reader::new(self.model), Reader::new(self.model));
+        let at_once = slow.read(&ids);
+        let [.., one_by_one] = ids.map(|id| fast.read(&[id]));
+        let size = at_once.iter().fold(0.0, |most: f32, x| most.max(x.abs()));
+        let apart = at_once.iter().zip(&one_by_one).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        if apart <= 1e-4 * size {
+            return Ok(());
+        }
+        Err(format!("the logits of one token at a time are off by {apart}; they go up to {size}"))
+    }
+}

@@ -1,0 +1,301 @@
+//! The tables of a report, for `report.md` and for whoever quotes it.
+
+use super::{
+    data::Report,
+    rows::{Row, rows},
+};
+use crate::machine::{Access, Level, plural};
+use std::fmt::Write;
+
+/// Commit, processor, threads and compiler, in a paragraph.
+pub fn configuration(report: &Report) -> String {
+    let (host, settings) = (&report.machine.host, &report.settings);
+    let pytorch = settings.pytorch.as_ref().map_or(String::new(), |version| format!(", PyTorch {version}"));
+    let quick = if settings.quick { ", with --quick: few and short repetitions" } else { "" };
+    format!(
+        "Commit {}, {} ({}), {}, {} on {} cores, {}, f32{pytorch}. \
+         Caches: L1 {} KiB and L2 {} KiB a core, L3 {} MiB. Taken in {:.0} s{quick}.\n",
+        host.commit,
+        host.rustc,
+        host.flags,
+        host.cpu,
+        plural(report.machine.threads),
+        host.cores,
+        report.machine.isa,
+        host.caches.l1 >> 10,
+        host.caches.l2 >> 10,
+        host.caches.l3 >> 20,
+        report.seconds,
+    )
+}
+
+/// The peaks of the machine.
+pub fn machine(report: &Report) -> String {
+    let machine = &report.machine;
+    let mut counts: Vec<usize> = machine.arithmetic.iter().map(|a| a.threads).collect();
+    counts.sort_unstable();
+    counts.dedup();
+    let columns: Vec<String> = counts.iter().map(|&n| plural(n)).collect();
+    let mut text = format!("| | {} |\n| --- |{}\n", columns.join(" | "), " ---: |".repeat(counts.len()));
+    let mut row = |name: &str, unit: &str, of: &dyn Fn(usize) -> Option<f64>| {
+        let values = counts.iter().map(|&n| of(n).map_or("–".into(), |x| format!("{x:.0} {unit}")));
+        let _ = writeln!(text, "| {name} | {} |", values.collect::<Vec<_>>().join(" | "));
+    };
+    let mut isas: Vec<&str> = machine.arithmetic.iter().map(|a| a.isa.as_str()).collect();
+    isas.sort_unstable();
+    isas.dedup();
+    for isa in isas {
+        let of = |n| machine.arithmetic.iter().find(|a| a.isa == isa && a.threads == n).map(|a| a.gflops);
+        row(&format!("multiply-adds, {isa}"), "GFLOP/s", &of);
+    }
+    for level in Level::ALL {
+        for access in Access::ALL {
+            let at = |n| move |b: &&crate::machine::Bandwidth| b.level == level && b.access == access && b.threads == n;
+            let of = |n| machine.bandwidth.iter().find(at(n)).map(|b| b.gigabytes);
+            if counts.iter().any(|&n| of(n).is_some()) {
+                row(&format!("{} {}", level.name(), access.name()), "GB/s", &of);
+            }
+        }
+    }
+    text
+}
+
+/// Training steps and tokens, with their memory.
+pub fn programs(report: &Report) -> String {
+    let mut text = String::from(
+        "| program | sizes | time | rate | of the limit | memory | PyTorch | its rate | its memory | times PyTorch |\n\
+         | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+    );
+    let none = || "–".to_string();
+    for measured in report.ladders.iter().filter(|measured| measured.problem.tokens().is_some()) {
+        let Some(best) = measured.best() else { continue };
+        let seconds = best.warm.median_s;
+        let pytorch = measured.pytorch.map(|timing| timing.median_s);
+        let rate = |seconds: f64| {
+            measured.problem.tokens().map_or_else(none, |tokens| thousands(tokens as f64 / seconds) + " tokens/s")
+        };
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            measured.id(),
+            measured.problem.sizes(),
+            time(seconds),
+            rate(seconds),
+            percent(report.machine.least_seconds(measured.work) / seconds),
+            best.peak_mib.map_or_else(none, memory),
+            pytorch.map_or_else(none, time),
+            pytorch.map_or_else(none, rate),
+            measured.pytorch_peak_mib.map_or_else(none, memory),
+            times(pytorch.map(|pytorch| pytorch / seconds)),
+        );
+    }
+    text
+}
+
+/// The best rung of each workload that has one of the patterns in its name; of every workload where there are none.
+pub fn workloads(report: &Report, patterns: &[&str]) -> String {
+    let chosen = |row: &Row| patterns.is_empty() || patterns.iter().any(|pattern| row.id.contains(pattern));
+    let mut text = String::from(
+        "| workload | sizes | best rung | time | rate | of the limit | over naive | PyTorch | times PyTorch |\n\
+         | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+    );
+    for row in rows(report).iter().filter(|row| chosen(row)) {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {:.1} {} | {} | {} | {} | {} |",
+            row.id,
+            row.sizes,
+            row.rung,
+            time(row.seconds),
+            row.rate,
+            row.unit.name(),
+            percent(row.of_limit),
+            row.over_naive.map_or("–".into(), |ratio| format!("{ratio:.1}×")),
+            row.pytorch.map_or("–".into(), time),
+            times(row.pytorch.map(|pytorch| pytorch / row.seconds)),
+        );
+    }
+    text
+}
+
+/// The geometric mean of how many times as fast we are as each of the others, over the workloads that both have; empty
+/// where there are no others.
+pub fn means(report: &Report) -> String {
+    let rows = rows(report);
+    let mut lines = String::new();
+    for operation in super::markdown::operations(report) {
+        // Both passes of attention are in the two that they consist of.
+        let of: Vec<&Row> =
+            rows.iter().filter(|row| row.operation == operation && !row.id.ends_with("/both")).collect();
+        let mut names: Vec<&str> = of.iter().flat_map(|row| row.others.iter().map(|(name, _)| name.as_str())).collect();
+        let mut seen = std::collections::HashSet::new();
+        names.retain(|&name| seen.insert(name));
+        for name in names {
+            let theirs =
+                |row: &&&Row| row.others.iter().find(|other| other.0 == name).map(|other| other.1 / row.seconds);
+            let ratios: Vec<f64> = of.iter().filter_map(|row| theirs(&row)).collect();
+            let (Some(mean), count) = (geometric_mean(&ratios), ratios.len()) else { continue };
+            let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+            let _ = writeln!(lines, "| {operation} | {name} | {count} | {mean:.2}× | {least:.2}× |");
+        }
+    }
+    if lines.is_empty() {
+        return lines;
+    }
+    format!("| operation | against | workloads | geometric mean | least |\n| --- | --- | ---: | ---: | ---: |\n{lines}")
+}
+
+/// The workloads on which one of the others is faster, the worst first.
+pub fn behind(report: &Report) -> String {
+    let mut behind: Vec<(f64, Row)> = rows(report)
+        .into_iter()
+        .filter_map(|row| Some((row.fastest_other()?.1 / row.seconds, row)))
+        .filter(|(ratio, _)| *ratio < 1.0)
+        .collect();
+    behind.sort_by(|a, b| a.0.total_cmp(&b.0));
+    if behind.is_empty() {
+        return "On no workload of this report.\n".into();
+    }
+    let mut text = String::from(
+        "| workload | sizes | time | who is faster | its time | times as fast as it |\n| --- | --- | ---: | --- | ---: | ---: |\n",
+    );
+    for (ratio, row) in &behind {
+        let Some((name, seconds)) = row.fastest_other() else { continue };
+        let (sizes, ours, theirs) = (&row.sizes, time(row.seconds), time(*seconds));
+        let _ = writeln!(text, "| {} | {sizes} | {ours} | {name} | {theirs} | {ratio:.2}× |", row.id);
+    }
+    text
+}
+
+/// For every operation and direction one ladder: of the largest workload on which no rung was left out, if there is one.
+pub fn ladders(report: &Report) -> String {
+    let mut text = String::new();
+    let mut done: Vec<(&str, &str)> = Vec::new();
+    for measured in report.ladders.iter().filter(|measured| measured.problem.tokens().is_none()) {
+        let key = (measured.operation.as_str(), measured.direction.as_str());
+        if !done.contains(&key) {
+            done.push(key);
+        }
+    }
+    for key in done {
+        let of = report.ladders.iter().filter(|m| (m.operation.as_str(), m.direction.as_str()) == key);
+        let fullest = of.max_by_key(|m| (std::cmp::Reverse(m.skipped.len()), m.headline, m.work.amount()));
+        text.extend(fullest.map(|measured| super::markdown::ladder(report, measured)));
+    }
+    text
+}
+
+/// exp of the mean logarithm; none of nothing.
+pub fn geometric_mean(values: &[f64]) -> Option<f64> {
+    let sum: f64 = values.iter().map(|x| x.ln()).sum();
+    (!values.is_empty()).then(|| (sum / values.len() as f64).exp())
+}
+
+/// A time with three digits and its unit.
+pub fn time(seconds: f64) -> String {
+    let (value, unit) = match seconds {
+        s if s < 1e-6 => (s * 1e9, "ns"),
+        s if s < 1e-3 => (s * 1e6, "µs"),
+        s if s < 1.0 => (s * 1e3, "ms"),
+        s => (s, "s"),
+    };
+    let decimals = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
+    format!("{value:.decimals$} {unit}")
+}
+
+/// 29,700
+fn thousands(x: f64) -> String {
+    let digits = format!("{x:.0}");
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn memory(mib: f64) -> String {
+    if mib < 1024.0 { format!("{mib:.0} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
+}
+
+/// 61%
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.0}%", 100.0 * share)
+}
+
+/// 1.67×, or a dash.
+pub(super) fn times(ratio: Option<f64>) -> String {
+    ratio.map_or("–".into(), |ratio| format!("{ratio:.2}×"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::data::{Measured, tests::example},
+        *,
+    };
+    use crate::{
+        timing::Timing,
+        workload::{Gpt, Problem, Workload},
+    };
+
+    #[test]
+    fn programs_have_tokens_and_memory() {
+        let mut report = example();
+        let gpt = Gpt { layers: 4, heads: 4, width: 128, context: 64, vocab: 65, bias: false };
+        let problem = Problem::TrainingStep { gpt, batch: 12, dropout: 0.2 };
+        let workload =
+            Workload { operation: "training_step", name: "x".into(), direction: "f32", problem, headline: true };
+        let mut measured = Measured::new(&workload);
+        measured.figures = vec![report.ladders[0].figures[1].clone()];
+        measured.figures[0].peak_mib = Some(51.6);
+        measured.pytorch = Some(Timing { median_s: 0.5, minimum_s: 0.5, repetitions: 2 });
+        measured.pytorch_peak_mib = Some(2048.0);
+        report.ladders.push(measured);
+        let text = programs(&report);
+        let row = "| training_step/x/f32 | L4 H4 C128 T64 V65 B12, dropout 0.2 | 20.0 ms | 38,400 tokens/s | 96% | 52 MiB \
+                   | 500 ms | 1,536 tokens/s | 2.0 GiB | 25.00× |";
+        assert_eq!(text.lines().nth(2), Some(row), "{text}");
+        assert_eq!(text.lines().count(), 3);
+    }
+
+    #[test]
+    fn whoever_is_faster_is_named() {
+        let mut report = example();
+        let row = "| matmul/square/1000/nt | NT 1000×1000×1000 (M×K×N) | 20.0 ms | faer | 16.0 ms | 0.80× |";
+        assert_eq!(behind(&report).lines().nth(2), Some(row));
+        report.ladders[0].figures.retain(|figure| !figure.peer);
+        assert_eq!(behind(&report), "On no workload of this report.\n");
+    }
+
+    #[test]
+    fn only_the_workloads_that_are_asked_for() {
+        let report = example();
+        assert_eq!(workloads(&report, &["square", "none"]).lines().count(), 3);
+        assert_eq!(workloads(&report, &["none"]).lines().count(), 2);
+    }
+
+    #[test]
+    fn the_ladder_of_a_direction_is_the_fullest_and_largest() {
+        let mut report = example();
+        let mut full = report.ladders[0].clone();
+        full.skipped.clear();
+        full.name = "square/500".into();
+        report.ladders.push(full.clone());
+        full.name = "square/250".into();
+        full.work.flops /= 2;
+        report.ladders.push(full);
+        let titles: Vec<String> = ladders(&report).lines().filter(|l| l.starts_with('#')).map(Into::into).collect();
+        assert_eq!(titles, ["### matmul/square/500/nt"]);
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!([3e-9, 1.234e-5, 0.1234, 12.34].map(time), ["3.00 ns", "12.3 µs", "123 ms", "12.3 s"]);
+        assert_eq!([7.0, 869.4, 29_700.2, 1_234_567.0].map(thousands), ["7", "869", "29,700", "1,234,567"]);
+        assert_eq!(geometric_mean(&[1.0, 4.0]), Some(2.0));
+        assert_eq!(geometric_mean(&[]), None);
+    }
+}

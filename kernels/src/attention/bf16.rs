@@ -1,0 +1,241 @@
+//! Attention with operands rounded to bf16: twice the multiply-adds a cycle, half the bytes of the packed blocks.
+//!
+//! # What is computed
+//! The formulas of the [module above](super), where every operand of a product is rounded to bf16
+//! ([`round`](crate::simd::bf16::round)): Q, K, V and dO when they are packed, P and dS when they leave the registers. Sums, softmax,
+//! log-sum-exp, δ and all that is read or written by the caller are `f32`, at the strides of the `f32` functions, so a caller
+//! only chooses which function it calls. δ is that of the rounded dO, so that the rows of dS still sum up to about 0.
+//!
+//! # How
+//! The rung `registers` is written for words ([`super::words`]); here a word is a pair of neighbours along the sum: along D
+//! in Q·Kᵀ and dO·Vᵀ, along the keys in P·V and dS·K, along the queries in Pᵀ·dO and dSᵀ·Q. P of two queries, or of 32
+//! keys, is rounded and paired by one instruction or two, and V, K, Q and dO are packed once more with their rows joined.
+//!
+//! # The oracle
+//! The naive rung in `f64` on rounded Q, K, V and dO. What it does not round is P and dS, each by at most 2⁻⁹ of its
+//! value. So an element of O or dV may be off by 2⁻⁹·ΣP·|V|, or |dO| for V, and one of dQ or dK by 2⁻⁹·Σ|dS|·|K|, or |Q|;
+//! the tests allow twice that. In all of it the error of an average of many terms is much smaller than the bound.
+//! The backward pass takes O of its own forward pass, so δ brings in the error of O as well.
+
+use super::{
+    Inputs, Options, Output, Saved, Shape, Strides, View, naive, registers, registers_backward, threads,
+    view::{Part, PartOf},
+    words::Pairs,
+};
+use crate::{
+    Bf16Isa, Rung, bf16_fn, scratch,
+    simd::{Portable, bf16::round},
+};
+use std::ops::Range;
+
+/// A forward rung: [`super::Forward`] at another kind of instruction set.
+pub type Forward = for<'a> fn(Bf16Isa, &Inputs<'a>, Output<'_>, &mut [f32]);
+
+/// A backward rung: [`super::Backward`] at another kind of instruction set.
+pub type Backward = for<'a> fn(Bf16Isa, &Inputs<'a>, &Saved<'a>, [Output<'_>; 3]);
+
+/// The forward ladder. What comes below is that of `f32`, for there is nothing about bf16 in it.
+pub const FORWARD_RUNGS: &[Rung<Forward>] = &[
+    Rung { name: "naive", idea: "the definition on rounded operands", run: naive_forward, simd: false },
+    Rung {
+        name: "registers",
+        idea: "words of two steps: half the multiply-adds and loads",
+        run: serial_forward,
+        simd: true,
+    },
+    Rung { name: "threads", idea: "a task for each chunk of the queries of a head", run: threads_forward, simd: true },
+];
+
+/// The backward ladder.
+pub const BACKWARD_RUNGS: &[Rung<Backward>] = &[
+    Rung { name: "naive", idea: "the definition on rounded operands", run: naive_backward, simd: false },
+    Rung {
+        name: "registers",
+        idea: "words of two steps: half the multiply-adds and loads",
+        run: serial_backward,
+        simd: true,
+    },
+    Rung { name: "threads", idea: "one owner for every row of dK and dV", run: threads_backward, simd: true },
+];
+
+fn best_forward(inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
+    if inputs.shape.tq == 1 {
+        return super::best_forward(inputs, o, lse);
+    }
+    threads_forward(Bf16Isa::active(), inputs, o, lse)
+}
+
+fn best_backward(inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
+    threads_backward(Bf16Isa::active(), inputs, saved, gradients)
+}
+
+/// [`super::forward`] with rounded operands. One query (decoding) is bound by the reading of the cache, and not rounded.
+///
+/// # Panics
+/// Like [`super::forward`].
+pub fn forward(
+    shape: Shape,
+    options: &Options<'_>,
+    q: &[f32],
+    q_strides: Strides,
+    k: &[f32],
+    k_strides: Strides,
+    v: &[f32],
+    v_strides: Strides,
+    o: &mut [f32],
+    o_strides: Strides,
+    lse: &mut [f32],
+) {
+    super::forward_by(
+        best_forward,
+        shape,
+        options,
+        [(q, q_strides), (k, k_strides), (v, v_strides)],
+        (o, o_strides),
+        lse,
+    )
+}
+
+/// [`super::backward`] with rounded operands.
+///
+/// # Panics
+/// Like [`super::backward`].
+pub fn backward(
+    shape: Shape,
+    options: &Options<'_>,
+    q: &[f32],
+    q_strides: Strides,
+    k: &[f32],
+    k_strides: Strides,
+    v: &[f32],
+    v_strides: Strides,
+    o: &[f32],
+    o_strides: Strides,
+    lse: &[f32],
+    d_o: &[f32],
+    do_strides: Strides,
+    dq: &mut [f32],
+    dq_strides: Strides,
+    dk: &mut [f32],
+    dk_strides: Strides,
+    dv: &mut [f32],
+    dv_strides: Strides,
+) {
+    let inputs = [(q, q_strides), (k, k_strides), (v, v_strides)];
+    let gradients = [(dq, dq_strides), (dk, dk_strides), (dv, dv_strides)];
+    super::backward_by(best_backward, shape, options, inputs, (o, o_strides), lse, (d_o, do_strides), gradients)
+}
+
+/// [`super::forward_packed`] with rounded operands.
+///
+/// # Panics
+/// Like [`super::forward_packed`].
+pub fn forward_packed(shape: Shape, options: &Options<'_>, qkv: &[f32], o: &mut [f32], lse: &mut [f32]) {
+    super::forward_packed_by(best_forward, shape, options, qkv, o, lse)
+}
+
+/// [`super::backward_packed`] with rounded operands.
+///
+/// # Panics
+/// Like [`super::backward_packed`].
+pub fn backward_packed(
+    shape: Shape,
+    options: &Options<'_>,
+    qkv: &[f32],
+    o: &[f32],
+    lse: &[f32],
+    d_o: &[f32],
+    d_qkv: &mut [f32],
+) {
+    super::backward_packed_by(best_backward, shape, options, qkv, o, lse, d_o, d_qkv)
+}
+
+/// Every element rounded to the nearest bf16, as `f32` again.
+pub fn rounded(x: &[f32]) -> Vec<f32> {
+    x.iter().map(|&x| round(x).to_f32()).collect()
+}
+
+/// Calls `work` with the inputs rounded.
+fn with_rounded(inputs: &Inputs<'_>, work: impl FnOnce(&Inputs<'_>)) {
+    let [q, k, v] = [&inputs.q, &inputs.k, &inputs.v].map(|x| rounded(x.data));
+    let view = |data, from: &View<'_>| View { data, strides: from.strides };
+    work(&Inputs { q: view(&q, &inputs.q), k: view(&k, &inputs.k), v: view(&v, &inputs.v), ..*inputs })
+}
+
+fn naive_forward(_: Bf16Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
+    with_rounded(inputs, |inputs| naive::forward_view(inputs, o, lse))
+}
+
+fn naive_backward(_: Bf16Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
+    let d_o = rounded(saved.d_o.data);
+    let saved = Saved { d_o: View { data: &d_o[..], ..saved.d_o }, ..*saved };
+    with_rounded(inputs, |inputs| naive::backward_view(inputs, &saved, gradients))
+}
+
+fn serial_forward(isa: Bf16Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
+    registers::serial(inputs, o, lse, |head, rows, o, lse| chunk(isa, inputs, head, rows, o, lse))
+}
+
+fn serial_backward(isa: Bf16Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
+    registers_backward::serial(inputs, gradients, |head, keys, dq, dkv| {
+        chunk_backward(isa, inputs, saved, head, keys, dq, dkv);
+    })
+}
+
+fn threads_forward(isa: Bf16Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
+    threads::forward_tasks(inputs, o, lse, |head, rows, o, lse| chunk(isa, inputs, head, rows, o, lse))
+}
+
+fn threads_backward(isa: Bf16Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
+    threads::backward_tasks(inputs, gradients, |head, keys, dq, dkv| {
+        chunk_backward(isa, inputs, saved, head, keys, dq, dkv);
+    })
+}
+
+fn chunk(isa: Bf16Isa, inputs: &Inputs<'_>, head: [usize; 2], rows: Range<usize>, o: Part<'_>, lse: Part<'_>) {
+    let len = registers::lengths::<Pairs<Portable>>(inputs, rows.len()).iter().sum();
+    scratch::with(len, |buffer: &mut [u32]| pairs(isa, inputs, head, rows, [o, lse], buffer));
+}
+
+bf16_fn! {
+    fn pairs<B>(
+        b: B,
+        inputs: &Inputs<'_>,
+        head: [usize; 2],
+        rows: Range<usize>,
+        outputs: [Part<'_>; 2],
+        buffer: &mut [u32],
+    ) {
+        registers::attend(Pairs(b), inputs, head, rows, outputs, buffer)
+    }
+}
+
+fn chunk_backward(
+    isa: Bf16Isa,
+    inputs: &Inputs<'_>,
+    saved: &Saved<'_>,
+    [b, kv]: [usize; 2],
+    keys: Range<usize>,
+    dq: &PartOf<'_>,
+    gradients: [Part<'_>; 2],
+) {
+    let space = registers_backward::lengths::<Pairs<Portable>>(inputs, &keys).iter().sum();
+    registers_backward::for_heads(inputs, kv, keys.clone(), space, gradients, |h, gradients, buffer| {
+        pairs_backward(isa, inputs, saved, [b, h, kv], keys.clone(), dq(h), gradients, buffer);
+    });
+}
+
+bf16_fn! {
+    fn pairs_backward<B>(
+        b: B,
+        inputs: &Inputs<'_>,
+        saved: &Saved<'_>,
+        head: [usize; 3],
+        keys: Range<usize>,
+        dq: Part<'_>,
+        gradients: &mut [Part<'_>; 2],
+        buffer: &mut [u32],
+    ) {
+        registers_backward::differentiate(Pairs(b), inputs, saved, head, keys, dq, gradients, buffer)
+    }
+}

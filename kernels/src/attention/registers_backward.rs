@@ -1,0 +1,445 @@
+//! Scores in registers, backward: S and dP of eight queries and sixteen keys grow together and leave as P and dS.
+//!
+//! With AVX-512 they are 16 vectors, each product hiding the latency of the other; P and dS are stored once, where the
+//! rung below stores S and dP, loads them, and stores them again. dQ is made of four rows at a time and dK, dV of four
+//! keys, which cuts the diagonal finely. Where a head has one block of queries and keys, Q, dO and K are read where
+//! they lie, and only Kᵀ and Vᵀ are copied.
+
+use super::{
+    Inputs, Output, Saved,
+    exp2::exp2,
+    pack,
+    product::{Beta, Left, Right, multiply, tiles},
+    registers::{hide, partly_hidden},
+    simd::{KEYS, columns},
+    view::{Part, PartOf},
+    words::{F32, Plain, Words},
+};
+use crate::{
+    Isa, scratch,
+    simd::{Portable, Simd},
+    simd_fn,
+};
+use bytemuck::cast_slice_mut;
+use std::{f32::consts::LOG2_E, ops::Range};
+
+/// The queries of a block.
+const QUERIES: usize = 64;
+/// The queries of a panel.
+const PANEL: usize = 8;
+/// The rows of dQ, dK and dV that are made together.
+const ROWS: usize = 4;
+/// log₂ e less [`LOG2_E`].
+const LOG2_E_LOW: f32 = 1.925_963e-8;
+
+/// The backward pass on one thread.
+pub(super) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
+    serial(inputs, gradients, |head, keys, dq, dkv| chunk(isa, inputs, saved, head, keys, dq, dkv));
+}
+
+/// Calls `work` for the keys of each key head, with a function that gives the rows of dQ of a head, and the rows of dK
+/// and dV.
+pub(super) fn serial(
+    inputs: &Inputs<'_>,
+    [dq, dk, dv]: [Output<'_>; 3],
+    work: impl Fn([usize; 2], Range<usize>, &PartOf<'_>, [Part<'_>; 2]),
+) {
+    let (tq, keys) = (inputs.shape.tq, 0..inputs.shape.tk);
+    for (b, kv) in (0..inputs.shape.b).flat_map(|b| (0..inputs.shape.h_kv).map(move |kv| (b, kv))) {
+        // SAFETY: one after the other, and each is the only one with these rows.
+        let part = |h| unsafe { dq.part(b, h, 0..tq) };
+        // SAFETY: as above.
+        let gradients = unsafe { [dk.part(b, kv, keys.clone()), dv.part(b, kv, keys.clone())] };
+        work([b, kv], keys.clone(), &part, gradients);
+    }
+}
+
+/// The backward pass of some keys of one key head, with all queries of its group; `dq` gives the rows of a head.
+pub(super) fn chunk(
+    isa: Isa,
+    inputs: &Inputs<'_>,
+    saved: &Saved<'_>,
+    [b, kv]: [usize; 2],
+    keys: Range<usize>,
+    dq: &PartOf<'_>,
+    gradients: [Part<'_>; 2],
+) {
+    let space = lengths::<Plain<Portable>>(inputs, &keys).iter().sum();
+    for_heads(inputs, kv, keys.clone(), space, gradients, |h, gradients, buffer| {
+        plain(isa, inputs, saved, [b, h, kv], keys.clone(), dq(h), gradients, buffer);
+    });
+}
+
+/// Calls `work` for every head of queries that shares a head of keys, with `space` words that stay the same.
+pub(super) fn for_heads(
+    inputs: &Inputs<'_>,
+    kv: usize,
+    keys: Range<usize>,
+    space: usize,
+    mut gradients: [Part<'_>; 2],
+    mut work: impl FnMut(usize, &mut [Part<'_>; 2], &mut [u32]),
+) {
+    let heads = heads(inputs, kv);
+    if heads.is_empty() {
+        gradients.iter_mut().for_each(|part| keys.clone().for_each(|j| part.row(j).fill(0.0)));
+    }
+    scratch::with(space, |buffer: &mut [u32]| heads.for_each(|h| work(h, &mut gradients, buffer)));
+}
+
+fn heads(inputs: &Inputs<'_>, kv: usize) -> Range<usize> {
+    let group = inputs.shape.h / inputs.shape.h_kv;
+    kv * group..(kv + 1) * group
+}
+
+simd_fn! {
+    fn plain<S>(
+        s: S,
+        inputs: &Inputs<'_>,
+        saved: &Saved<'_>,
+        head: [usize; 3],
+        keys: Range<usize>,
+        dq: Part<'_>,
+        gradients: &mut [Part<'_>; 2],
+        buffer: &mut [u32],
+    ) {
+        differentiate(Plain(s), inputs, saved, head, keys, dq, gradients, buffer)
+    }
+}
+
+/// The working memory of a chunk of keys and a head of queries, in the order of [`Buffers`] and its operands.
+pub(super) fn lengths<W: Words>(inputs: &Inputs<'_>, keys: &Range<usize>) -> [usize; 16] {
+    let (width, words) = (pack::width(inputs.shape.d), pack::words_width::<W>(inputs.shape.d));
+    let (rows, columns) = (inputs.shape.tq.next_multiple_of(16), keys.len().next_multiple_of(KEYS) * width);
+    let square = QUERIES * KEYS;
+    let pairs = |len: usize| if W::STEPS == 1 { 0 } else { len };
+    let (packed, joined) = (rows * words, pairs(rows / 2 * width));
+    let block = words * KEYS;
+    [
+        packed,
+        joined,
+        packed,
+        joined,
+        block,
+        block,
+        pairs(block),
+        KEYS * width, // operands
+        square,
+        square,
+        pairs(PANEL * KEYS),
+        rows,
+        rows,
+        rows * width,
+        columns,
+        columns,
+    ]
+}
+
+/// The queries or the gradient of the output: as words along D, and with the steps of a sum over them joined.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    left: Left<'a>,
+    right: Right<'a>,
+}
+
+/// What the blocks of a head share.
+struct Context<'a, 'b> {
+    inputs: &'a Inputs<'b>,
+    head: [usize; 2],
+    q: Rows<'a>,
+    d_o: Rows<'a>,
+    /// |scale| in units of log 2; its sign is with K.
+    scale: f32,
+}
+
+/// A block of keys and values.
+struct Block<'a> {
+    keys: Range<usize>,
+    /// The keys, transposed.
+    k_t: &'a [u32],
+    /// The values, transposed.
+    v_t: &'a [u32],
+    /// The keys with neighbours joined.
+    k: Right<'a>,
+    /// The row of dK and dV that belongs to the first of them.
+    at: usize,
+}
+
+struct Buffers<'a> {
+    /// P of a block of queries, steps along the queries joined.
+    p: &'a mut [u32],
+    /// dS, likewise.
+    ds: &'a mut [u32],
+    /// dS of a panel, steps along the keys joined, where that is not the same.
+    ds_rows: &'a mut [u32],
+    /// Σ dO·O of each query.
+    delta: &'a mut [f32],
+    /// The log-sum-exp of each query in units of log 2; ∞ where no key is seen, so that P = 0.
+    lse: &'a mut [f32],
+    dq: &'a mut [f32],
+    dk: &'a mut [f32],
+    dv: &'a mut [f32],
+}
+
+/// All queries of one head meet the keys of a chunk.
+#[inline(always)]
+pub(super) fn differentiate<W: Words>(
+    w: W,
+    inputs: &Inputs<'_>,
+    saved: &Saved<'_>,
+    [b, h, kv]: [usize; 3],
+    keys: Range<usize>,
+    mut dq_rows: Part<'_>,
+    [dk_rows, dv_rows]: &mut [Part<'_>; 2],
+    buffer: &mut [u32],
+) {
+    let (s, d, tq, width) = (w.simd(), inputs.shape.d, inputs.shape.tq, pack::width(inputs.shape.d));
+    let [q, q2, d_o, d_o2, k_t, v_t, space, k, p, ds, ds_rows, delta, lse, dq, dk, dv] =
+        pack::split(buffer, lengths::<W>(inputs, &keys));
+    let [delta, lse, dq, dk, dv] = [delta, lse, dq, dk, dv].map(cast_slice_mut::<u32, f32>);
+    let heads = heads(inputs, kv);
+    if h == heads.start {
+        dk.fill(0.0);
+        dv.fill(0.0);
+    }
+    dq.fill(0.0);
+    prepare(w, inputs, saved, [b, h], delta, lse);
+    let single = tq <= QUERIES && keys.len() <= KEYS;
+    let scale = inputs.options.scale * LOG2_E;
+    let context = Context {
+        inputs,
+        head: [b, h],
+        q: rows(w, &inputs.q, [b, h, d], tq, single, q, q2),
+        d_o: rows(w, &saved.d_o, [b, h, d], tq, single, d_o, d_o2),
+        // A factor of 0 would make NaN of the scores that are hidden.
+        scale: if scale == 0.0 { f32::MIN_POSITIVE } else { scale.abs() },
+    };
+    let mut buffers = Buffers { p, ds, ds_rows, delta, lse, dq, dk, dv };
+    for first in keys.clone().step_by(KEYS) {
+        let block = first..(first + KEYS).min(keys.end);
+        pack::words_transposed(w, &inputs.k, [b, kv, d], block.clone(), (k_t, KEYS), space);
+        if scale < 0.0 {
+            pack::negate(w, k_t);
+        }
+        pack::words_transposed(w, &inputs.v, [b, kv, d], block.clone(), (v_t, KEYS), space);
+        let right = match pack::in_place::<W>(&inputs.k, [b, kv, d], block.clone(), single) {
+            Some((data, row)) => Right { data, row },
+            None => {
+                pack::joined(w, &inputs.k, [b, kv, d], block.clone(), k);
+                Right { data: k, row: width }
+            }
+        };
+        let queries = inputs.queries(block.clone());
+        let mut next = block.end..(block.end + KEYS).min(keys.end);
+        let block = Block { keys: block, k_t, v_t, k: right, at: first - keys.start };
+        for query in (queries.start / PANEL * PANEL..queries.end).step_by(QUERIES) {
+            let queries = query..(query + QUERIES).min(queries.end);
+            for i in queries.clone().step_by(PANEL) {
+                pack::prefetch(inputs, [b, kv], &mut next, 4);
+                panel(w, &context, &block, i..(i + PANEL).min(queries.end), i - queries.start, &mut buffers);
+            }
+            add_to_keys(w, &context, &block, queries, &mut buffers);
+        }
+    }
+    let factor = s.splat(inputs.options.scale);
+    for i in 0..tq {
+        pack::scaled(s, factor, &buffers.dq[i * width..], dq_rows.row(i));
+    }
+    if h + 1 == heads.end {
+        let kept = s.splat(inputs.options.dropout.map_or(1.0, |dropout| dropout.scale()));
+        for (r, j) in keys.enumerate() {
+            pack::scaled(s, factor, &buffers.dk[r * width..], dk_rows.row(j));
+            pack::scaled(s, kept, &buffers.dv[r * width..], dv_rows.row(j));
+        }
+    }
+}
+
+/// The T rows of (b, h) as operands, where they lie or packed.
+#[inline(always)]
+fn rows<'a, W: Words>(
+    w: W,
+    from: &super::View<'a>,
+    head: [usize; 3],
+    t: usize,
+    single: bool,
+    packed: &'a mut [u32],
+    joined: &'a mut [u32],
+) -> Rows<'a> {
+    if let Some((data, row)) = pack::in_place::<W>(from, head, 0..t, single && t.is_multiple_of(PANEL)) {
+        return Rows { left: Left { data, row, col: 1 }, right: Right { data, row } };
+    }
+    pack::words(w, from, head, 0..t, packed);
+    let left = Left { data: packed, row: pack::words_width::<W>(head[2]), col: 1 };
+    if W::STEPS == 1 {
+        return Rows { left, right: Right { data: left.data, row: left.row } };
+    }
+    pack::joined(w, from, head, 0..t, joined);
+    Rows { left, right: Right { data: joined, row: pack::width(head[2]) } }
+}
+
+/// δ and the log-sum-exp of each query.
+#[inline(always)]
+fn prepare<W: Words>(
+    w: W,
+    inputs: &Inputs<'_>,
+    saved: &Saved<'_>,
+    [b, h]: [usize; 2],
+    delta: &mut [f32],
+    lse: &mut [f32],
+) {
+    let (s, n, tq, d) = (w.simd(), W::S::N, inputs.shape.tq, inputs.shape.d);
+    let from = &saved.lse[inputs.row_index(b, h, 0)..][..tq];
+    for (j, lse) in lse.chunks_exact_mut(n).enumerate() {
+        let x = pack::load_at(s, from, j * n);
+        let log2 = s.mul_add(x, s.splat(LOG2_E), s.mul(x, s.splat(LOG2_E_LOW)));
+        s.store(lse, s.select(s.eq(x, s.splat(f32::NEG_INFINITY)), s.splat(f32::INFINITY), log2));
+    }
+    lse[tq..].fill(f32::INFINITY);
+    delta[tq..].fill(0.0);
+    for (i, delta) in delta.iter_mut().enumerate().take(tq) {
+        let mut sum = s.zero();
+        let (o, d_o) = (saved.o.row(b, h, i, d), saved.d_o.row(b, h, i, d));
+        for j in (0..d).step_by(n) {
+            sum = s.mul_add(pack::load_at(s, o, j), w.rounded(pack::load_at(s, d_o, j)), sum);
+        }
+        *delta = s.reduce_sum(sum);
+    }
+}
+
+/// P and dS of a panel of queries, which stand from row `here` of their block on, and what they add to dQ.
+#[inline(always)]
+fn panel<W: Words>(
+    w: W,
+    context: &Context<'_, '_>,
+    block: &Block<'_>,
+    queries: Range<usize>,
+    here: usize,
+    buffers: &mut Buffers<'_>,
+) {
+    let (inputs, width) = (context.inputs, pack::width(context.inputs.shape.d));
+    let seen = columns(inputs, queries.clone(), block.keys.start);
+    if seen.is_empty() {
+        return;
+    }
+    let start = seen.start / 16 * 16;
+    for column in (start..seen.end).step_by(W::S::N) {
+        if const { matches!(W::S::ISA, Isa::Avx512) } {
+            square::<W, 8>(w, context, block, queries.start, here, column, buffers);
+        } else {
+            square::<W, 4>(w, context, block, queries.start, here, column, buffers);
+            square::<W, 4>(w, context, block, queries.start + 4, here + 4, column, buffers);
+        }
+    }
+    for part in (0..queries.len()).step_by(ROWS) {
+        let rows = queries.start + part..(queries.start + part + ROWS).min(queries.end);
+        let end = columns(inputs, rows.clone(), block.keys.start).end;
+        let left = if W::STEPS == 1 {
+            Left { data: &buffers.ds[(here + part) * KEYS + start..], row: KEYS, col: 1 }
+        } else {
+            let row = KEYS / W::STEPS;
+            Left { data: &buffers.ds_rows[part * row + start / W::STEPS..], row, col: 1 }
+        };
+        multiply(
+            w,
+            [rows.len(), width, end.saturating_sub(start).div_ceil(W::STEPS)],
+            left,
+            block.k.from(start / W::STEPS),
+            (&mut buffers.dq[rows.start * width..], width),
+            Beta::One,
+        );
+    }
+}
+
+/// P and dS of MR queries with a vector of keys.
+#[inline(always)]
+fn square<W: Words, const MR: usize>(
+    w: W,
+    context: &Context<'_, '_>,
+    block: &Block<'_>,
+    i: usize,
+    here: usize,
+    column: usize,
+    buffers: &mut Buffers<'_>,
+) {
+    let (s, n, inputs) = (w.simd(), W::S::N, context.inputs);
+    let keys = |x| Right { data: <[u32]>::get(x, column..).unwrap_or_default(), row: KEYS };
+    let operands = [(context.q.left.from(i), keys(block.k_t)), (context.d_o.left.from(i), keys(block.v_t))];
+    let [mut p, mut ds] = tiles::<W, MR, 1>(w, inputs.shape.d.div_ceil(W::STEPS), operands);
+    let scale = s.splat(context.scale);
+    let first = block.keys.start + column;
+    let partly = partly_hidden(inputs, i..(i + MR).min(inputs.shape.tq).max(i + 1), MR, first..first + n);
+    for row in 0..MR {
+        let at = [context.head[0], context.head[1], i + row];
+        if partly {
+            hide(w, inputs, at, i + row < inputs.shape.tq, first, &mut p[row]);
+        }
+        let (lse, delta) = (s.splat(-buffers.lse[i + row]), s.splat(buffers.delta[i + row]));
+        let all = exp2(s, s.mul_add(scale, p[row][0], lse));
+        let (kept, dp) = drop_out(w, context, i + row, first, all, ds[row][0]);
+        p[row][0] = kept;
+        ds[row][0] = s.mul(all, s.sub(dp, delta));
+    }
+    for row in (0..MR).step_by(W::STEPS) {
+        let to = (here + row) / W::STEPS * KEYS + column;
+        let next = row + W::STEPS - 1;
+        pack::store_words(s, &mut buffers.p[to..], w.join([p[row][0], p[next][0]]));
+        pack::store_words(s, &mut buffers.ds[to..], w.join([ds[row][0], ds[next][0]]));
+    }
+    if W::STEPS > 1 {
+        for (row, ds) in ds.iter().enumerate() {
+            let to = (here % PANEL + row) * (KEYS / W::STEPS) + column / W::STEPS;
+            let words = s.from_bits(w.pack([ds[0], s.zero()]));
+            s.store_partial(cast_slice_mut(&mut buffers.ds_rows[to..][..n / W::STEPS]), words);
+        }
+    }
+}
+
+/// What dropout leaves of P for dV, and of dP: dS needs all of P.
+#[inline(always)]
+fn drop_out<W: Words>(
+    w: W,
+    context: &Context<'_, '_>,
+    i: usize,
+    key: usize,
+    p: F32<W>,
+    dp: F32<W>,
+) -> (F32<W>, F32<W>) {
+    let (s, inputs) = (w.simd(), context.inputs);
+    let Some(dropout) = inputs.options.dropout.filter(|_| i < inputs.shape.tq) else { return (p, dp) };
+    let group = inputs.first_group(context.head[0], context.head[1], i) + (key / KEYS) as u64;
+    let (word, part) = (key % KEYS / 16, key % 16 / W::S::N);
+    let drop = dropout.drop_masks(s, group, part)[word];
+    (s.select(drop, s.zero(), p), s.select(drop, s.zero(), s.mul(s.splat(dropout.scale()), dp)))
+}
+
+/// What a block of queries adds to the gradients of a block of keys.
+#[inline(always)]
+fn add_to_keys<W: Words>(
+    w: W,
+    context: &Context<'_, '_>,
+    block: &Block<'_>,
+    queries: Range<usize>,
+    buffers: &mut Buffers<'_>,
+) {
+    let width = pack::width(context.inputs.shape.d);
+    for j in (0..block.keys.len()).step_by(ROWS) {
+        let rows = ROWS.min(block.keys.len() - j);
+        let seen = context.inputs.queries(block.keys.start + j..block.keys.start + j + rows);
+        let (start, end) = (seen.start.max(queries.start) / W::STEPS, seen.end.min(queries.end).div_ceil(W::STEPS));
+        if start >= end {
+            continue;
+        }
+        let here = (start - queries.start / W::STEPS) * KEYS + j;
+        let to = (block.at + j) * width;
+        let gradients = [(&*buffers.p, context.d_o, &mut *buffers.dv), (&*buffers.ds, context.q, &mut *buffers.dk)];
+        for (left, right, gradient) in gradients {
+            multiply(
+                w,
+                [rows, width, end - start],
+                Left { data: &left[here..], row: 1, col: KEYS },
+                right.right.from(start),
+                (&mut gradient[to..], width),
+                Beta::One,
+            );
+        }
+    }
+}

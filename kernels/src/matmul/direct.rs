@@ -1,0 +1,126 @@
+//! Operands that can be read where they lie are not packed, and one parallel region does all of a product.
+//!
+//! Packing makes one layout of all, and puts what is read together on few pages. Rows of A can be read element by
+//! element as they are, in any layout, and rows of B where they lie together (NN, TN): if the operands are small enough for the
+//! caches, no more than that is needed (`strided.rs`). Then only B of an NT product is packed, a weight as a rule, and
+//! that is the first round of the same parallel region (`rounds.rs`).
+
+use super::{
+    Shape, Strides, View, begin, dots,
+    micro::{Block, Shared, panel_columns},
+    pack::pack,
+    rounds::{self, Pieces},
+    strided::{self, Panels},
+    threads,
+};
+use crate::{Isa, scratch};
+
+/// The multiply-adds of a task, about 20 µs.
+const TASK: usize = 1 << 20;
+/// The least and the most rows of a task: each reads all of its share of B.
+const ROWS: (usize, usize) = (16, 80);
+/// Most steps of k between two visits of a tile.
+const K_BLOCK: usize = 1024;
+/// Most elements of B that every task may read whole: half of a second-level cache.
+const NEAR_B: usize = 1 << 17;
+/// Most rows of A and steps of k, most elements of B: beyond them packing both is as fast or faster.
+const MOST_ROWS: usize = 1024;
+const MOST_STEPS: usize = 2048;
+const LARGEST_B: usize = 1 << 20;
+/// Most columns beyond whole vectors that are dot products, and most columns where that is worth while.
+const OVER: (usize, usize) = (2, 256);
+
+/// The rung: see [`super::forward`].
+///
+/// # Panics
+/// As [`super::forward`].
+pub fn run(
+    isa: Isa,
+    shape: Shape,
+    a: &[f32],
+    a_strides: Strides,
+    b: &[f32],
+    b_strides: Strides,
+    c: &mut [f32],
+    accumulate: bool,
+) {
+    if !begin(shape, a, a_strides, b, b_strides, c, accumulate) {
+        return;
+    }
+    let folded = threads::fold_batch(shape, a_strides, b_strides);
+    let (first_a, first_b) = (View::of(a, a_strides, 0), View::of(b, b_strides, 0));
+    if folded.batch == 1 && dots::pays(folded, first_a, first_b) {
+        dots::product(isa, folded, first_a, first_b, c, accumulate);
+    } else if folded.batch == 1 && pays(folded, first_a, first_b) {
+        product(isa, folded, first_a, first_b, c, accumulate);
+    } else {
+        threads::run(isa, shape, a, a_strides, b, b_strides, c, accumulate);
+    }
+}
+
+fn pays(shape: Shape, a: View<'_>, b: View<'_>) -> bool {
+    let Shape { m, n, k, .. } = shape;
+    let few_rows = m <= MOST_ROWS || columns_over(n, a, b) > 0;
+    m >= ROWS.0 && few_rows && n > 1 && k <= MOST_STEPS && n.saturating_mul(k) <= LARGEST_B
+}
+
+/// How many columns at the end stand over whole vectors of 16 and are better done as dot products.
+fn columns_over(n: usize, a: View<'_>, b: View<'_>) -> usize {
+    let (over, worth) = (n % 16, (17..=OVER.1).contains(&n));
+    if worth && over <= OVER.0 && a.col == 1 && b.row == 1 { over } else { 0 }
+}
+
+/// How C is cut: (rows, columns) of a task.
+fn task_size(shape: Shape, width: usize) -> (usize, usize) {
+    let Shape { m, n, k, .. } = shape;
+    let columns = if n * k <= NEAR_B || m > MOST_ROWS { n } else { width };
+    ((TASK / columns / k).next_multiple_of(ROWS.0).clamp(ROWS.0, ROWS.1), columns)
+}
+
+/// One product; none of the sizes is 0.
+fn product(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32], accumulate: bool) {
+    let Shape { m, n, k, .. } = shape;
+    let width = panel_columns(isa);
+    let c = Block::whole(c, n);
+    let c = Shared(&c);
+    let over = columns_over(n, a, b);
+    let shape = Shape { n: n - over, ..shape };
+    let n = n - over;
+    let (task_rows, task_columns) = task_size(shape, width);
+    let down = m.div_ceil(task_rows);
+    let tasks = down * n.div_ceil(task_columns);
+    let k_block = k.div_ceil(k.div_ceil(K_BLOCK));
+    let task = |index: usize, panels: Panels<'_>| {
+        let (i, j) = (index % down * task_rows, index / down * task_columns);
+        let (rows, columns) = (task_rows.min(m - i), task_columns.min(n - j));
+        for p in (0..k).step_by(k_block) {
+            let steps = k_block.min(k - p);
+            let panels = Panels { data: &panels.data[j / width * panels.panel + p * panels.step..], ..panels };
+            // SAFETY: no two tasks have the same rows and columns.
+            let c = unsafe { c.part(i, j, rows, columns) };
+            strided::multiply(isa, steps, a.from(i, p), panels, c, accumulate || p > 0);
+        }
+        if over > 0 && j + columns == n {
+            // SAFETY: as above; only the last task of these rows has the columns over.
+            let c = unsafe { c.part(i, n, rows, over) };
+            dots::multiply(isa, k, a.from(i, 0), b.from(0, n).transposed(), c, accumulate);
+        }
+    };
+    if b.col == 1 && over == 0 && n.is_multiple_of(16) && m <= MOST_ROWS {
+        let b = Panels { data: b.data, panel: width, step: b.row };
+        return rounds::run(0, |_| (), tasks, |index| task(index, b));
+    }
+    scratch::with(n.next_multiple_of(width) * k, |panels: &mut [f32]| {
+        let panels = Pieces::new(panels, width * k);
+        let pack_one = |g: usize| {
+            let (first, columns) = (g * width, width.min(n - g * width));
+            // SAFETY: no two tasks have the same piece, and none reads all of them in this round.
+            pack(isa, b.from(0, first).transposed(), columns, k, width, unsafe { panels.piece(g) });
+        };
+        let multiply = |index: usize| {
+            // SAFETY: the pieces are written in the first round.
+            task(index, Panels { data: unsafe { panels.all() }, panel: width * k, step: width });
+        };
+        rounds::run(panels.count(), pack_one, tasks, multiply);
+    });
+}

@@ -1,0 +1,92 @@
+//! Two rounds of tasks in one parallel region: panels are packed, then blocks of C are multiplied.
+//!
+//! Each worker that joins takes numbers from a counter until none are left, first of the first round; where it finds
+//! that round not finished it waits, for at most one task, which some running thread has. A region of its own for each
+//! round would wake the workers twice, and a worker that comes too late finds the work done instead of half of it kept
+//! for it. What a task does depends on its number alone, so it does not matter who does it.
+
+use rayon::prelude::*;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How often a waiting worker looks before it lets another program have the core.
+const PATIENCE: usize = 1 << 10;
+
+/// `first(i)` for all i below `firsts`, and when all of them are done `second(i)` for all i below `seconds`.
+pub(super) fn run(firsts: usize, first: impl Fn(usize) + Sync, seconds: usize, second: impl Fn(usize) + Sync) {
+    let next = [AtomicUsize::new(0), AtomicUsize::new(0)];
+    let done = AtomicUsize::new(0);
+    let take = |round: usize, tasks: usize| Some(next[round].fetch_add(1, Ordering::Relaxed)).filter(|&i| i < tasks);
+    let work = || {
+        while let Some(i) = take(0, firsts) {
+            let _done = Done(&done);
+            first(i);
+        }
+        let mut looks = 0;
+        while done.load(Ordering::Acquire) < firsts {
+            looks += 1;
+            if looks < PATIENCE { std::hint::spin_loop() } else { std::thread::yield_now() }
+        }
+        while let Some(i) = take(1, seconds) {
+            second(i);
+        }
+    };
+    let workers = rayon::current_num_threads().min(seconds);
+    if workers <= 1 {
+        work();
+    } else {
+        (0..workers).into_par_iter().with_max_len(1).for_each(|_| work());
+    }
+}
+
+/// Counts a task as done when dropped, after a panic too: nobody then waits for ever.
+struct Done<'a>(&'a AtomicUsize);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// A slice cut into pieces of equal length but for the last, which tasks fill, and read in the next round.
+pub(super) struct Pieces<'a> {
+    start: *mut f32,
+    len: usize,
+    piece: usize,
+    lifetime: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: `piece` and `all` make their callers answer for what overlaps.
+unsafe impl Sync for Pieces<'_> {}
+
+impl<'a> Pieces<'a> {
+    pub(super) fn new(all: &'a mut [f32], piece: usize) -> Pieces<'a> {
+        Pieces { start: all.as_mut_ptr(), len: all.len(), piece, lifetime: PhantomData }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.len.div_ceil(self.piece)
+    }
+
+    /// One piece.
+    ///
+    /// # Safety
+    /// While it lives nobody else has it, or `all`.
+    #[allow(clippy::mut_from_ref)] // the caller answers for it
+    pub(super) unsafe fn piece(&self, index: usize) -> &mut [f32] {
+        assert!(index < self.count(), "a piece of the slice");
+        let from = index * self.piece;
+        // SAFETY: inside the slice.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(from), self.piece.min(self.len - from)) }
+    }
+
+    /// All of them.
+    ///
+    /// # Safety
+    /// While it lives nobody has a piece.
+    pub(super) unsafe fn all(&self) -> &[f32] {
+        // SAFETY: the slice.
+        unsafe { std::slice::from_raw_parts(self.start, self.len) }
+    }
+}

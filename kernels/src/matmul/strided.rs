@@ -1,0 +1,191 @@
+//! The microkernel for operands where they lie: as [`super::micro`], but A is read through any strides, and rows of B
+//! may be any distance apart.
+//!
+//! A step of k loads V vectors and R elements for R·V multiply-adds, and a core of Zen 4 starts one of these, of one
+//! such vector and of one to two such elements each cycle: with 24 multiply-adds for 11 loads it makes no difference to
+//! the units whether the loads follow one another in memory. What packing buys is fewer pages and no lines that fall
+//! into the same few places of a cache; where the operands are small there is nothing to buy.
+
+use super::{
+    View,
+    micro::{Block, prefetch, store},
+};
+use crate::{Isa, simd::Simd, simd_fn};
+
+const STEPS_AHEAD: usize = 16;
+
+/// Columns of C by k steps, in panels of some vectors: element (p, j) of panel g at `g·panel + p·step + j`.
+#[derive(Clone, Copy)]
+pub(super) struct Panels<'a> {
+    pub(super) data: &'a [f32],
+    pub(super) panel: usize,
+    pub(super) step: usize,
+}
+
+simd_fn! {
+    /// C = A·B, or C += A·B with `add`: all tiles of a block.
+    pub(super) fn multiply<S>(s: S, k: usize, a: View<'_>, b: Panels<'_>, c: Block<'_>, add: bool) {
+        match S::ISA {
+            Isa::Avx512 => tiles::<S, 8, 3>(s, k, a, b, c, add),
+            Isa::Avx2 => tiles::<S, 4, 3>(s, k, a, b, c, add),
+            Isa::Portable => tiles::<S, 4, 1>(s, k, a, b, c, add),
+        }
+    }
+}
+
+#[inline(always)]
+fn tiles<S: Simd, const R: usize, const V: usize>(s: S, k: usize, a: View<'_>, b: Panels<'_>, c: Block<'_>, add: bool) {
+    let width = V * S::N;
+    let (rows, columns) = (c.rows, c.columns);
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    assert!(k > 0, "a sum of nothing");
+    assert!((rows - 1) * a.row + (k - 1) * a.col < a.data.len(), "rows of A");
+    let (last, rest) = ((columns - 1) / width, (columns - 1) % width / S::N + 1);
+    assert!(last * b.panel + (k - 1) * b.step + rest * S::N <= b.data.len(), "panels of B");
+    assert!(last == 0 || (last - 1) * b.panel + (k - 1) * b.step + width <= b.data.len(), "panels of B");
+    for (group, j) in (0..columns).step_by(width).enumerate() {
+        let columns = width.min(columns - j);
+        for i in (0..rows).step_by(R) {
+            let next_rows = a.data.as_ptr().wrapping_add((i + R) * a.row);
+            let next_steps = a.data.as_ptr().wrapping_add(i * a.row + STEPS_AHEAD * a.col);
+            // SAFETY: the assertions.
+            unsafe {
+                let tile = Tile {
+                    k,
+                    rows: R.min(rows - i),
+                    columns,
+                    a: a.data.as_ptr().add(i * a.row),
+                    a_row: a.row,
+                    a_col: a.col,
+                    b: b.data.as_ptr().add(group * b.panel),
+                    b_step: b.step,
+                    c: c.c.add(i * c.stride + j),
+                    c_row: c.stride,
+                    add,
+                    a_ahead: if a.col == 1 {
+                        (next_rows, a.row * usize::from(group == 0), 8 * usize::from(group == 0))
+                    } else {
+                        (next_steps, a.col, 8 * a.col)
+                    },
+                    b_ahead: if i == 0 { STEPS_AHEAD * b.step } else { 0 },
+                };
+                match columns.div_ceil(S::N) {
+                    3.. if V >= 3 => some_rows::<S, R, 3>(s, tile),
+                    2.. if V >= 2 => some_rows::<S, R, 2>(s, tile),
+                    _ => some_rows::<S, R, 1>(s, tile),
+                }
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Tile {
+    k: usize,
+    rows: usize,
+    columns: usize,
+    a: *const f32,
+    a_row: usize,
+    a_col: usize,
+    b: *const f32,
+    b_step: usize,
+    c: *mut f32,
+    c_row: usize,
+    add: bool,
+    a_ahead: (*const f32, usize, usize),
+    b_ahead: usize,
+}
+
+/// # Safety
+/// As [`multiply_tile`].
+#[inline(always)]
+unsafe fn some_rows<S: Simd, const R: usize, const V: usize>(s: S, tile: Tile) {
+    // SAFETY: the caller's.
+    unsafe {
+        match tile.rows {
+            1 => multiply_tile::<S, 1, V>(s, tile),
+            2..=4 => multiply_tile::<S, 4, V>(s, tile),
+            _ => multiply_tile::<S, R, V>(s, tile),
+        }
+    }
+}
+
+/// R rows and V vectors of C, of which `rows` and `columns` are written.
+///
+/// # Safety
+/// So many rows and columns of A, B and C, k steps of them, may be read, and those of C written.
+#[inline(always)]
+unsafe fn multiply_tile<S: Simd, const R: usize, const V: usize>(s: S, tile: Tile) {
+    let Tile { k, rows, columns, a, a_row, b, c, c_row, add, .. } = tile;
+    // Rows past the last are the last once more; their sums are not written.
+    let mut rows_of_a = [a; R];
+    for r in 0..R {
+        rows_of_a[r] = a.wrapping_add(r.min(rows - 1) * a_row);
+    }
+    let mut sums = [[s.zero(); V]; R];
+    // The first step sets the sums: zeroed as an array they would be written to memory before they are registers.
+    // SAFETY: step 0, and k > 0.
+    unsafe {
+        for r in 0..R {
+            let a = s.splat(*rows_of_a[r]);
+            for v in 0..V {
+                sums[r][v] = s.mul(a, s.load_ptr(b.add(v * S::N)));
+            }
+        }
+    }
+    let lines = k.min(R * V + 1);
+    for p in 1..lines {
+        let c = c.wrapping_add((p % R).wrapping_mul(c_row).wrapping_add(p / R % V * S::N));
+        // SAFETY: p < k.
+        unsafe { step(s, &tile, &rows_of_a, &mut sums, p, c) };
+    }
+    for p in lines..k {
+        // SAFETY: p < k.
+        unsafe { step(s, &tile, &rows_of_a, &mut sums, p, c) };
+    }
+    for r in 0..R {
+        if r < rows {
+            for v in 0..V {
+                // SAFETY: row r and the columns from v·N on are in the block; V is the number of vectors they need.
+                unsafe { store(s, c.add(r * c_row + v * S::N), columns - v * S::N, sums[r][v], add) }
+            }
+        }
+    }
+}
+
+/// Step p of k: R·V multiply-adds.
+///
+/// # Safety
+/// As for [`multiply_tile`], and p < k.
+#[inline(always)]
+unsafe fn step<S: Simd, const R: usize, const V: usize>(
+    s: S,
+    tile: &Tile,
+    rows_of_a: &[*const f32; R],
+    sums: &mut [[S::F32; V]; R],
+    p: usize,
+    c_ahead: *const f32,
+) {
+    prefetch(c_ahead);
+    let (start, one, eight) = tile.a_ahead;
+    prefetch(start.wrapping_add((p % 8).wrapping_mul(one).wrapping_add((p / 8).wrapping_mul(eight))));
+    let b = tile.b.wrapping_add(p.wrapping_mul(tile.b_step));
+    for v in 0..V {
+        prefetch(b.wrapping_add(tile.b_ahead).wrapping_add(v * S::N));
+    }
+    // SAFETY: the caller's.
+    unsafe {
+        let mut row = [s.zero(); V];
+        for v in 0..V {
+            row[v] = s.load_ptr(b.add(v * S::N));
+        }
+        for r in 0..R {
+            let a = s.splat(*rows_of_a[r].wrapping_add(p.wrapping_mul(tile.a_col)));
+            for v in 0..V {
+                sums[r][v] = s.mul_add(a, row[v], sums[r][v]);
+            }
+        }
+    }
+}
