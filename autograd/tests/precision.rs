@@ -90,6 +90,9 @@ fn attention_rounds_the_operands_of_its_products_in_both_directions() {
             assert!(far < 0.02, "{far}, packed {packed}"); // P and dS are rounded as well: 2⁻⁹ of up to nine terms
             assert!(got != exact, "packed {packed}: nothing was rounded");
         }
+        let double = parts.each_ref().map(|part| part.to_dtype(DType::F64));
+        let oracle = |tape| attention(tape, &double, &dy.to_dtype(DType::F64), packed);
+        assert!(oracle(bf16_tape()) == oracle(Tape::new()), "the oracle takes no notice");
     }
 }
 

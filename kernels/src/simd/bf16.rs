@@ -354,14 +354,14 @@ impl Bf16 for Avx512Bf16 {
     fn round_pair(self, even: __m512, odd: __m512) -> __m512i {
         // SAFETY: `self` proves AVX-512 with bf16; ZIP has 64 bytes, and so have the vectors.
         unsafe {
-            let halves: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(odd, even));
+            let halves: __m512i = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(odd, even));
             _mm512_permutexvar_epi16(_mm512_loadu_si512(ZIP.as_ptr().cast()), halves)
         }
     }
     #[inline(always)]
     fn round_neighbours(self, [first, second]: [__m512; 2]) -> __m512i {
         // SAFETY: `self` proves AVX-512 with bf16; both types are 512 bits.
-        unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(second, first)) }
+        unsafe { transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first)) }
     }
 }
 
