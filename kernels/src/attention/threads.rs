@@ -16,7 +16,7 @@
 //! | 16×6×256×64 | 134 (46) | 140 (53) |
 //! | the same, dropout 0.2 | 110 | 125: 22.5 ms (140 ms) |
 //! | 1×12×1024×64 | 165 (94) | 168 (86) |
-//! | 1×12×4096×64 | 170 to 180 (123) | 183 (103) |
+//! | 1×12×4096×64 | 172 (123) | 187 (103) |
 
 use super::{
     Inputs, Output, Saved, Shape, Strides, registers, registers_backward, simd, simd_backward, tiles,
@@ -37,12 +37,14 @@ const LANES: usize = 16;
 const ROWS: [usize; 2] = [512, 1024];
 /// With fewer (batch, key head) pairs than this, the backward pass cuts the keys too.
 const PAIRS: usize = 16;
+/// With more keys than this, the diagonal is too small a part of the work to be cut finely.
+const MANY: usize = 2048;
 /// The least keys of a backward task.
 const KEYS: usize = 256;
 
 pub(super) fn forward(isa: Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
     forward_tasks(inputs, o, lse, |head, rows, mut o, mut lse| {
-        if in_registers(isa) {
+        if in_registers(isa, inputs.shape.tk) {
             return registers::chunk(isa, inputs, head, rows, o, lse);
         }
         simd::chunk(isa, tiles::PANEL, inputs, head, rows, |i, row, row_lse| {
@@ -54,7 +56,7 @@ pub(super) fn forward(isa: Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f
 
 pub(super) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
     backward_tasks(inputs, gradients, |head, keys, dq, mut dkv| {
-        if in_registers(isa) {
+        if in_registers(isa, inputs.shape.tk) {
             return registers_backward::chunk(isa, inputs, saved, head, keys, dq, dkv);
         }
         let write_dq = |h: usize, i: usize, row: &[f32]| dq(h).row(i).copy_from_slice(row);
@@ -66,9 +68,10 @@ pub(super) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradien
     });
 }
 
-/// Whether there are registers enough for the rung of that name.
-fn in_registers(isa: Isa) -> bool {
-    isa == Isa::Avx512
+/// Whether the rung `registers` is the faster one: there have to be registers enough, and the diagonal has to count. At
+/// T = 1024 it still is by a little, at 4096 panels of eight rows are by 5%, forward and backward.
+fn in_registers(isa: Isa, keys: usize) -> bool {
+    isa == Isa::Avx512 && keys <= MANY
 }
 
 /// Calls `work` for chunks of the queries of all heads, with the rows of O and lse that they own.
