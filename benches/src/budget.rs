@@ -63,9 +63,9 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload;
+    use crate::workload::{self, Precision};
 
-    const ENTRY: Entry = Entry { name: "x", idea: "", simd: true, peer: false };
+    const ENTRY: Entry = Entry { name: "x", idea: "", simd: true, peer: false, precision: Precision::F32 };
 
     fn find(id: &str) -> Workload {
         workload::all().into_iter().find(|w| w.id() == id).unwrap()

@@ -17,30 +17,30 @@ use gradus_kernels::{
 /// The queries at each end that are compared.
 const SAMPLE: usize = 64;
 
-struct Data {
-    shape: Shape,
-    q: Vec<f32>,
-    k: Vec<f32>,
-    v: Vec<f32>,
-    o: Vec<f32>,
-    lse: Vec<f32>,
-    d_o: Vec<f32>,
-    dq: Vec<f32>,
-    dk: Vec<f32>,
-    dv: Vec<f32>,
+pub(super) struct Data {
+    pub(super) shape: Shape,
+    pub(super) q: Vec<f32>,
+    pub(super) k: Vec<f32>,
+    pub(super) v: Vec<f32>,
+    pub(super) o: Vec<f32>,
+    pub(super) lse: Vec<f32>,
+    pub(super) d_o: Vec<f32>,
+    pub(super) dq: Vec<f32>,
+    pub(super) dk: Vec<f32>,
+    pub(super) dv: Vec<f32>,
 }
 
-fn options(d: usize) -> Options<'static> {
+pub(super) fn options(d: usize) -> Options<'static> {
     Options { scale: 1.0 / (d as f32).sqrt(), causal: true, window: None, mask: None, dropout: None }
 }
 
 /// The strides of a tensor with `t` positions.
-fn strides(Shape { h, d, .. }: Shape, t: usize) -> Strides {
+pub(super) fn strides(Shape { h, d, .. }: Shape, t: usize) -> Strides {
     Strides { b: h * t * d, h: t * d, t: d }
 }
 
 impl Data {
-    fn new([b, h, tq, d]: [usize; 4], tk: usize) -> Data {
+    pub(super) fn new([b, h, tq, d]: [usize; 4], tk: usize) -> Data {
         let shape = Shape { b, h, h_kv: h, tq, tk, d };
         let [queries, keys] = [tq, tk].map(|t| b * h * t * d);
         let [q, d_o] = [1, 4].map(|seed| oracle::values(seed, queries));
@@ -54,34 +54,55 @@ impl Data {
         data
     }
 
-    fn inputs(&self) -> Inputs<'_> {
+    pub(super) fn inputs(&self) -> Inputs<'_> {
         let view = |data, t| View { data, strides: strides(self.shape, t) };
         let Shape { tq, tk, d, .. } = self.shape;
         let (q, k, v) = (view(&self.q[..], tq), view(&self.k[..], tk), view(&self.v[..], tk));
         Inputs::new(self.shape, options(d), q, k, v)
     }
 
+    /// Runs a forward pass over the operands.
+    pub(super) fn forward_by(&mut self, run: impl FnOnce(&Inputs<'_>, Output<'_>, &mut [f32])) {
+        let (mut o, mut lse) = (std::mem::take(&mut self.o), std::mem::take(&mut self.lse));
+        let Shape { b, h, tq, d, .. } = self.shape;
+        run(&self.inputs(), Output::new("o", &mut o, [b, h, tq], strides(self.shape, tq), d), &mut lse);
+        (self.o, self.lse) = (o, lse);
+    }
+
+    /// Runs a backward pass over them.
+    pub(super) fn backward_by(&mut self, run: impl FnOnce(&Inputs<'_>, &Saved<'_>, [Output<'_>; 3])) {
+        let [mut dq, mut dk, mut dv] = [&mut self.dq, &mut self.dk, &mut self.dv].map(std::mem::take);
+        let Shape { b, h, tq, d, .. } = self.shape;
+        let s = strides(self.shape, tq);
+        let view = |data| View { data, strides: s };
+        let saved = Saved::new(self.shape, view(&self.o[..]), &self.lse, view(&self.d_o[..]));
+        let gradients =
+            [("dq", &mut dq), ("dk", &mut dk), ("dv", &mut dv)].map(|(name, x)| Output::new(name, x, [b, h, tq], s, d));
+        run(&self.inputs(), &saved, gradients);
+        (self.dq, self.dk, self.dv) = (dq, dk, dv);
+    }
+
     /// The parts that are compared: for each of two heads its number, and first query and number of the queries.
-    fn windows(&self) -> Vec<(usize, usize, usize)> {
+    pub(super) fn windows(&self) -> Vec<(usize, usize, usize)> {
         let (heads, t) = (self.shape.b * self.shape.h, self.shape.tq);
         let n = t.min(SAMPLE);
         [0, heads - 1].into_iter().flat_map(|head| [(head, 0, n), (head, t - n, n)]).collect()
     }
 
     /// The rows `first..first + n` of a head in a tensor with queries or keys.
-    fn rows<'a>(&self, x: &'a [f32], head: usize, first: usize, n: usize) -> &'a [f32] {
+    pub(super) fn rows<'a>(&self, x: &'a [f32], head: usize, first: usize, n: usize) -> &'a [f32] {
         let Shape { b, h, d, .. } = self.shape;
         &x[head * (x.len() / (b * h)) + first * d..][..n * d]
     }
 }
 
 /// O and lse of the parts that are compared.
-fn forward_reference<E: Float>(data: &Data) -> Parts<E> {
+pub(super) fn forward_reference<E: Float>(data: &Data) -> Parts<E> {
     let parts = data.windows().into_iter().map(|(head, first, n)| Sub::<E>::new(data, head, first, n));
     parts.flat_map(|sub| [sub.o, sub.lse]).collect()
 }
 
-fn forward_outputs(data: &Data) -> Parts<f32> {
+pub(super) fn forward_outputs(data: &Data) -> Parts<f32> {
     let part = |(head, first, n)| {
         let lse = &data.lse[head * data.shape.tq + first..][..n];
         [data.rows(&data.o, head, first, n).to_vec(), lse.to_vec()]
@@ -90,13 +111,10 @@ fn forward_outputs(data: &Data) -> Parts<f32> {
 }
 
 fn run_forward(run: Forward, isa: Isa, data: &mut Data) {
-    let (mut o, mut lse) = (std::mem::take(&mut data.o), std::mem::take(&mut data.lse));
-    let Shape { b, h, tq, d, .. } = data.shape;
-    run(isa, &data.inputs(), Output::new("o", &mut o, [b, h, tq], strides(data.shape, tq), d), &mut lse);
-    (data.o, data.lse) = (o, lse);
+    data.forward_by(|inputs, o, lse| run(isa, inputs, o, lse));
 }
 
-fn spoil_forward(data: &mut Data) {
+pub(super) fn spoil_forward(data: &mut Data) {
     data.o.fill(f32::NAN);
     data.lse.fill(f32::NAN);
 }
@@ -115,58 +133,56 @@ pub(super) fn decode([b, h, t, d]: [usize; 4]) -> Box<dyn Case> {
     forward_case(DECODE_RUNGS, Data::new([b, h, 1, d], t))
 }
 
+/// dQ, dK and dV of the parts that are compared.
+pub(super) fn backward_reference<E: Float>(data: &Data) -> Parts<E> {
+    let mut parts = Vec::new();
+    for (head, first, n) in data.windows() {
+        let [dq, dk, dv] = Sub::<E>::new(data, head, first, n).backward(data, head, first);
+        parts.push(dq);
+        if first + n == data.shape.tq {
+            let d = data.shape.d;
+            parts.extend([dk, dv].map(|x| x[first * d..].to_vec()));
+        }
+    }
+    parts
+}
+
+pub(super) fn backward_outputs(data: &Data) -> Parts<f32> {
+    let mut parts = Vec::new();
+    for (head, first, n) in data.windows() {
+        parts.push(data.rows(&data.dq, head, first, n).to_vec());
+        if first + n == data.shape.tq {
+            parts.extend([&data.dk, &data.dv].map(|x| data.rows(x, head, first, n).to_vec()));
+        }
+    }
+    parts
+}
+
 pub(super) fn backward(sizes: [usize; 4]) -> Box<dyn Case> {
-    fn reference<E: Float>(data: &Data) -> Parts<E> {
-        let mut parts = Vec::new();
-        for (head, first, n) in data.windows() {
-            let [dq, dk, dv] = Sub::<E>::new(data, head, first, n).backward(data, head, first);
-            parts.push(dq);
-            if first + n == data.shape.tq {
-                let d = data.shape.d;
-                parts.extend([dk, dv].map(|x| x[first * d..].to_vec()));
-            }
-        }
-        parts
-    }
-    fn outputs(data: &Data) -> Parts<f32> {
-        let mut parts = Vec::new();
-        for (head, first, n) in data.windows() {
-            parts.push(data.rows(&data.dq, head, first, n).to_vec());
-            if first + n == data.shape.tq {
-                parts.extend([&data.dk, &data.dv].map(|x| data.rows(x, head, first, n).to_vec()));
-            }
-        }
-        parts
-    }
     let data = Data::new(sizes, sizes[2]);
-    let expected = (reference(&data), reference(&data));
+    let expected = (backward_reference(&data), backward_reference(&data));
     let call = |run: Backward, isa, data: &mut Data| {
-        let [mut dq, mut dk, mut dv] = [&mut data.dq, &mut data.dk, &mut data.dv].map(std::mem::take);
-        let Shape { b, h, tq, d, .. } = data.shape;
-        let s = strides(data.shape, tq);
-        let view = |data| View { data, strides: s };
-        let saved = Saved::new(data.shape, view(&data.o[..]), &data.lse, view(&data.d_o[..]));
-        let gradients =
-            [("dq", &mut dq), ("dk", &mut dk), ("dv", &mut dv)].map(|(name, x)| Output::new(name, x, [b, h, tq], s, d));
-        run(isa, &data.inputs(), &saved, gradients);
-        (data.dq, data.dk, data.dv) = (dq, dk, dv);
+        data.backward_by(|inputs, saved, gradients| run(isa, inputs, saved, gradients));
     };
-    let spoil = |data: &mut Data| [&mut data.dq, &mut data.dk, &mut data.dv].into_iter().for_each(|x| x.fill(f32::NAN));
-    Box::new(ladder(BACKWARD_RUNGS, data, call, spoil, outputs, expected))
+    Box::new(ladder(BACKWARD_RUNGS, data, call, spoil_backward, backward_outputs, expected))
+}
+
+pub(super) fn spoil_backward(data: &mut Data) {
+    [&mut data.dq, &mut data.dk, &mut data.dv].into_iter().for_each(|x| x.fill(f32::NAN));
 }
 
 /// Some queries of one head, and the keys that they see.
-struct Sub<E> {
-    shape: Shape,
-    q: Vec<E>,
-    k: Vec<E>,
-    v: Vec<E>,
-    o: Vec<E>,
-    lse: Vec<E>,
+pub(super) struct Sub<E> {
+    pub(super) shape: Shape,
+    pub(super) q: Vec<E>,
+    pub(super) k: Vec<E>,
+    pub(super) v: Vec<E>,
+    pub(super) o: Vec<E>,
+    pub(super) lse: Vec<E>,
 }
 
 impl<E: Float> Sub<E> {
-    fn new(data: &Data, head: usize, first: usize, n: usize) -> Sub<E> {
+    pub(super) fn new(data: &Data, head: usize, first: usize, n: usize) -> Sub<E> {
         let Shape { tq, tk, d, .. } = data.shape;
         let keys = tk - tq + first + n; // the last query stands at the last key
         let shape = Shape { b: 1, h: 1, h_kv: 1, tq: n, tk: keys, d };
@@ -178,7 +194,7 @@ impl<E: Float> Sub<E> {
         Sub { shape, q, k, v, o, lse }
     }
 
-    fn backward(&self, data: &Data, head: usize, first: usize) -> [Vec<E>; 3] {
+    pub(super) fn backward(&self, data: &Data, head: usize, first: usize) -> [Vec<E>; 3] {
         let Shape { tq, tk, d, .. } = self.shape;
         let d_o = cast::<E>(data.rows(&data.d_o, head, first, tq));
         let [mut dq, mut dk, mut dv] = [tq, tk, tk].map(|t| vec![E::zero(); t * d]);

@@ -8,26 +8,31 @@ use gradus_kernels::{
     oracle,
 };
 
-struct Data {
-    shape: Shape,
-    a: Vec<f32>,
-    a_strides: Strides,
-    b: Vec<f32>,
-    b_strides: Strides,
-    c: Vec<f32>,
+pub(super) struct Data {
+    pub(super) shape: Shape,
+    pub(super) a: Vec<f32>,
+    pub(super) a_strides: Strides,
+    pub(super) b: Vec<f32>,
+    pub(super) b_strides: Strides,
+    pub(super) c: Vec<f32>,
 }
 
-pub(super) fn case(layout: Layout, m: usize, k: usize, n: usize) -> Box<dyn Case> {
+pub(super) fn data(layout: Layout, m: usize, k: usize, n: usize) -> Data {
     let strides = |row, col| Strides { batch: 0, row, col };
-    let data = Data {
+    Data {
         shape: Shape { batch: 1, m, n, k },
         a: oracle::values(1, m * k),
         a_strides: if layout == Layout::TN { strides(1, m) } else { strides(k, 1) },
         b: oracle::values(2, k * n),
         b_strides: if layout == Layout::NT { strides(1, k) } else { strides(n, 1) },
         c: vec![0.0; m * n],
-    };
-    let expected = (vec![reference::<f32>(&data)], vec![reference::<f64>(&data)]);
+    }
+}
+
+pub(super) fn case(layout: Layout, m: usize, k: usize, n: usize) -> Box<dyn Case> {
+    let data = data(layout, m, k, n);
+    let same = |x| x;
+    let expected = (vec![reference::<f32>(&data, same)], vec![reference::<f64>(&data, same)]);
     let call = |run: Run, isa, d: &mut Data| run(isa, d.shape, &d.a, d.a_strides, &d.b, d.b_strides, &mut d.c, false);
     let ladder = ladder(RUNGS, data, call, |d| d.c.fill(f32::NAN), outputs, expected);
     #[cfg(feature = "peers")]
@@ -44,6 +49,7 @@ mod with_peers {
             Entry, Ladder,
             peers::{self, Operands, Peer},
         },
+        workload::Precision,
     };
     use gradus_kernels::Isa;
 
@@ -63,7 +69,14 @@ mod with_peers {
 
     impl Case for WithPeers {
         fn rungs(&self) -> Vec<Entry> {
-            let entry = |peer: &Box<dyn Peer>| Entry { name: peer.name(), idea: peer.idea(), simd: false, peer: true };
+            let precision = Precision::F32;
+            let entry = |peer: &Box<dyn Peer>| Entry {
+                name: peer.name(),
+                idea: peer.idea(),
+                simd: false,
+                peer: true,
+                precision,
+            };
             self.ladder.rungs().into_iter().chain(self.peers.iter().map(entry)).collect()
         }
 
@@ -95,18 +108,19 @@ fn sample(shape: Shape) -> [Vec<usize>; 2] {
     [spread(shape.m, 24), spread(shape.n, 72)]
 }
 
-fn outputs(d: &Data) -> Parts<f32> {
+pub(super) fn outputs(d: &Data) -> Parts<f32> {
     let [rows, columns] = sample(d.shape);
     let element = |i: usize| columns.iter().map(move |j| d.c[i * d.shape.n + j]);
     vec![rows.iter().copied().flat_map(element).collect()]
 }
 
-fn reference<E: Float>(d: &Data) -> Vec<E> {
+/// The naive product of what is compared, of operands that `round` has gone over.
+pub(super) fn reference<E: Float>(d: &Data, round: fn(f32) -> f32) -> Vec<E> {
     let ([rows, columns], k) = (sample(d.shape), d.shape.k);
     let row = |&i: &usize| (0..k).map(move |p| d.a[i * d.a_strides.row + p * d.a_strides.col]);
     let column = |&j: &usize| (0..k).map(move |p| d.b[p * d.b_strides.row + j * d.b_strides.col]);
-    let a: Vec<f32> = rows.iter().flat_map(row).collect();
-    let b: Vec<f32> = columns.iter().flat_map(column).collect();
+    let a: Vec<f32> = rows.iter().flat_map(row).map(round).collect();
+    let b: Vec<f32> = columns.iter().flat_map(column).map(round).collect();
     let shape = Shape { batch: 1, m: rows.len(), n: columns.len(), k };
     let mut c = vec![E::zero(); shape.m * shape.n];
     let (by_rows, by_columns) = (Strides { batch: 0, row: k, col: 1 }, Strides { batch: 0, row: 1, col: k });

@@ -4,7 +4,10 @@
 //! of the workspace; here the loss has to start at that of guessing, and to fall.
 
 use super::{Case, Entry};
-use crate::{Result, workload::Gpt};
+use crate::{
+    Result,
+    workload::{Gpt, Precision},
+};
 use gradus_gpt::{
     config::{FORMAT, RunConfig},
     dataset::Dataset,
@@ -20,6 +23,7 @@ const SLOW: u64 = 100_000_000_000;
 struct TrainingStep {
     trainer: Trainer<'static>,
     vocab: usize,
+    precision: Precision,
     /// How many steps are made before the losses are judged.
     steps: u64,
     first: f32,
@@ -32,13 +36,14 @@ fn text() -> String {
     oracle::values(1, 100_000).into_iter().map(character).collect()
 }
 
-pub(super) fn case(gpt: Gpt, batch: usize, dropout: f32) -> Box<dyn Case> {
+pub(super) fn case(gpt: Gpt, batch: usize, dropout: f32, precision: Precision) -> Box<dyn Case> {
     let text = text();
     let tokenizer = Tokenizer::new(TokenizerKind::Char, &text);
     let data = Dataset::new(&text, &tokenizer).expect("the tokenizer was made for this text");
     assert_eq!(tokenizer.vocab_size(), gpt.vocab, "the text has as many characters as the model");
     let mut train = Preset::Small.settings().1;
     train.batch = batch;
+    train.precision = precision;
     train.steps = u64::MAX; // it may be timed for longer than a run takes
     let run = RunConfig { format: FORMAT, model: gpt.config(dropout), train, tokenizer };
     // The trainer borrows them, and a case is made a few times in a process.
@@ -47,6 +52,7 @@ pub(super) fn case(gpt: Gpt, batch: usize, dropout: f32) -> Box<dyn Case> {
     Box::new(TrainingStep {
         trainer: Trainer::new(run, data),
         vocab: gpt.vocab,
+        precision,
         steps,
         first: f32::NAN,
         last: f32::NAN,
@@ -55,7 +61,8 @@ pub(super) fn case(gpt: Gpt, batch: usize, dropout: f32) -> Box<dyn Case> {
 
 impl Case for TrainingStep {
     fn rungs(&self) -> Vec<Entry> {
-        vec![Entry { name: "trainer", idea: "the best rung of everything, on the tape", simd: true, peer: false }]
+        let (idea, precision) = ("the best rung of everything, on the tape", self.precision);
+        vec![Entry { name: "trainer", idea, simd: true, peer: false, precision }]
     }
 
     fn run(&mut self, _: usize, _: Isa) {

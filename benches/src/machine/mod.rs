@@ -9,8 +9,8 @@ mod probes;
 
 pub use host::{Caches, Host};
 
-use crate::timing::seconds;
-use gradus_kernels::Isa;
+use crate::{timing::seconds, workload::Precision};
+use gradus_kernels::{Bf16Isa, Isa};
 use serde::{Deserialize, Serialize};
 use std::{
     sync::{
@@ -80,11 +80,14 @@ impl Access {
     }
 }
 
-/// The peak of f32 multiply-adds.
+/// The peak of multiply-adds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Arithmetic {
     /// The instruction set.
     pub isa: String,
+    /// Of what numbers; the sums are `f32`.
+    #[serde(default)]
+    pub precision: Precision,
     /// How many threads.
     pub threads: usize,
     /// 10⁹ FLOPs in a second; a multiply-add is two.
@@ -125,15 +128,19 @@ impl Machine {
         let host = Host::read();
         let counts: &[usize] = if threads > 1 { &[1, threads] } else { &[1] };
         let levels = buffers(host.caches, threads);
-        let parts = counts.len() * (Isa::available().count() + levels.len() * 4 + 1);
+        let parts = counts.len() * (Isa::available().count() + levels.len() * 4 + 2);
         let slice = Duration::from_secs_f64(seconds / parts as f64);
         let (mut arithmetic, mut bandwidth) = (Vec::new(), Vec::new());
         for &threads in counts {
             for isa in Isa::available() {
                 progress(&format!("multiply-adds, {isa}, on {}", plural(threads)));
-                let gflops = fma_peak(isa, threads, slice);
-                arithmetic.push(Arithmetic { isa: isa.to_string(), threads, gflops });
+                let (gflops, precision) = (fma_peak(isa, threads, slice), Precision::F32);
+                arithmetic.push(Arithmetic { isa: isa.to_string(), precision, threads, gflops });
             }
+            let (isa, precision) = (Bf16Isa::best(), Precision::Bf16);
+            progress(&format!("dot products of bf16, {isa}, on {}", plural(threads)));
+            let gflops = bf16_peak(isa, threads, slice);
+            arithmetic.push(Arithmetic { isa: isa.to_string(), precision, threads, gflops });
             for &(level, bytes) in &levels {
                 for access in Access::ALL {
                     if access == Access::Memcpy && level != Level::Dram {
@@ -149,9 +156,12 @@ impl Machine {
         Machine { host, isa: Isa::active().to_string(), threads, arithmetic, bandwidth }
     }
 
-    /// The peak of arithmetic, in FLOPs in a second, on `threads` threads: of the best instruction set.
-    pub fn flops_per_second(&self, threads: usize) -> f64 {
-        let of = |n| self.arithmetic.iter().filter(move |a| a.threads == n).map(|a| a.gflops * 1e9).fold(0.0, f64::max);
+    /// The peak of arithmetic, in FLOPs in a second, on `threads` threads: of the best instruction set. What is of bf16
+    /// may also be computed in `f32`.
+    pub fn flops_per_second(&self, threads: usize, precision: Precision) -> f64 {
+        let counts = |a: &&Arithmetic| a.precision == Precision::F32 || a.precision == precision;
+        let peaks = || self.arithmetic.iter().filter(counts);
+        let of = |n| peaks().filter(|a| a.threads == n).map(|a| a.gflops * 1e9).fold(0.0, f64::max);
         if of(threads) > 0.0 { of(threads) } else { of(1) * threads as f64 }
     }
 
@@ -175,10 +185,10 @@ impl Machine {
     }
 
     /// The least time that a piece of work can take: that of its arithmetic at the peak, or that of its traffic.
-    pub fn least_seconds(&self, work: crate::workload::Work) -> f64 {
+    pub fn least_seconds(&self, work: crate::workload::Work, precision: Precision) -> f64 {
         let level = self.level_of(work.footprint());
         let bandwidth = self.bytes_per_second(level, self.threads, work.written * 4 < work.read);
-        let arithmetic = work.flops as f64 / self.flops_per_second(self.threads);
+        let arithmetic = work.flops as f64 / self.flops_per_second(self.threads, precision);
         arithmetic.max((work.read + work.written) as f64 / bandwidth)
     }
 }
@@ -214,6 +224,16 @@ fn fma_peak(isa: Isa, threads: usize, time: Duration) -> f64 {
             std::hint::black_box(probes::chains(isa, ROUNDS, 0.999_999, 1e-6));
         },
     )
+}
+
+/// The same of independent chains of dot products of pairs.
+fn bf16_peak(isa: Bf16Isa, threads: usize, time: Duration) -> f64 {
+    const ROUNDS: usize = 200_000;
+    let flops = 4 * probes::CHAINS * probes::lanes(isa.isa()) * ROUNDS;
+    let work = move |(): &mut ()| {
+        std::hint::black_box(probes::bf16_chains(isa, ROUNDS, 0.5, 0.25));
+    };
+    rate(threads, time, flops, 0.0, || (), work)
 }
 
 /// Bytes in a second, in 10⁹, with buffers of `bytes` in all for each thread.
@@ -287,13 +307,15 @@ pub(crate) mod tests {
     /// A machine that was never measured, for tests of what is made of the figures.
     pub fn example() -> Machine {
         let host = Host { caches: Caches { l1: 32 << 10, l2: 1 << 20, l3: 32 << 20 }, ..Host::read() };
-        let arithmetic = |threads, gflops| Arithmetic { isa: "avx512".into(), threads, gflops };
+        let arithmetic =
+            |threads, gflops| Arithmetic { isa: "avx512".into(), precision: Precision::F32, threads, gflops };
+        let bf16 = Arithmetic { isa: "avx512bf16".into(), precision: Precision::Bf16, ..arithmetic(2, 400.0) };
         let bandwidth = |level, access, threads, gigabytes| Bandwidth { level, access, threads, gigabytes };
         Machine {
             host,
             isa: "avx512".into(),
             threads: 2,
-            arithmetic: vec![arithmetic(1, 100.0), arithmetic(2, 200.0)],
+            arithmetic: vec![arithmetic(1, 100.0), arithmetic(2, 200.0), bf16],
             bandwidth: vec![
                 bandwidth(Level::L1, Access::Read, 1, 200.0),
                 bandwidth(Level::L1, Access::Read, 2, 400.0),
@@ -310,9 +332,11 @@ pub(crate) mod tests {
     fn the_limit_is_the_slower_of_arithmetic_and_traffic() {
         let machine = example();
         let work = |flops, read, written| Work { flops, read, written };
-        assert_eq!(machine.least_seconds(work(200_000_000_000, 1000, 1000)), 1.0);
-        assert_eq!(machine.least_seconds(work(1, 25_000_000_000, 25_000_000_000)), 1.0, "any access");
-        assert_eq!(machine.least_seconds(work(1, 25_000_000_000, 0)), 1.0, "reading alone");
+        let least = |work| machine.least_seconds(work, Precision::F32);
+        assert_eq!(least(work(200_000_000_000, 1000, 1000)), 1.0);
+        assert_eq!(machine.least_seconds(work(400_000_000_000, 1000, 1000), Precision::Bf16), 1.0);
+        assert_eq!(least(work(1, 25_000_000_000, 25_000_000_000)), 1.0, "any access");
+        assert_eq!(least(work(1, 25_000_000_000, 0)), 1.0, "reading alone");
         assert_eq!(machine.level_of(40_000), Level::L1);
         assert_eq!(machine.level_of(1 << 20), Level::L2);
         assert_eq!(machine.level_of(20 << 20), Level::L3);
@@ -322,7 +346,7 @@ pub(crate) mod tests {
     #[test]
     fn a_short_measurement_finds_rates_of_this_planet() {
         let machine = Machine::measure(2, 0.2, |_| ());
-        assert_eq!(machine.arithmetic.len(), 2 * Isa::available().count());
+        assert_eq!(machine.arithmetic.len(), 2 * (Isa::available().count() + 1));
         assert!(machine.arithmetic.iter().all(|a| (0.1..1e5).contains(&a.gflops)), "{:?}", machine.arithmetic);
         assert!(machine.bandwidth.iter().all(|b| (0.01..1e5).contains(&b.gigabytes)), "{:?}", machine.bandwidth);
         assert!(machine.bytes_per_second(Level::Dram, 2, true) <= machine.bytes_per_second(Level::Dram, 2, false));

@@ -1,6 +1,13 @@
 //! The loops whose speed is the machine's: nothing in them waits for anything but the unit that is measured.
 
-use gradus_kernels::simd_fn;
+use gradus_kernels::{
+    bf16_fn,
+    simd::{
+        Simd,
+        bf16::{pair, round},
+    },
+    simd_fn,
+};
 
 /// Chains of multiply-adds side by side. One takes 4 cycles a link and a core starts up to two links a cycle, so it takes
 /// 8 chains to keep it busy; 12 leave some slack, and fit the 16 registers of AVX2.
@@ -21,6 +28,25 @@ simd_fn! {
         for _ in 0..rounds {
             for sum in &mut sums {
                 *sum = s.mul_add(*sum, a, b);
+            }
+        }
+        let mut total = 0.0;
+        for sum in sums {
+            total += s.reduce_sum(sum);
+        }
+        total
+    }
+}
+
+bf16_fn! {
+    /// Twelve chains of `rounds` dot products of pairs (a, b)·(a, b).
+    pub(super) fn bf16_chains<B>(b: B, rounds: usize, even: f32, odd: f32) -> f32 {
+        let s = b.simd();
+        let pairs = s.splat_u32(pair(round(even), round(odd)));
+        let mut sums = [s.zero(); CHAINS];
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = b.dot(pairs, pairs, *sum);
             }
         }
         let mut total = 0.0;
@@ -99,11 +125,15 @@ simd_fn! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gradus_kernels::Isa;
+    use gradus_kernels::{Bf16Isa, Isa};
 
     #[test]
     fn the_probes_do_the_work_that_is_counted() {
         let x: Vec<f32> = (0..4096).map(|i| (i % 7) as f32).collect();
+        for isa in Bf16Isa::available() {
+            let lanes = lanes(isa.isa());
+            assert_eq!(bf16_chains(isa, 5, 1.0, 2.0), 25.0 * (CHAINS * lanes) as f32, "{isa}");
+        }
         for isa in Isa::available() {
             assert_eq!(read(isa, &x), x.iter().sum::<f32>(), "{isa}");
             assert_eq!(chains(isa, 5, 1.0, 2.0), 10.0 * (CHAINS * lanes(isa)) as f32, "{isa}");

@@ -125,7 +125,7 @@ impl Figure {
         Figure {
             rung: entry.name.into(),
             idea: entry.idea.into(),
-            isa: entry.simd.then(|| isa.to_string()),
+            isa: entry.simd.then(|| entry.level(isa)),
             threads,
             peer: entry.peer,
             warm,

@@ -44,7 +44,7 @@ impl Measured {
         Derived {
             rate: self.rate(seconds),
             unit: self.work.unit(),
-            of_limit: machine.least_seconds(self.work) / seconds,
+            of_limit: machine.least_seconds(self.work, self.problem.precision()) / seconds,
             over_below,
             times_pytorch: self.pytorch.map(|pytorch| pytorch.median_s / seconds),
             tokens_per_second: self.problem.tokens().map(|tokens| tokens as f64 / seconds),

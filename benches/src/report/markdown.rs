@@ -60,7 +60,7 @@ pub fn ladder(report: &Report, measured: &Measured) -> String {
         Unit::Flops => format!("{} FLOPs, {:.0} for each byte", engineering(work.flops as f64), work.intensity()),
         Unit::Bytes => format!("{} bytes", engineering(work.bytes() as f64)),
     };
-    let least = report.machine.least_seconds(work);
+    let least = report.machine.least_seconds(work, measured.problem.precision());
     let mut text = format!("### {}\n\n{}: {amount}; limit {}", measured.id(), measured.problem.sizes(), time(least));
     if let Some(pytorch) = measured.pytorch {
         let seconds = pytorch.median_s;

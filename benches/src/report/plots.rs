@@ -8,6 +8,7 @@ use super::data::{Measured, Report, Scaling};
 use crate::{
     Result,
     machine::{Level, plural},
+    workload::Precision,
 };
 use plotters::{
     coord::{Shift, combinators::LogCoord, types::RangedCoordf64},
@@ -50,7 +51,9 @@ fn gflops(measured: &Measured, seconds: f64) -> f64 {
 fn draw_roofline(area: &Area<'_>, report: &Report, operation: &str, ladders: &[&Measured]) -> Drawn {
     area.fill(&WHITE)?;
     let machine = &report.machine;
-    let roof = machine.flops_per_second(machine.threads) / 1e9;
+    let bf16 = ladders.iter().any(|measured| measured.problem.precision() == Precision::Bf16);
+    let precision = if bf16 { Precision::Bf16 } else { Precision::F32 };
+    let roof = machine.flops_per_second(machine.threads, precision) / 1e9;
     let intensities = ladders.iter().map(|measured| measured.work.intensity());
     let (left, right) = intensities.fold((0.5_f64, 64.0_f64), |(low, high), x| (low.min(x / 2.0), high.max(x * 3.0)));
     let rates = ladders.iter().flat_map(|m| m.figures.iter().map(|figure| gflops(m, figure.warm.median_s)));

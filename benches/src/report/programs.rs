@@ -9,7 +9,11 @@ use super::{
     run::Plan,
     torch::Torch,
 };
-use crate::{Result, cases, timing::Effort, workload::Workload};
+use crate::{
+    Result, cases,
+    timing::Effort,
+    workload::{Precision, Workload},
+};
 use gradus_kernels::Isa;
 
 /// Rounds of a program whose repetitions are short; a slow one has one.
@@ -23,10 +27,11 @@ const SLOW_SECONDS: f64 = 1.0;
 /// One line where ours fails; where PyTorch does, that is recorded.
 pub fn measure(workload: &Workload, plan: &Plan, torch: Option<&Torch>) -> Result<Measured> {
     let quick = plan.settings.quick;
-    let effort = Effort { seconds: if quick { 1.0 } else { 2.0 }, least: 2 };
+    let effort = Effort { seconds: if quick { 1.0 } else { 1.5 }, least: 2 };
     let mut measured = Measured::new(workload);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _ in 0..if quick { 1 } else { ROUNDS } {
+    let rounds = if workload.problem.precision() == Precision::Bf16 { ROUNDS - 1 } else { ROUNDS };
+    for _ in 0..if quick { 1 } else { rounds } {
         ours.push(alone::measure(&workload.id(), plan.threads, effort)?);
         match torch.map(|torch| torch.again()?.measure(&workload.problem, effort, WARM_UP_SECONDS)) {
             Some(Ok(run)) => theirs.extend(run),

@@ -46,7 +46,7 @@ impl Row {
             seconds,
             rate: measured.rate(seconds),
             unit: measured.work.unit(),
-            of_limit: report.machine.least_seconds(measured.work) / seconds,
+            of_limit: report.machine.least_seconds(measured.work, measured.problem.precision()) / seconds,
             over_naive: naive.map(|naive| naive.warm.median_s / seconds),
             pytorch,
             others: pytorch.map(|seconds| ("PyTorch".into(), seconds)).into_iter().chain(peers).collect(),
@@ -74,8 +74,8 @@ pub fn rows(report: &Report) -> Vec<Row> {
 
 fn both_passes(report: &Report, forward: &Measured, backward: &Measured) -> Option<Row> {
     let same =
-        forward.operation == "attention" && forward.operation == backward.operation && forward.name == backward.name;
-    if !same || forward.direction != "forward" || backward.direction != "backward" {
+        matches!(forward.operation.as_str(), "attention" | "attention_bf16") && forward.operation == backward.operation;
+    if !same || forward.name != backward.name || forward.direction != "forward" || backward.direction != "backward" {
         return None;
     }
     let [first, second] = [Row::new(report, forward)?, Row::new(report, backward)?];
@@ -89,7 +89,7 @@ fn both_passes(report: &Report, forward: &Measured, backward: &Measured) -> Opti
         id: format!("{}/{}/both", both.operation, both.name),
         seconds,
         rate: both.rate(seconds),
-        of_limit: report.machine.least_seconds(both.work) / seconds,
+        of_limit: report.machine.least_seconds(both.work, both.problem.precision()) / seconds,
         over_naive: None,
         pytorch,
         others: pytorch.map(|seconds| ("PyTorch".into(), seconds)).into_iter().collect(),

@@ -11,7 +11,7 @@ use crate::{
     cases::{self, Case, Entry},
     machine::Machine,
     timing::{Effort, Flush, Timing, measure, measure_after},
-    workload::{Unit, Workload},
+    workload::{Precision, Unit, Workload},
 };
 use gradus_kernels::Isa;
 use std::time::Instant;
@@ -58,7 +58,7 @@ pub fn run(plan: &Plan, mut torch: Option<Torch>, mut progress: impl FnMut(&str,
         done += share(workload);
         let measured = match workload.problem.tokens() {
             Some(_) => programs::measure(workload, plan, torch.as_ref()),
-            None => ladders.measure(workload, torch.as_mut()),
+            None => ladders.measure(workload, torch.as_mut(), effort(workload, plan)),
         };
         let measured = measured.map_err(|problem| format!("{}: {problem}", workload.id()))?;
         if workload.headline && plan.threads > 1 {
@@ -72,6 +72,12 @@ pub fn run(plan: &Plan, mut torch: Option<Torch>, mut progress: impl FnMut(&str,
     let mut report = Report { format: FORMAT, settings, machine, ladders: all, scaling, seconds };
     report.derive();
     Ok(report)
+}
+
+/// The ladders of bf16 are measured in less time: they have those of `f32` beside them.
+fn effort(workload: &Workload, plan: &Plan) -> Effort {
+    let effort = plan.settings.effort;
+    if workload.problem.precision() == Precision::Bf16 { effort.less() } else { effort }
 }
 
 /// What share of the time a workload takes, measured in kernels of the usual size.
@@ -91,10 +97,11 @@ struct Ladders {
 }
 
 impl Ladders {
-    fn measure(&mut self, workload: &Workload, torch: Option<&mut Torch>) -> Result<Measured> {
+    fn measure(&mut self, workload: &Workload, torch: Option<&mut Torch>, effort: Effort) -> Result<Measured> {
+        self.effort = effort;
         let mut measured = on_threads(self.threads, || self.ladder(workload))??;
         if let Some(torch) = torch {
-            match torch.measure(&workload.problem, self.effort, 0.0) {
+            match torch.measure(&workload.problem, effort, 0.0) {
                 Ok(run) => measured.pytorch = run.map(|run| run.timing),
                 Err(problem) => {
                     // One case that it cannot do should not cost all the others.

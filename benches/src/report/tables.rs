@@ -4,7 +4,10 @@ use super::{
     data::Report,
     rows::{Row, rows},
 };
-use crate::machine::{Access, Level, plural};
+use crate::{
+    machine::{Access, Arithmetic, Level, plural},
+    workload::Precision,
+};
 use std::fmt::Write;
 
 /// Commit, processor, threads and compiler, in a paragraph.
@@ -13,7 +16,7 @@ pub fn configuration(report: &Report) -> String {
     let pytorch = settings.pytorch.as_ref().map_or(String::new(), |version| format!(", PyTorch {version}"));
     let quick = if settings.quick { ", with --quick: few and short repetitions" } else { "" };
     format!(
-        "Commit {}, {} ({}), {}, {} on {} cores, {}, f32{pytorch}. \
+        "Commit {}, {} ({}), {}, {} on {} cores, {}, f32 and bf16{pytorch}. \
          Caches: L1 {} KiB and L2 {} KiB a core, L3 {} MiB. Taken in {:.0} s{quick}.\n",
         host.commit,
         host.rustc,
@@ -41,12 +44,16 @@ pub fn machine(report: &Report) -> String {
         let values = counts.iter().map(|&n| of(n).map_or("–".into(), |x| format!("{x:.0} {unit}")));
         let _ = writeln!(text, "| {name} | {} |", values.collect::<Vec<_>>().join(" | "));
     };
-    let mut isas: Vec<&str> = machine.arithmetic.iter().map(|a| a.isa.as_str()).collect();
-    isas.sort_unstable();
-    isas.dedup();
-    for isa in isas {
-        let of = |n| machine.arithmetic.iter().find(|a| a.isa == isa && a.threads == n).map(|a| a.gflops);
-        row(&format!("multiply-adds, {isa}"), "GFLOP/s", &of);
+    let name = |a: &Arithmetic| match a.precision {
+        Precision::F32 => format!("multiply-adds, {}", a.isa),
+        Precision::Bf16 => format!("multiply-adds of bf16, {}", a.isa),
+    };
+    let mut names: Vec<String> = machine.arithmetic.iter().map(name).collect();
+    names.sort_unstable();
+    names.dedup();
+    for wanted in names {
+        let of = |n| machine.arithmetic.iter().find(|&a| name(a) == wanted && a.threads == n).map(|a| a.gflops);
+        row(&wanted, "GFLOP/s", &of);
     }
     for level in Level::ALL {
         for access in Access::ALL {
@@ -81,7 +88,7 @@ pub fn programs(report: &Report) -> String {
             measured.problem.sizes(),
             time(seconds),
             rate(seconds),
-            percent(report.machine.least_seconds(measured.work) / seconds),
+            percent(report.machine.least_seconds(measured.work, measured.problem.precision()) / seconds),
             best.peak_mib.map_or_else(none, memory),
             pytorch.map_or_else(none, time),
             pytorch.map_or_else(none, rate),
@@ -245,7 +252,7 @@ mod tests {
     fn programs_have_tokens_and_memory() {
         let mut report = example();
         let gpt = Gpt { layers: 4, heads: 4, width: 128, context: 64, vocab: 65, bias: false };
-        let problem = Problem::TrainingStep { gpt, batch: 12, dropout: 0.2 };
+        let problem = Problem::TrainingStep { gpt, batch: 12, dropout: 0.2, precision: Precision::F32 };
         let workload =
             Workload { operation: "training_step", name: "x".into(), direction: "f32", problem, headline: true };
         let mut measured = Measured::new(&workload);

@@ -35,15 +35,15 @@ def either(p, f, *inputs):
     return gradient(f, *inputs) if p["pass"] == "backward" else lambda: f(*inputs)
 
 
-def matmul(p):
+def matmul(p, dtype=torch.float32):
     m, k, n, layout = p["m"], p["k"], p["n"], p["layout"]
-    a = torch.randn(k, m).t() if layout == "TN" else torch.randn(m, k)
-    b = torch.randn(n, k).t() if layout == "NT" else torch.randn(k, n)
+    a = torch.randn(k, m).to(dtype).t() if layout == "TN" else torch.randn(m, k).to(dtype)
+    b = torch.randn(n, k).to(dtype).t() if layout == "NT" else torch.randn(k, n).to(dtype)
     return lambda: torch.mm(a, b)
 
 
-def attention(p):
-    q, k, v = (torch.randn(p["b"], p["h"], p["t"], p["d"]) for _ in range(3))
+def attention(p, dtype=torch.float32):
+    q, k, v = (torch.randn(p["b"], p["h"], p["t"], p["d"]).to(dtype) for _ in range(3))
     return either(p, lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), q, k, v)
 
 
@@ -192,7 +192,8 @@ def training_step(p):
         at = torch.randint(len(data) - t - 1, (b,))
         ids = torch.stack([data[j:j + t] for j in at])
         targets = torch.stack([data[j + 1:j + 1 + t] for j in at])
-        loss = model(ids, targets)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=p["precision"] == "bf16"):
+            loss = model(ids, targets)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
@@ -204,9 +205,10 @@ def training_step(p):
 
 def generate(p):
     sizes, tokens = p["gpt"], p["tokens"]
-    model = Gpt(sizes, 0.0).eval()
+    dtype = torch.bfloat16 if p["precision"] == "bf16" else torch.float32
+    model = Gpt(sizes, 0.0).eval().to(dtype)
     shape = (1, sizes["heads"], sizes["context"], sizes["width"] // sizes["heads"])
-    caches = [(torch.zeros(shape), torch.zeros(shape)) for _ in range(sizes["layers"])]
+    caches = [(torch.zeros(shape, dtype=dtype), torch.zeros(shape, dtype=dtype)) for _ in range(sizes["layers"])]
     state = [torch.zeros(1, 1, dtype=torch.long), 0]
 
     def token():
@@ -224,6 +226,8 @@ OPERATIONS = {
     "bias_gelu": bias_gelu, "cross_entropy": cross_entropy, "dropout": dropout, "add": add, "heads": heads,
     "embedding": embedding, "adamw": adamw, "sum_of_squares": sum_of_squares, "row_sum": row_sum,
     "training_step": training_step, "generate": generate,
+    "matmul_bf16": lambda p: matmul(p, torch.bfloat16), "attention_bf16": lambda p: attention(p, torch.bfloat16),
+    "decode_bf16": lambda p: matmul({**p, "m": 1, "layout": "NT"}, torch.bfloat16),
     "softmax": lambda p: either(p, lambda x: torch.softmax(x, -1), rows(p)),
     "log_softmax": lambda p: either(p, lambda x: torch.log_softmax(x, -1), rows(p)),
 }

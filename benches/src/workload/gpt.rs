@@ -1,7 +1,7 @@
 //! The sizes of a whole model, and what a step of its training and a token of its text need.
 
 use super::Work;
-use gradus_gpt::{config::ModelConfig, preset::Preset};
+use gradus_gpt::{config::ModelConfig, precision::Precision, preset::Preset};
 use serde::{Deserialize, Serialize};
 
 /// The sizes of a GPT.
@@ -52,14 +52,15 @@ impl Gpt {
         Work { flops: products + attention, read: 16 * parameters, written: 12 * parameters }
     }
 
-    /// Every weight is read once, and the keys and values of the tokens before: of half of the `tokens`, on the average.
-    pub fn token(self, tokens: usize) -> Work {
+    /// Every weight is read once, in bf16 half the bytes of it, and the keys and values of the tokens before: of half of the `tokens`, on the average.
+    pub fn token(self, tokens: usize, precision: Precision) -> Work {
         let Gpt { layers, width, vocab, .. } = self;
         let position = (2 * layers * width) as u64; // a key and a value in every layer
         let past = position * tokens as u64 / 2;
+        let weight = if precision == Precision::Bf16 { 2 } else { 4 };
         Work {
             flops: 2 * (self.weights() + past),
-            read: 4 * (self.weights() + past),
+            read: weight * self.weights() + 4 * past,
             written: 4 * (position + vocab as u64),
         }
     }

@@ -1,6 +1,6 @@
 //! The list itself.
 
-use super::{Gpt, Layout, Pass, Problem, Workload};
+use super::{Gpt, Layout, Pass, Precision, Problem, Workload};
 use gradus_gpt::preset::Preset;
 
 /// The rows of the activations of `gpt_small` and `gpt_large`: B·T.
@@ -11,7 +11,10 @@ const PARAMETERS: [usize; 2] = [804_096, 10_745_088];
 /// Everything that is measured.
 pub fn all() -> Vec<Workload> {
     let mut list = List(Vec::new());
-    matmul(&mut list);
+    matmul(&mut list, "matmul", |layout, m, k, n| Problem::Matmul { layout, m, k, n });
+    decode(&mut list, "decode", |k, n| Problem::Matmul { layout: Layout::NT, m: 1, k, n });
+    matmul(&mut list, "matmul_bf16", |layout, m, k, n| Problem::MatmulBf16 { layout, m, k, n });
+    decode(&mut list, "decode_bf16", |k, n| Problem::DecodeBf16 { k, n });
     attention(&mut list);
     rows(&mut list);
     elements(&mut list);
@@ -22,14 +25,23 @@ pub fn all() -> Vec<Workload> {
 /// Their direction is the type of the numbers.
 fn whole_programs(list: &mut List) {
     let [small, large] = [Preset::Small, Preset::Large].map(Gpt::of);
+    let both = [("f32", Precision::F32), ("bf16", Precision::Bf16)];
     let mut train = |name: &str, gpt, batch, dropout, headline| {
-        list.add("training_step", name, "f32", headline, Problem::TrainingStep { gpt, batch, dropout });
+        for (direction, precision) in both {
+            let problem = Problem::TrainingStep { gpt, batch, dropout, precision };
+            list.add("training_step", name, direction, headline, problem);
+        }
     };
     train("gpt_small", small, 12, 0.0, true);
     train("gpt_large", large, 64, 0.0, false);
     train("gpt_large_dropout", large, 64, 0.2, false);
     for (name, gpt, tokens) in [("gpt_small", small, 64), ("gpt_large", large, 256), ("gpt2", Gpt::GPT2, 64)] {
-        list.add("generate", name, "f32", name == "gpt_large", Problem::Generate { gpt, tokens });
+        for (direction, precision) in both {
+            if name != "gpt_small" || precision == Precision::F32 {
+                let problem = Problem::Generate { gpt, tokens, precision };
+                list.add("generate", name, direction, name == "gpt_large", problem);
+            }
+        }
     }
 }
 
@@ -46,19 +58,20 @@ impl List {
     }
 }
 
-fn matmul(list: &mut List) {
+fn matmul(list: &mut List, operation: &'static str, product: fn(Layout, usize, usize, usize) -> Problem) {
+    // At the older instruction sets a large product of bf16 takes seconds, so that a small one stands for it.
+    let for_all = |model: &str| operation == "matmul" || model == "gpt_small";
     for n in [512, 1024, 2048] {
         for (direction, layout) in [("nn", Layout::NN), ("nt", Layout::NT), ("tn", Layout::TN)] {
-            let problem = Problem::Matmul { layout, m: n, k: n, n };
-            list.add("matmul", &format!("square/{n}"), direction, n == 512 && layout == Layout::NN, problem);
+            let headline = n == 512 && layout == Layout::NN;
+            list.add(operation, &format!("square/{n}"), direction, headline, product(layout, n, n, n));
         }
     }
     let mut linear = |name: &str, rows: usize, k: usize, n: usize, headline| {
         // y = x·Wᵀ, dx = dy·W, dW = dyᵀ·x
-        let product = |layout, m, k, n| Problem::Matmul { layout, m, k, n };
-        list.add("matmul", name, "forward", headline, product(Layout::NT, rows, k, n));
-        list.add("matmul", name, "dx", headline, product(Layout::NN, rows, n, k));
-        list.add("matmul", name, "dw", headline, product(Layout::TN, n, rows, k));
+        list.add(operation, name, "forward", headline, product(Layout::NT, rows, k, n));
+        list.add(operation, name, "dx", headline, product(Layout::NN, rows, n, k));
+        list.add(operation, name, "dw", headline, product(Layout::TN, n, rows, k));
     };
     // From small to large: a rung that turns out slow is left out of what comes after.
     for (model, rows, c) in [("gpt_small", ROWS[0], 128), ("gpt_large", ROWS[1], 384)] {
@@ -67,13 +80,16 @@ fn matmul(list: &mut List) {
         }
         linear(&format!("{model}/qkv"), rows, c, 3 * c, false);
         linear(&format!("{model}/proj"), rows, c, c, false);
-        linear(&format!("{model}/mlp_up"), rows, c, 4 * c, true);
+        linear(&format!("{model}/mlp_up"), rows, c, 4 * c, for_all(model));
         linear(&format!("{model}/mlp_down"), rows, 4 * c, c, false);
         linear(&format!("{model}/head"), rows, c, 65, false);
     }
-    // One token: every weight is used once. 2.4 MB, 9.4 MB and 154 MB of them.
+}
+
+fn decode(list: &mut List, operation: &'static str, problem: fn(usize, usize) -> Problem) {
+    // One token: every weight is used once. 2.4 MB, 9.4 MB and 154 MB of them, or half of that.
     for (name, k, n) in [("gpt_large/mlp_up", 384, 1536), ("gpt2/mlp_up", 768, 3072), ("gpt2/head", 768, 50257)] {
-        list.add("decode", name, "forward", n == 50257, Problem::Matmul { layout: Layout::NT, m: 1, k, n });
+        list.add(operation, name, "forward", n == 50257, problem(k, n));
     }
 }
 
@@ -90,6 +106,9 @@ fn attention(list: &mut List) {
     for (name, [b, h, t, d]) in shapes {
         let headline = matches!(t, 64 | 256 | 1024);
         list.both("attention", name, headline, |pass| Problem::Attention { pass, b, h, t, d });
+    }
+    for (name, [b, h, t, d]) in shapes.into_iter().filter(|(_, [_, _, t, _])| matches!(t, 64 | 256 | 1024 | 4096)) {
+        list.both("attention_bf16", name, t <= 256, |pass| Problem::AttentionBf16 { pass, b, h, t, d });
     }
     for (name, [h, t]) in [("gpt_large/T256", [6, 256]), ("gpt2/T1024", [12, 1024]), ("gpt2/T16384", [12, 16384])] {
         let problem = Problem::AttentionDecode { b: 1, h, t, d: 64 };
@@ -155,6 +174,7 @@ mod tests {
             assert!(of(operation), "{operation}");
         }
         assert!(of("adamw") && of("training_step") && of("generate"));
+        assert!(of("matmul_bf16") && of("decode_bf16") && of("attention_bf16"));
     }
 
     #[test]
@@ -162,6 +182,7 @@ mod tests {
         let matmul = Problem::Matmul { layout: Layout::NT, m: 2, k: 3, n: 5 }.work();
         assert_eq!(matmul, Work { flops: 60, read: 4 * (6 + 15), written: 40 });
         assert_eq!(matmul.unit(), Unit::Bytes);
+        assert_eq!(Problem::DecodeBf16 { k: 3, n: 5 }.work(), Work { flops: 30, read: 4 * 3 + 2 * 15, written: 20 });
         let attention = |pass| Problem::Attention { pass, b: 16, h: 6, t: 256, d: 64 }.work();
         assert_eq!(attention(Pass::Forward).flops, 4 * 16 * 6 * 256 * 256 * 64 / 2);
         let both = attention(Pass::Forward).flops + attention(Pass::Backward).flops;
@@ -185,12 +206,14 @@ mod tests {
 
     #[test]
     fn a_token_reads_every_weight_once() {
-        let megabytes = |gpt: Gpt| gpt.token(0).read as f64 / 1e6;
+        let megabytes = |gpt: Gpt| gpt.token(0, Precision::F32).read as f64 / 1e6;
         assert!((megabytes(Gpt::of(Preset::Large)) - 42.6).abs() < 0.1);
         assert!((megabytes(Gpt::GPT2) - 494.0).abs() < 1.0);
         assert_eq!(Gpt::GPT2.parameters(), 124_439_808, "the number of the paper's smallest model, with tied weights");
         let two = Gpt { layers: 1, heads: 1, width: 2, context: 8, vocab: 3, bias: false };
-        assert_eq!(two.token(4).read, 4 * (12 * 4 + 3 * 2 + 2 * 2 * 2), "two positions on the average");
+        assert_eq!(two.token(4, Precision::F32).read, 4 * (12 * 4 + 3 * 2 + 2 * 2 * 2), "two positions on the average");
+        let bytes = 2 * (12 * 4 + 3 * 2) + 4 * 2 * 2 * 2;
+        assert_eq!(two.token(4, Precision::Bf16).read, bytes, "the keys and values stay as they are");
     }
 
     #[test]
@@ -203,7 +226,7 @@ mod tests {
             assert_eq!(rows, train.batch * gpt.context);
             assert_eq!(parameters as u64, gpt.parameters());
             let dropout = |w: &Workload| match w.problem {
-                Problem::TrainingStep { gpt: other, batch, dropout } if other == gpt && batch == train.batch => {
+                Problem::TrainingStep { gpt: other, batch, dropout, .. } if other == gpt && batch == train.batch => {
                     Some(dropout)
                 }
                 _ => None,

@@ -11,6 +11,7 @@ mod list;
 mod problem;
 
 pub use gpt::Gpt;
+pub use gradus_gpt::precision::Precision;
 pub use list::all;
 pub use problem::{Layout, Pass, Problem};
 

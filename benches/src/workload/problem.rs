@@ -1,6 +1,7 @@
 //! What is computed, with its sizes, and how much work that is.
 
 use super::{Gpt, Work};
+use gradus_gpt::precision::Precision;
 use serde::{Deserialize, Serialize};
 
 /// Which operand of a product is stored transposed.
@@ -31,8 +32,14 @@ pub enum Pass {
 pub enum Problem {
     /// (M×K)·(K×N)
     Matmul { layout: Layout, m: usize, k: usize, n: usize },
+    /// The same with operands rounded to bf16, as a training step in bf16 has them: A, B and C lie there in `f32`.
+    MatmulBf16 { layout: Layout, m: usize, k: usize, n: usize },
+    /// A row of activations in `f32` times a weight that is stored in bf16, N×K.
+    DecodeBf16 { k: usize, n: usize },
     /// Causal attention.
     Attention { pass: Pass, b: usize, h: usize, t: usize, d: usize },
+    /// The same with operands rounded to bf16, which lie there in `f32`.
+    AttentionBf16 { pass: Pass, b: usize, h: usize, t: usize, d: usize },
     /// Attention of one query to the T keys of a cache.
     AttentionDecode { b: usize, h: usize, t: usize, d: usize },
     /// Softmax of each row.
@@ -64,9 +71,20 @@ pub enum Problem {
     /// The sum of squares, for the norm of the gradient.
     SumOfSquares { n: usize },
     /// A whole training step of a GPT: forward, backward, clipping, AdamW.
-    TrainingStep { gpt: Gpt, batch: usize, dropout: f32 },
+    TrainingStep {
+        gpt: Gpt,
+        batch: usize,
+        dropout: f32,
+        #[serde(default)]
+        precision: Precision,
+    },
     /// One token read by a GPT that keeps its keys and values, at each of `tokens` positions in turn.
-    Generate { gpt: Gpt, tokens: usize },
+    Generate {
+        gpt: Gpt,
+        tokens: usize,
+        #[serde(default)]
+        precision: Precision,
+    },
 }
 
 impl Problem {
@@ -80,8 +98,11 @@ impl Problem {
         };
         let both = |pass, forward: u64, backward: u64| if pass == Pass::Forward { forward } else { backward };
         match *self {
-            Problem::Matmul { m, k, n, .. } => each(m * k * n, 2, m * k + k * n, m * n),
-            Problem::Attention { pass, b, h, t, d } => {
+            Problem::Matmul { m, k, n, .. } | Problem::MatmulBf16 { m, k, n, .. } => {
+                each(m * k * n, 2, m * k + k * n, m * n)
+            }
+            Problem::DecodeBf16 { k, n } => Work { read: (4 * k + 2 * k * n) as u64, ..each(k * n, 2, 0, n) },
+            Problem::Attention { pass, b, h, t, d } | Problem::AttentionBf16 { pass, b, h, t, d } => {
                 let tensor = b * h * t * d;
                 let (read, written) = if pass == Pass::Forward { (3, 1) } else { (5, 3) };
                 each(tensor * t / 2, both(pass, 4, 10), read * tensor + b * h * t, written * tensor)
@@ -105,7 +126,16 @@ impl Problem {
             Problem::Adamw { n } => each(n, 12, 4 * n, 3 * n),
             Problem::SumOfSquares { n } => each(n, 2, n, 0),
             Problem::TrainingStep { gpt, batch, .. } => gpt.training_step(batch),
-            Problem::Generate { gpt, tokens } => gpt.token(tokens),
+            Problem::Generate { gpt, tokens, precision } => gpt.token(tokens, precision),
+        }
+    }
+
+    /// What its products are computed from.
+    pub fn precision(&self) -> Precision {
+        match *self {
+            Problem::MatmulBf16 { .. } | Problem::DecodeBf16 { .. } | Problem::AttentionBf16 { .. } => Precision::Bf16,
+            Problem::TrainingStep { precision, .. } | Problem::Generate { precision, .. } => precision,
+            _ => Precision::F32,
         }
     }
 
@@ -121,8 +151,13 @@ impl Problem {
     /// Its sizes, to be read by people.
     pub fn sizes(&self) -> String {
         match *self {
-            Problem::Matmul { layout, m, k, n } => format!("{layout:?} {m}×{k}×{n} (M×K×N)"),
-            Problem::Attention { b, h, t, d, .. } => format!("{b}×{h}×{t}×{d} (B×H×T×D), causal"),
+            Problem::Matmul { layout, m, k, n } | Problem::MatmulBf16 { layout, m, k, n } => {
+                format!("{layout:?} {m}×{k}×{n} (M×K×N)")
+            }
+            Problem::DecodeBf16 { k, n } => format!("NT 1×{k}×{n} (M×K×N)"),
+            Problem::Attention { b, h, t, d, .. } | Problem::AttentionBf16 { b, h, t, d, .. } => {
+                format!("{b}×{h}×{t}×{d} (B×H×T×D), causal")
+            }
             Problem::AttentionDecode { b, h, t, d } => format!("{b}×{h}×{t}×{d} (B×H×T×D), one query"),
             Problem::Softmax { rows, c, .. }
             | Problem::LogSoftmax { rows, c, .. }
@@ -136,8 +171,8 @@ impl Problem {
             Problem::Add { n } | Problem::Adamw { n } | Problem::SumOfSquares { n } => format!("{n} elements"),
             Problem::Heads { b, t, h, d } => format!("[{b},{t},{h},{d}] to [{b},{h},{t},{d}]"),
             Problem::Embedding { ids, v, c, .. } => format!("{ids} ids, table {v}×{c}"),
-            Problem::TrainingStep { gpt, batch, dropout } => format!("{} B{batch}, dropout {dropout}", gpt.sizes()),
-            Problem::Generate { gpt, tokens } => format!("{}, one token of {tokens}", gpt.sizes()),
+            Problem::TrainingStep { gpt, batch, dropout, .. } => format!("{} B{batch}, dropout {dropout}", gpt.sizes()),
+            Problem::Generate { gpt, tokens, .. } => format!("{}, one token of {tokens}", gpt.sizes()),
         }
     }
 }

@@ -10,8 +10,40 @@ use super::{
     threads,
 };
 use crate::matmul::{Shape, Strides, begin};
-use crate::{Bf16Isa, Float, simd::bf16::round};
+use crate::{Bf16Isa, Float, Rung, simd::bf16::round};
 use half::bf16;
+
+/// A rung: the arguments of [`forward`] after the instruction set.
+pub type Run = fn(Bf16Isa, Shape, &[f32], Strides, &[bf16], Strides, &mut [f32], bool);
+
+/// The ladder: the definition, and what is run.
+pub const RUNGS: &[Rung<Run>] = &[
+    Rung {
+        name: "naive",
+        idea: "the definition: the row rounded to bf16, then the naive product in f32",
+        run: naive_run,
+        simd: false,
+    },
+    Rung {
+        name: "threads",
+        idea: "pairs of weights as they lie there, on every core; more rows than one go through the panels",
+        run,
+        simd: true,
+    },
+];
+
+fn naive_run(
+    _: Bf16Isa,
+    shape: Shape,
+    a: &[f32],
+    a_strides: Strides,
+    b: &[bf16],
+    b_strides: Strides,
+    c: &mut [f32],
+    accumulate: bool,
+) {
+    naive(shape, a, a_strides, b, b_strides, c, accumulate);
+}
 
 /// C\[b\] = round(A\[b\])·B\[b\], or C\[b\] += …: [`super::forward`] with B stored in bf16.
 ///

@@ -1,0 +1,43 @@
+//! The matrix product of operands rounded to bf16, and of one row with a weight stored in bf16.
+//!
+//! The oracle is the product of the rounded operands, so that the rule of the other products holds unchanged.
+
+use super::{
+    Case, bf16_isa, ladder,
+    matmul::{Data, data, outputs, reference},
+};
+use crate::workload::{Layout, Precision};
+use gradus_kernels::{
+    matmul::bf16::{RUNGS, Run, stored},
+    simd::bf16::round,
+};
+use half::bf16;
+
+fn rounded(x: f32) -> f32 {
+    round(x).to_f32()
+}
+
+pub(super) fn case(layout: Layout, m: usize, k: usize, n: usize) -> Box<dyn Case> {
+    let data = data(layout, m, k, n);
+    let expected = (vec![reference(&data, rounded)], vec![reference(&data, rounded)]);
+    let call = |run: Run, isa, d: &mut Data| {
+        run(bf16_isa(isa), d.shape, &d.a, d.a_strides, &d.b, d.b_strides, &mut d.c, false);
+    };
+    let mut ladder = ladder(RUNGS, data, call, |d| d.c.fill(f32::NAN), outputs, expected);
+    ladder.precision = Precision::Bf16;
+    Box::new(ladder)
+}
+
+/// One row of activations; the weight is N×K.
+pub(super) fn decode(k: usize, n: usize) -> Box<dyn Case> {
+    let mut data = data(Layout::NT, 1, k, n);
+    let expected = (vec![reference(&data, rounded)], vec![reference(&data, rounded)]);
+    let weight: Vec<bf16> = std::mem::take(&mut data.b).into_iter().map(round).collect();
+    let call = |run: stored::Run, isa, (d, weight): &mut (Data, Vec<bf16>)| {
+        run(bf16_isa(isa), d.shape, &d.a, d.a_strides, weight, d.b_strides, &mut d.c, false);
+    };
+    let spoil = |(d, _): &mut (Data, Vec<bf16>)| d.c.fill(f32::NAN);
+    let mut ladder = ladder(stored::RUNGS, (data, weight), call, spoil, |(d, _)| outputs(d), expected);
+    ladder.precision = Precision::Bf16;
+    Box::new(ladder)
+}
