@@ -1,5 +1,6 @@
 //! Products at bf16: what is rounded, in both directions, and what is not.
 
+use gradus_autograd::ops::attention::Options;
 use gradus_autograd::{DType, Parameter, Precision, Tape, Tensor, Var, checkpoint};
 
 fn tensor(seed: usize, shape: &[usize]) -> Tensor {
@@ -55,6 +56,44 @@ fn all_three_products_of_a_linear_layer_round_and_its_bias_does_not() {
     let sums: Vec<f32> = dy.sum(&[0], false).to_vec();
     assert_eq!(bias.grad().unwrap().to_vec::<f32>(), sums, "a sum is not rounded");
     assert_eq!(weight.value().to_vec::<f32>(), w.to_vec::<f32>(), "the weight is as it was");
+}
+
+/// Output and gradients of causal attention of `parts`, packed or not, on a tape.
+fn attention(tape: Tape, parts: &[Tensor; 3], dy: &Tensor, packed: bool) -> [Vec<f64>; 4] {
+    let options = Options { causal: true, ..Options::default() };
+    let numbers = |x: &Tensor| x.to_dtype(DType::F64).to_vec::<f64>();
+    let vars = parts.each_ref().map(|part| tape.leaf(part.clone()));
+    let [q, k, v] = &vars;
+    let y = if packed {
+        let rows = |x: &Var| x.permute(&[0, 2, 1, 3]).reshape(&[1, 9, 16]);
+        let qkv = Var::concat(&[&rows(q), &rows(k), &rows(v)], 2);
+        qkv.self_attention(2, &options).reshape(&[1, 9, 2, 8]).permute(&[0, 2, 1, 3])
+    } else {
+        q.attention(k, v, &options)
+    };
+    let gradients = tape.backward_from(&y, dy.clone());
+    let [dq, dk, dv] = vars.each_ref().map(|var| numbers(gradients.get(var).unwrap()));
+    [numbers(y.value()), dq, dk, dv]
+}
+
+#[test]
+fn attention_rounds_the_operands_of_its_products_in_both_directions() {
+    let parts = [1, 2, 3].map(|seed| tensor(seed, &[1, 2, 9, 8]));
+    let dy = tensor(4, &[1, 2, 9, 8]);
+    let rounded = |x: &Tensor| x.to_dtype(DType::Bf16).to_dtype(DType::F64);
+    let expected = attention(Tape::new(), &parts.each_ref().map(rounded), &rounded(&dy), false);
+    let exact = attention(Tape::new(), &parts, &dy, false);
+    for packed in [false, true] {
+        let got = attention(bf16_tape(), &parts, &dy, packed);
+        for ((got, expected), exact) in got.iter().zip(&expected).zip(&exact) {
+            let far = got.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(far < 0.02, "{far}, packed {packed}"); // P and dS are rounded as well: 2⁻⁹ of up to nine terms
+            assert!(got != exact, "packed {packed}: nothing was rounded");
+        }
+        let double = parts.each_ref().map(|part| part.to_dtype(DType::F64));
+        let oracle = |tape| attention(tape, &double, &dy.to_dtype(DType::F64), packed);
+        assert!(oracle(bf16_tape()) == oracle(Tape::new()), "the oracle takes no notice");
+    }
 }
 
 #[test]

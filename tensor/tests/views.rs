@@ -235,7 +235,7 @@ fn disguises(x: &Tensor) -> Vec<(&'static str, Tensor)> {
     let junk = |shape: &[usize]| match x.dtype() {
         DType::U32 => Tensor::full(1_u32, shape),
         DType::F64 => Tensor::full(f64::NAN, shape),
-        DType::F32 => Tensor::full(f32::NAN, shape),
+        DType::F32 | DType::Bf16 => Tensor::full(f32::NAN, shape).to_dtype(x.dtype()),
     };
     let mut sliced = x.clone();
     for axis in 0..rank {

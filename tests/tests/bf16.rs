@@ -11,28 +11,37 @@ use gradus_tests::models::{bits, ids, lively, small_run};
 /// The losses of the first `steps`, and the loss on the whole validation part after them.
 fn train(precision: precision::Precision, seed: u64, steps: usize) -> (Vec<f32>, f32) {
     let (mut run, data) = small_run();
-    (run.model.layers, run.model.width, run.train.warmup) = (2, 64, 10);
+    (run.model.layers, run.model.width, run.train.batch, run.train.warmup) = (2, 48, 6, 10);
     (run.train.steps, run.train.seed, run.train.precision) = (steps as u64, seed, precision);
     let mut trainer = Trainer::new(&run, &data);
     let losses = (0..steps).map(|_| trainer.step().unwrap().loss).collect();
     (losses, trainer.validation_loss(|_| ()))
 }
 
+fn farthest(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
 /// The goal is 0.02 in the mean of three seeds after 2000 steps of the preset `small`; this is the same, shorter.
 #[test]
 fn the_loss_follows_that_of_f32() {
-    let (mut apart, mut ends) = (0.0_f32, [0.0, 0.0]);
+    let (mut apart, mut ends) = (0.0, [0.0, 0.0]);
     for seed in [1337, 1, 2] {
-        let (exact, exact_end) = train(precision::Precision::F32, seed, 150);
-        let (half, half_end) = train(precision::Precision::Bf16, seed, 150);
+        let (exact, exact_end) = train(precision::Precision::F32, seed, 120);
+        let (half, half_end) = train(precision::Precision::Bf16, seed, 120);
         assert!(half != exact, "it is bf16 that is tested");
-        assert!(half[149] < 0.75 * half[0], "it learns: {} to {}", half[0], half[149]);
-        let farthest = exact.iter().zip(&half).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        apart = apart.max(farthest);
+        assert!(half[119] < 0.8 * half[0], "it learns: {} to {}", half[0], half[119]);
+        apart += exact.iter().zip(&half).map(|(a, b)| (a - b).abs()).sum::<f32>() / (3.0 * 120.0);
         ends = [ends[0] + exact_end / 3.0, ends[1] + half_end / 3.0];
     }
-    assert!(apart < 0.05, "some step is {apart} apart");
+    assert!(apart < 0.02, "in the mean, a step is {apart} apart");
     assert!((ends[0] - ends[1]).abs() < 0.02, "in the mean it ends at {} and in f32 at {}", ends[1], ends[0]);
+}
+
+#[test]
+fn a_few_steps_follow_those_of_f32() {
+    let [exact, half] = [precision::Precision::F32, precision::Precision::Bf16].map(|p| train(p, 7, 10).0);
+    assert!(half != exact && farthest(&exact, &half) < 0.01, "{}", farthest(&exact, &half));
 }
 
 #[test]
@@ -44,7 +53,7 @@ fn the_same_bits_on_1_2_and_4_threads_in_bf16() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let mut trainer = Trainer::new(&run, &data);
-            (0..20).for_each(|_| _ = trainer.step().unwrap());
+            (0..8).for_each(|_| _ = trainer.step().unwrap());
             bits(trainer.model())
         })
     };
@@ -55,7 +64,7 @@ fn the_same_bits_on_1_2_and_4_threads_in_bf16() {
 
 #[test]
 fn at_every_instruction_set() {
-    isa::at_every_other_of_bf16(&["the_loss_follows_that_of_f32"]);
+    isa::at_every_other_of_bf16(&["a_few_steps_follow_those_of_f32"]);
 }
 
 #[test]

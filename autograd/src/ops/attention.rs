@@ -1,15 +1,16 @@
 //! Scaled dot-product attention: saved are the output and one number a query, ln Σ eˢ; the T×T probabilities are
-//! computed again, tile by tile, in the backward pass (Dao et al. 2022).
+//! computed again, tile by tile, in the backward pass (Dao et al. 2022). On a tape of bf16 the operands of its products
+//! are rounded, forward and backward, as those of [`Var::matmul`] are.
 
 use super::Op;
 use crate::gradcheck::Case;
 use crate::tape::Backward;
-use crate::var::{Var, record};
-use gradus_tensor::Tensor;
+use crate::var::{Var, lowest_precision, record};
 #[cfg(doc)]
 use gradus_tensor::ops::attention;
 pub use gradus_tensor::ops::attention::Options;
 use gradus_tensor::ops::attention::{Attended, backward, forward, packed_backward, packed_forward};
+use gradus_tensor::{Precision, Tensor};
 
 impl Var {
     /// O = softmax(scale·Q·Kᵀ)·V: this is q [B, H, Tq, D]; k and v are [B, Hkv, Tk, D].
@@ -18,13 +19,14 @@ impl Var {
     /// Where the shapes do not fit.
     #[track_caller]
     pub fn attention(&self, k: &Var, v: &Var, options: &Options) -> Var {
-        let attended = crate::ok(forward(self.value(), k.value(), v.value(), options));
+        let options = at(lowest_precision(&[self, k, v]), options);
+        let attended = crate::ok(forward(self.value(), k.value(), v.value(), &options));
         record(&[self, k, v], attended.output.clone(), |_| Attention {
             q: self.value().clone(),
             k: k.value().clone(),
             v: v.value().clone(),
             attended,
-            options: options.clone(),
+            options,
         })
     }
 
@@ -34,15 +36,21 @@ impl Var {
     /// Where the last axis is not three times a multiple of `heads`.
     #[track_caller]
     pub fn self_attention(&self, heads: usize, options: &Options) -> Var {
-        let (output, log_sum_exp) = crate::ok(packed_forward(self.value(), heads, options));
+        let options = at(self.precision(), options);
+        let (output, log_sum_exp) = crate::ok(packed_forward(self.value(), heads, &options));
         record(&[self], output, |output| SelfAttention {
             qkv: self.value().clone(),
             heads,
             output: output.clone(),
             log_sum_exp,
-            options: options.clone(),
+            options,
         })
     }
+}
+
+/// The options at the precision of the tape, unless they ask for a lower one.
+fn at(precision: Precision, options: &Options) -> Options {
+    Options { precision: precision.max(options.precision), ..options.clone() }
 }
 
 struct Attention {

@@ -12,20 +12,21 @@
 //! keys, is rounded and paired by one instruction or two, and V, K, Q and dO are packed once more with their rows joined.
 //!
 //! # What it buys
-//! `vdpbf16ps` does twice the multiply-adds of `f32`, and loads half as many words. Softmax, packing and the finish stay, so
-//! short sequences gain less. Measured (Zen 4, two threads, AVX-512 with bf16, causal, packed operands, tenth percentile of
-//! many calls in one run beside other work, GFLOP/s of the nominal half, forward / forward and backward; PyTorch 2 in bf16
-//! on the same machine from an earlier run):
+//! `vdpbf16ps` does twice the multiply-adds of `f32`, and loads half as many words. Softmax, packing and the finish stay,
+//! so short sequences gain less. Measured (Zen 4, two threads, AVX-512 with bf16, causal, packed operands, medians in
+//! GFLOP/s of the nominal half on a machine with other work, forward / forward and backward; PyTorch 2 in bf16 on the
+//! same machine, from another run):
 //!
 //! | B×H×T×D | f32 | bf16 | PyTorch bf16 |
 //! | --- | --- | --- | --- |
-//! | 12×4×64×32 | 92 / 105 | 122 / 134 | |
-//! | 12×4×64×64 | 112 / 128 | 168 / 161 | |
-//! | 16×6×256×64 | 136 / 143 | 194 / 201 | 47 / 41 |
-//! | 1×12×1024×64 | 171 / 172 | 285 / 266 | 90 / 102 |
+//! | 12×4×64×32 | 93 / 104 | 108 / 125 | |
+//! | 12×4×64×64 | 121 / 126 | 148 / 161 | |
+//! | 16×6×256×64 | 134 / 140 | 175 / 197 | 47 / 41 |
+//! | 1×12×1024×64 | 165 / 168 | 275 / 260 | 90 / 102 |
+//! | 1×12×4096×64 | 172 / 187 | 282 / 283 | 126 / 148 |
 //!
-//! So it pays at every size that was tried, by 1.3 at T = 64 and D = 32 and by 1.4 to 1.7 above. Without the instruction
-//! the pairs are taken apart again, which costs more than it saves: there bf16 is for the same results, not for speed.
+//! So it pays at every size that was tried, by 1.2 at T = 64 and D = 32 and by 1.2 to 1.7 above. Without the instruction
+//! the pairs are taken apart again: there bf16 is for the same results, not for speed.
 //!
 //! # The oracle
 //! The naive rung in `f64` on rounded Q, K, V and dO. What it does not round is P and dS, each by at most 2⁻⁹ of its

@@ -43,6 +43,7 @@ pub mod naive;
 mod online;
 mod pack;
 mod product;
+mod queries;
 mod registers;
 mod registers_backward;
 mod simd;

@@ -3,7 +3,7 @@
 //! A block is used by every query (or key) block that meets it, so a copy costs little; and rows that lie a power of
 //! two apart, as those of a \[B,T,3,H,D\] buffer may, would fall into the same few lines of the first-level cache.
 
-use super::{Inputs, Shape, Strides, View, words::Words};
+use super::{Inputs, Strides, View, words::Words};
 use crate::{Isa, simd::Simd};
 use std::ops::Range;
 
@@ -119,41 +119,17 @@ fn square8<S: Simd>(_: S, rows: &[&[f32]; 8], x: usize, to: &mut [f32], to_row: 
 #[inline(always)]
 pub(super) fn prefetch(inputs: &Inputs<'_>, [b, kv]: [usize; 2], t: &mut Range<usize>, rows: usize) {
     for t in t.by_ref().take(rows) {
-        prefetch_row(inputs.k.row(b, kv, t, inputs.shape.d));
-        prefetch_row(inputs.v.row(b, kv, t, inputs.shape.d));
-    }
-}
-
-#[inline(always)]
-pub(super) fn prefetch_row(row: &[f32]) {
-    for line in row.chunks(16) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: a prefetch reads nothing, and every x86-64 has SSE.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = line;
-    }
-}
-
-/// Asks for the rows `t` of Q, K and V of the head after (b, h), where there is one: short heads are done before the
-/// memory answers.
-#[inline(always)]
-pub(super) fn prefetch_next(inputs: &Inputs<'_>, [b, h]: [usize; 2], t: Range<usize>) {
-    let Shape { b: batch, h: heads, tq, tk, d, .. } = inputs.shape;
-    let [b, h] = if h + 1 < heads { [b, h + 1] } else { [b + 1, 0] };
-    if b == batch {
-        return;
-    }
-    for t in t {
-        if t < tq {
-            prefetch_row(inputs.q.row(b, h, t, d));
-        }
-        if t < tk {
-            prefetch_row(inputs.k.row(b, inputs.kv_head(h), t, d));
-            prefetch_row(inputs.v.row(b, inputs.kv_head(h), t, d));
+        for from in [&inputs.k, &inputs.v] {
+            for line in from.row(b, kv, t, inputs.shape.d).chunks(16) {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: a prefetch reads nothing, and every x86-64 has SSE.
+                unsafe {
+                    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+                    _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+                }
+                #[cfg(not(target_arch = "x86_64"))]
+                let _ = line;
+            }
         }
     }
 }
@@ -234,17 +210,17 @@ pub(super) fn words_transposed<W: Words>(
     transposed(s, &packed, [0, 0, d.div_ceil(W::STEPS)], 0..n, to, to_row);
 }
 
-/// The rows `t` of (b, h) where they lie, and their distance, if they are read but `once` and words are the numbers of
-/// memory. Rows that are read again belong into a dense copy.
+/// The rows `t` of (b, h) where they lie, and their distance, if `few` of them are read and words are the numbers of
+/// memory. Where many products read them, a dense copy is the faster one.
 #[inline(always)]
 pub(super) fn in_place<'a, W: Words>(
     from: &View<'a>,
     [b, h, d]: [usize; 3],
     t: Range<usize>,
-    once: bool,
+    few: bool,
 ) -> Option<(&'a [u32], usize)> {
     let strides = from.strides;
-    (W::STEPS == 1 && once && !t.is_empty() && d > 0 && d.is_multiple_of(16)).then(|| {
+    (W::STEPS == 1 && few && !t.is_empty() && d > 0 && d.is_multiple_of(16)).then(|| {
         let first = b * strides.b + h * strides.h + t.start * strides.t;
         (bytemuck::cast_slice(&from.data[first..][..(t.len() - 1) * strides.t + d]), strides.t)
     })

@@ -2,13 +2,21 @@
 //!
 //! With AVX-512 they are 16 vectors, each product hiding the latency of the other; P and dS are stored once, where the
 //! rung below stores S and dP, loads them, and stores them again. dQ is made of four rows at a time and dK, dV of four
-//! keys, which cuts the diagonal finely.
+//! keys, which cuts the diagonal finely. Where a head has one block of queries and keys, Q, dO and K are read where
+//! they lie, and only Kᵀ and Vᵀ are copied.
+//!
+//! Measured (two threads as in [`super::threads`], median of 3000 calls, forward and backward, in turn with the rungs
+//! below): at 12×4×64×32 422 µs against 483, at 16×6×256×64 20.1 ms against 20.7. Dense copies of Q, dO and K as well, and
+//! asking for the rows of the next head ahead of time, made it 459 µs: the copies and requests cost more than the misses.
+//! AVX2 and the portable level have too few registers for it: 6% and 15% slower than `tiles`, which [`super::threads`]
+//! takes there.
 
 use super::{
     Inputs, Output, Saved,
     exp2::exp2,
     pack,
     product::{Beta, Left, Right, multiply, tiles},
+    queries::{Rows, prepare, rows},
     registers::{hide, partly_hidden},
     simd::{KEYS, columns},
     view::{Part, PartOf},
@@ -25,11 +33,9 @@ use std::{f32::consts::LOG2_E, ops::Range};
 /// The queries of a block.
 const QUERIES: usize = 64;
 /// The queries of a panel.
-const PANEL: usize = 8;
+pub(super) const PANEL: usize = 8;
 /// The rows of dQ, dK and dV that are made together.
 const ROWS: usize = 4;
-/// log₂ e less [`LOG2_E`].
-const LOG2_E_LOW: f32 = 1.925_963e-8;
 
 /// The backward pass on one thread.
 pub(super) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
@@ -133,13 +139,6 @@ pub(super) fn lengths<W: Words>(inputs: &Inputs<'_>, keys: &Range<usize>) -> [us
     ]
 }
 
-/// The queries or the gradient of the output: as words along D, and with the steps of a sum over them joined.
-#[derive(Clone, Copy)]
-struct Rows<'a> {
-    left: Left<'a>,
-    right: Right<'a>,
-}
-
 /// What the blocks of a head share.
 struct Context<'a, 'b> {
     inputs: &'a Inputs<'b>,
@@ -207,8 +206,8 @@ pub(super) fn differentiate<W: Words>(
     let context = Context {
         inputs,
         head: [b, h],
-        q: rows(w, &inputs.q, [b, h, d], tq, q, q2),
-        d_o: rows(w, &saved.d_o, [b, h, d], tq, d_o, d_o2),
+        q: rows(w, &inputs.q, [b, h, d], tq, single, q, q2),
+        d_o: rows(w, &saved.d_o, [b, h, d], tq, single, d_o, d_o2),
         // A factor of 0 would make NaN of the scores that are hidden.
         scale: if scale == 0.0 { f32::MIN_POSITIVE } else { scale.abs() },
     };
@@ -220,18 +219,20 @@ pub(super) fn differentiate<W: Words>(
             pack::negate(w, k_t);
         }
         pack::words_transposed(w, &inputs.v, [b, kv, d], block.clone(), (v_t, KEYS), space);
-        pack::joined(w, &inputs.k, [b, kv, d], block.clone(), k);
+        let right = match pack::in_place::<W>(&inputs.k, [b, kv, d], block.clone(), single) {
+            Some((data, row)) => Right { data, row },
+            None => {
+                pack::joined(w, &inputs.k, [b, kv, d], block.clone(), k);
+                Right { data: k, row: width }
+            }
+        };
         let queries = inputs.queries(block.clone());
         let mut next = block.end..(block.end + KEYS).min(keys.end);
-        let block = Block { keys: block, k_t, v_t, k: Right { data: k, row: width }, at: first - keys.start };
+        let block = Block { keys: block, k_t, v_t, k: right, at: first - keys.start };
         for query in (queries.start / PANEL * PANEL..queries.end).step_by(QUERIES) {
             let queries = query..(query + QUERIES).min(queries.end);
             for i in queries.clone().step_by(PANEL) {
                 pack::prefetch(inputs, [b, kv], &mut next, 4);
-                if single {
-                    pack::prefetch_next(inputs, [b, h], i..i + PANEL);
-                    prefetch_saved(inputs, saved, [b, h], i..(i + PANEL).min(tq));
-                }
                 panel(w, &context, &block, i..(i + PANEL).min(queries.end), i - queries.start, &mut buffers);
             }
             add_to_keys(w, &context, &block, queries, &mut buffers);
@@ -247,63 +248,6 @@ pub(super) fn differentiate<W: Words>(
             pack::scaled(s, factor, &buffers.dk[r * width..], dk_rows.row(j));
             pack::scaled(s, kept, &buffers.dv[r * width..], dv_rows.row(j));
         }
-    }
-}
-
-/// The T rows of (b, h) as operands, packed.
-#[inline(always)]
-fn rows<'a, W: Words>(
-    w: W,
-    from: &super::View<'a>,
-    head: [usize; 3],
-    t: usize,
-    packed: &'a mut [u32],
-    joined: &'a mut [u32],
-) -> Rows<'a> {
-    pack::words(w, from, head, 0..t, packed);
-    let left = Left { data: packed, row: pack::words_width::<W>(head[2]), col: 1 };
-    if W::STEPS == 1 {
-        return Rows { left, right: Right { data: left.data, row: left.row } };
-    }
-    pack::joined(w, from, head, 0..t, joined);
-    Rows { left, right: Right { data: joined, row: pack::width(head[2]) } }
-}
-
-/// Asks for these rows of O and dO of the next head of this batch entry.
-#[inline(always)]
-fn prefetch_saved(inputs: &Inputs<'_>, saved: &Saved<'_>, [b, h]: [usize; 2], queries: Range<usize>) {
-    for i in queries.take_while(|_| h + 1 < inputs.shape.h) {
-        pack::prefetch_row(saved.o.row(b, h + 1, i, inputs.shape.d));
-        pack::prefetch_row(saved.d_o.row(b, h + 1, i, inputs.shape.d));
-    }
-}
-
-/// δ and the log-sum-exp of each query.
-#[inline(always)]
-fn prepare<W: Words>(
-    w: W,
-    inputs: &Inputs<'_>,
-    saved: &Saved<'_>,
-    [b, h]: [usize; 2],
-    delta: &mut [f32],
-    lse: &mut [f32],
-) {
-    let (s, n, tq, d) = (w.simd(), W::S::N, inputs.shape.tq, inputs.shape.d);
-    let from = &saved.lse[inputs.row_index(b, h, 0)..][..tq];
-    for (j, lse) in lse.chunks_exact_mut(n).enumerate() {
-        let x = pack::load_at(s, from, j * n);
-        let log2 = s.mul_add(x, s.splat(LOG2_E), s.mul(x, s.splat(LOG2_E_LOW)));
-        s.store(lse, s.select(s.eq(x, s.splat(f32::NEG_INFINITY)), s.splat(f32::INFINITY), log2));
-    }
-    lse[tq..].fill(f32::INFINITY);
-    delta[tq..].fill(0.0);
-    for (i, delta) in delta.iter_mut().enumerate().take(tq) {
-        let mut sum = s.zero();
-        let (o, d_o) = (saved.o.row(b, h, i, d), saved.d_o.row(b, h, i, d));
-        for j in (0..d).step_by(n) {
-            sum = s.mul_add(pack::load_at(s, o, j), w.rounded(pack::load_at(s, d_o, j)), sum);
-        }
-        *delta = s.reduce_sum(sum);
     }
 }
 

@@ -6,18 +6,20 @@
 //! threads ever write one element, and the result is the same on any number of threads.
 //!
 //! Measured (Zen 4, two threads whose multiply-adds peak at 217 to 236, AVX-512, f32, causal, packed operands, medians in
-//! GFLOP/s of the nominal half; PyTorch 2 on the same machine in brackets):
+//! GFLOP/s of the nominal half, on a machine with other work; PyTorch 2 on the same machine in brackets; dropout before
+//! the rung `registers`):
 //!
 //! | B×H×T×D | forward | forward + backward |
 //! | --- | --- | --- |
-//! | 12×4×64×32 | 75 (19) | 92 (21) |
-//! | 16×6×256×64 | 128 (46) | 137 (53) |
+//! | 12×4×64×32 | 93 (19) | 104 (21) |
+//! | 12×4×64×64 | 121 | 126 |
+//! | 16×6×256×64 | 134 (46) | 140 (53) |
 //! | the same, dropout 0.2 | 110 | 125: 22.5 ms (140 ms) |
-//! | 1×12×1024×64 | 163 (94) | 165 (86) |
-//! | 1×12×4096×64 | 180 (123) | 185 (103) |
+//! | 1×12×1024×64 | 165 (94) | 168 (86) |
+//! | 1×12×4096×64 | 172 (123) | 187 (103) |
 
 use super::{
-    Inputs, Output, Saved, Shape, Strides, registers, registers_backward, simd,
+    Inputs, Output, Saved, Shape, Strides, registers, registers_backward, simd, simd_backward, tiles,
     view::{Part, PartOf},
 };
 use crate::{
@@ -35,17 +37,41 @@ const LANES: usize = 16;
 const ROWS: [usize; 2] = [512, 1024];
 /// With fewer (batch, key head) pairs than this, the backward pass cuts the keys too.
 const PAIRS: usize = 16;
+/// With more keys than this, the diagonal is too small a part of the work to be cut finely.
+const MANY: usize = 2048;
 /// The least keys of a backward task.
 const KEYS: usize = 256;
 
 pub(super) fn forward(isa: Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
-    forward_tasks(inputs, o, lse, |head, rows, o, lse| registers::chunk(isa, inputs, head, rows, o, lse));
+    forward_tasks(inputs, o, lse, |head, rows, mut o, mut lse| {
+        if in_registers(isa, inputs.shape.tk) {
+            return registers::chunk(isa, inputs, head, rows, o, lse);
+        }
+        simd::chunk(isa, tiles::PANEL, inputs, head, rows, |i, row, row_lse| {
+            o.row(i).copy_from_slice(row);
+            lse.row(i)[0] = row_lse;
+        });
+    });
 }
 
 pub(super) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
-    backward_tasks(inputs, gradients, |head, keys, dq, dkv| {
-        registers_backward::chunk(isa, inputs, saved, head, keys, dq, dkv);
+    backward_tasks(inputs, gradients, |head, keys, dq, mut dkv| {
+        if in_registers(isa, inputs.shape.tk) {
+            return registers_backward::chunk(isa, inputs, saved, head, keys, dq, dkv);
+        }
+        let write_dq = |h: usize, i: usize, row: &[f32]| dq(h).row(i).copy_from_slice(row);
+        let write_dkv = |j: usize, dk_row: &[f32], dv_row: &[f32]| {
+            dkv[0].row(j).copy_from_slice(dk_row);
+            dkv[1].row(j).copy_from_slice(dv_row);
+        };
+        simd_backward::chunk(isa, tiles::PANEL, inputs, saved, head, keys, write_dq, write_dkv);
     });
+}
+
+/// Whether the rung `registers` is the faster one: there have to be registers enough, and the diagonal has to count. At
+/// T = 1024 it still is by a little, at 4096 panels of eight rows are by 5%, forward and backward.
+fn in_registers(isa: Isa, keys: usize) -> bool {
+    isa == Isa::Avx512 && keys <= MANY
 }
 
 /// Calls `work` for chunks of the queries of all heads, with the rows of O and lse that they own.

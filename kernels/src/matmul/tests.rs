@@ -133,7 +133,7 @@ fn sizes_that_are_cut_into_blocks() {
     let blocks_of_k_m_and_n = [(300, 100, 1100), (5, 4200, 70), (40, 300, 513)];
     let read_in_place = [(100, 96, 600), (203, 65, 130), (770, 144, 96), (130, 259, 700)];
     let few_rows = [(2, 300, 130), (13, 700, 401), (24, 55, 1000)];
-    let long_sum = [(65, 50, 4500)];
+    let long_sum = [(65, 50, 4500), (33, 64, 20_000)];
     let vectors = [(1, 700, 1000), (1, 3000, 130), (700, 1, 1001)];
     for (m, n, k) in blocks_of_k_m_and_n.into_iter().chain(read_in_place).chain(few_rows).chain(long_sum).chain(vectors)
     {

@@ -26,7 +26,7 @@ use half::bf16;
 #[cfg(target_arch = "x86_64")]
 use super::{Avx2, Avx512};
 #[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::*;
+use std::{arch::x86_64::*, mem::transmute};
 
 /// A vector of `f32` at the level `B`.
 pub type F32<B> = <<B as Bf16>::S as Simd>::F32;
@@ -348,20 +348,20 @@ impl Bf16 for Avx512Bf16 {
     #[inline(always)]
     fn dot(self, a: __m512i, b: __m512i, acc: __m512) -> __m512 {
         // SAFETY: `self` proves AVX-512 with bf16; the types are all 512 bits.
-        unsafe { _mm512_dpbf16_ps(acc, std::mem::transmute(a), std::mem::transmute(b)) }
+        unsafe { _mm512_dpbf16_ps(acc, transmute::<__m512i, __m512bh>(a), transmute::<__m512i, __m512bh>(b)) }
     }
     #[inline(always)]
     fn round_pair(self, even: __m512, odd: __m512) -> __m512i {
         // SAFETY: `self` proves AVX-512 with bf16; ZIP has 64 bytes, and so have the vectors.
         unsafe {
-            let halves: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(odd, even));
+            let halves: __m512i = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(odd, even));
             _mm512_permutexvar_epi16(_mm512_loadu_si512(ZIP.as_ptr().cast()), halves)
         }
     }
     #[inline(always)]
     fn round_neighbours(self, [first, second]: [__m512; 2]) -> __m512i {
         // SAFETY: `self` proves AVX-512 with bf16; both types are 512 bits.
-        unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(second, first)) }
+        unsafe { transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first)) }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Scaled dot-product attention, fused: the T×T matrix of probabilities is never stored.
 
 use super::{dropout, run, same_dtype, same_shape};
-use crate::{DType, Error, Result, Tensor};
-use gradus_kernels::attention::{Mask, Shape, Strides};
+use crate::{DType, Error, Precision, Result, Tensor};
+use gradus_kernels::attention::{self, Mask, Shape, Strides};
 use gradus_kernels::philox::Dropout;
 
 /// What a query may look at, and how.
@@ -19,6 +19,8 @@ pub struct Options {
     pub mask: Option<Tensor>,
     /// Dropout of probabilities.
     pub dropout: Option<Dropout>,
+    /// What the operands of the products are rounded to where they are `f32`; softmax and sums are not.
+    pub precision: Precision,
 }
 
 /// The output and what the backward pass needs.
@@ -48,8 +50,8 @@ impl Options {
         Ok(Some(if last_is_contiguous { view } else { view.copied() }))
     }
 
-    fn kernel<'a>(&self, d: usize, mask: &'a Option<Tensor>) -> gradus_kernels::attention::Options<'a> {
-        gradus_kernels::attention::Options {
+    fn kernel<'a>(&self, d: usize, mask: &'a Option<Tensor>) -> attention::Options<'a> {
+        attention::Options {
             scale: self.scale.unwrap_or(1.0 / (d as f32).sqrt()),
             causal: self.causal,
             window: self.window,
@@ -81,6 +83,7 @@ pub fn forward(q: &Tensor, k: &Tensor, v: &Tensor, options: &Options) -> Result<
     run!(
         "attention",
         q.dtype(),
+        options.precision,
         attention::forward(
             shape,
             &kernel_options,
@@ -124,6 +127,7 @@ pub fn backward(
     run!(
         "attention_backward",
         q.dtype(),
+        options.precision,
         attention::backward(
             shape,
             &kernel_options,
@@ -170,7 +174,11 @@ pub fn packed_forward(qkv: &Tensor, heads: usize, options: &Options) -> Result<(
     let mut o = Tensor::recycled(qkv.dtype(), &[shape.b, shape.tq, shape.h * shape.d])?;
     let mut lse = Tensor::recycled(qkv.dtype(), &[shape.b, shape.h, shape.tq])?;
     let kernel = options.kernel(shape.d, &mask);
-    gradus_kernels::attention::forward_packed(shape, &kernel, qkv.data(), o.data_mut(), lse.data_mut());
+    let run = match options.precision {
+        Precision::F32 => attention::forward_packed,
+        Precision::Bf16 => attention::bf16::forward_packed,
+    };
+    run(shape, &kernel, qkv.data(), o.data_mut(), lse.data_mut());
     Ok((o, lse))
 }
 
@@ -209,7 +217,11 @@ pub fn packed_backward(
     let mut d_qkv = Tensor::recycled(qkv.dtype(), qkv.shape())?;
     let kernel = options.kernel(shape.d, &mask);
     let (o, lse, d_o) = (output.data(), lse.data(), d_output.data());
-    gradus_kernels::attention::backward_packed(shape, &kernel, qkv.data(), o, lse, d_o, d_qkv.data_mut());
+    let run = match options.precision {
+        Precision::F32 => attention::backward_packed,
+        Precision::Bf16 => attention::bf16::backward_packed,
+    };
+    run(shape, &kernel, qkv.data(), o, lse, d_o, d_qkv.data_mut());
     Ok(d_qkv)
 }
 

@@ -18,8 +18,15 @@ pub mod softmax;
 use crate::{DType, Error, Result, Tensor};
 
 /// Calls `gradus_kernels::$module::$function` for `f32` and its oracle, `gradus_kernels::$module::naive::$function`,
-/// for `f64`. The arguments are written once and take their type from the function.
+/// for `f64`. The arguments are written once and take their type from the function. With a precision,
+/// `gradus_kernels::$module::bf16::$function` is the one for `f32` whose operands are to be rounded.
 macro_rules! run {
+    ($op:literal, $dtype:expr, $precision:expr, $module:ident :: $function:ident ( $($arg:expr),* $(,)? )) => {
+        match ($dtype, $precision) {
+            ($crate::DType::F32, $crate::Precision::Bf16) => gradus_kernels::$module::bf16::$function($($arg),*),
+            _ => $crate::ops::run!($op, $dtype, $module::$function($($arg),*)),
+        }
+    };
     ($op:literal, $dtype:expr, $module:ident :: $function:ident ( $($arg:expr),* $(,)? )) => {
         match $dtype {
             $crate::DType::F32 => gradus_kernels::$module::$function($($arg),*),

@@ -105,7 +105,7 @@ bf16_fn! {
 
 /// The first `count` numbers of `x`, at most 2·N, rounded to pairs, and zeros after them.
 #[inline(always)]
-fn load_rounded<B: Bf16>(b: B, x: &[f32], count: usize) -> Pairs<B> {
+pub(super) fn load_rounded<B: Bf16>(b: B, x: &[f32], count: usize) -> Pairs<B> {
     let s = b.simd();
     let n = B::S::N;
     if count >= 2 * n {
@@ -142,27 +142,20 @@ fn zip<B: Bf16>(b: B, source: View<'_>, count: usize, k: usize, width: usize, pa
     let padded = count.next_multiple_of(width);
     for first in (0..pairs).step_by(8) {
         let steps = first..pairs.min(first + 8);
-        for p in 2 * steps.start..2 * steps.end {
-            for line in (0..count).step_by(16) {
-                let ahead = source.col.wrapping_mul(p + STEPS_AHEAD).wrapping_add(line);
-                prefetch(source.data.as_ptr().wrapping_add(ahead));
-            }
-        }
         for i in (0..padded).step_by(n) {
             let here = i.min(count)..count.min(i + n);
             for q in steps.clone() {
-                let [even, odd] = [2 * q, 2 * q + 1].map(
-                    #[inline(always)]
-                    |p| {
-                        let filled = if p < k { here.len() } else { 0 };
-                        if filled == 0 {
-                            return s.zero();
-                        }
-                        let row = &source.data[p * source.col + here.start..][..filled];
-                        if filled == n { s.load(row) } else { s.load_partial(row) }
-                    },
-                );
-                let zipped = b.round_pair(even, odd);
+                let mut rows = [s.zero(); 2];
+                for (r, row) in rows.iter_mut().enumerate() {
+                    let p = 2 * q + r;
+                    let ahead = source.col.wrapping_mul(p + STEPS_AHEAD).wrapping_add(i);
+                    prefetch(source.data.as_ptr().wrapping_add(ahead));
+                    if p < k && !here.is_empty() {
+                        let data = &source.data[p * source.col + here.start..][..here.len()];
+                        *row = if data.len() == n { s.load(data) } else { s.load_partial(data) };
+                    }
+                }
+                let zipped = b.round_pair(rows[0], rows[1]);
                 let to = &mut panels[(i / width * pairs + q) * width + i % width..];
                 if width.is_multiple_of(n) {
                     b.store(to, zipped);
@@ -195,10 +188,10 @@ fn transpose<B: Bf16>(
     for i in (0..count.next_multiple_of(width)).step_by(8) {
         let panel = &mut panels[i / width * pairs * width..][..pairs * width];
         for q in (0..pairs).step_by(n) {
-            let rows = std::array::from_fn(
-                #[inline(always)]
-                |r| if i + r < count { row(i + r, 2 * q) } else { s.splat_u32(0) },
-            );
+            let mut rows = [s.splat_u32(0); 8];
+            for (r, out) in rows.iter_mut().enumerate().take(count.saturating_sub(i)) {
+                *out = row(i + r, 2 * q);
+            }
             let to = &mut panel[q * width + i % width..];
             if q + n <= pairs {
                 assert!(to.len() >= (n - 1) * width + 8, "columns of the panel");
