@@ -69,15 +69,14 @@ mod with_peers {
 
     impl Case for WithPeers {
         fn rungs(&self) -> Vec<Entry> {
-            let precision = Precision::F32;
-            let entry = |peer: &Box<dyn Peer>| Entry {
+            let peers = self.peers.iter().map(|peer| Entry {
                 name: peer.name(),
                 idea: peer.idea(),
                 simd: false,
                 peer: true,
-                precision,
-            };
-            self.ladder.rungs().into_iter().chain(self.peers.iter().map(entry)).collect()
+                precision: Precision::F32,
+            });
+            self.ladder.rungs().into_iter().chain(peers).collect()
         }
 
         fn run(&mut self, rung: usize, isa: Isa) {
