@@ -4,7 +4,10 @@
 //! 512³ says in a tenth of a second. So a rung without vectors has a budget of FLOPs, and one that was slow on a smaller
 //! workload of its operation is not tried on one that would take it longer than its time.
 
-use crate::{cases::Entry, workload::Workload};
+use crate::{
+    cases::Entry,
+    workload::{Precision, Workload},
+};
 use std::collections::HashMap;
 
 /// The most work that a rung is given.
@@ -49,9 +52,12 @@ impl Pace {
         if entry.peer || workload.problem.tokens().is_some() {
             return None;
         }
-        if !entry.simd && work.flops > budget.scalar_flops {
+        // The naive rung of bf16 says nothing that the one of f32 beside it does not, but on small problems.
+        let in_bf16 = entry.precision == Precision::Bf16;
+        let most = if in_bf16 { Budget::SHORT.scalar_flops / 3 } else { budget.scalar_flops };
+        if !entry.simd && work.flops > most {
             let giga = |flops: u64| flops as f64 / 1e9;
-            let [flops, most] = [work.flops, budget.scalar_flops].map(giga);
+            let [flops, most] = [work.flops, most].map(giga);
             return Some(format!("{flops:.2} GFLOP, over the {most:.2} of a rung without vectors"));
         }
         let (for_each, id) = self.seen.get(&[workload.operation, workload.direction, entry.name])?;
@@ -63,7 +69,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::{self, Precision};
+    use crate::workload;
 
     const ENTRY: Entry = Entry { name: "x", idea: "", simd: true, peer: false, precision: Precision::F32 };
 
@@ -78,6 +84,11 @@ mod tests {
         let reason = pace.reason_to_skip(&Entry { simd: false, ..ENTRY }, &large).unwrap();
         assert_eq!(reason, "19.33 GFLOP, over the 2.10 of a rung without vectors");
         assert_eq!(pace.reason_to_skip(&ENTRY, &large), None);
+        let in_bf16 = pace.reason_to_skip(
+            &Entry { simd: false, precision: Precision::Bf16, ..ENTRY },
+            &find("matmul_bf16/square/512/nn"),
+        );
+        assert_eq!(in_bf16.unwrap(), "0.27 GFLOP, over the 0.15 of a rung without vectors");
         assert_eq!(pace.reason_to_skip(&Entry { simd: false, peer: true, ..ENTRY }, &large), None);
         assert_eq!(Pace::new(Budget::SHORT).reason_to_skip(&Entry { simd: false, ..ENTRY }, &small), None);
     }
