@@ -2,12 +2,12 @@
 //!
 //! # What is computed
 //! The formulas of the [module above](super), where every operand of a product is rounded to bf16
-//! ([`round`](crate::simd::bf16::round)): Q, K, V and dO when they are packed, P and dS when they leave the registers. Sums, softmax,
+//! ([`round`]): Q, K, V and dO when they are packed, P and dS when they leave the registers. Sums, softmax,
 //! log-sum-exp, δ and all that is read or written by the caller are `f32`, at the strides of the `f32` functions, so a caller
 //! only chooses which function it calls. δ is that of the rounded dO, so that the rows of dS still sum up to about 0.
 //!
 //! # How
-//! The rung `registers` is written for words ([`super::words`]); here a word is a pair of neighbours along the sum: along D
+//! The rung `registers` is written for words (`words.rs`); here a word is a pair of neighbours along the sum: along D
 //! in Q·Kᵀ and dO·Vᵀ, along the keys in P·V and dS·K, along the queries in Pᵀ·dO and dSᵀ·Q. P of two queries, or of 32
 //! keys, is rounded and paired by one instruction or two, and V, K, Q and dO are packed once more with their rows joined.
 //!

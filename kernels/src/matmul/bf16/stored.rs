@@ -2,7 +2,7 @@
 //!
 //! C = round(A)·B: A is `f32` and is rounded, B is bf16 already, so this is the product of [`super`] with half the
 //! memory for B. With one row, a token, every weight is read once and used once, and half the bytes are half the time
-//! ([`gemv`](super::gemv)); with more rows B is moved into the panels of the other rungs.
+//! (`gemv.rs`); with more rows B is moved into the panels of the other rungs.
 
 use super::{
     gemv,
