@@ -31,7 +31,7 @@ pub fn items_per_task(items: usize, cost: usize) -> usize {
 ///
 /// rayon's idle workers sleep after some 20 µs, about as long as the serial operations of a small training step take, and
 /// waking one takes longer than a small operation. A step of the small preset (2 threads, AVX-512, medians of four runs
-/// in turn) went from 29.8 to 30.9 thousand tokens a second. Outside a pool, or with one thread, this is `work()`.
+/// in turn) went from 29.8 to 31.1 thousand tokens a second. Outside a pool, or with one thread, this is `work()`.
 pub fn keep_awake<R>(work: impl FnOnce() -> R) -> R {
     let Some(caller) = rayon::current_thread_index().filter(|_| rayon::current_num_threads() > 1) else {
         return work();
