@@ -218,17 +218,53 @@ unsafe fn multiply_tile<S: Simd, const R: usize, const V: usize>(s: S, rows: usi
             b = b.add(width);
         }
     }
-    for r in 0..R {
-        if r < rows {
-            for v in 0..V {
-                // SAFETY: row r and the columns from v·N on are in the block; V is the number of vectors they need.
-                unsafe {
-                    store(s, tile.c.add(r * tile.stride + v * S::N), tile.columns - v * S::N, sums[r][v], tile.add)
+    // SAFETY: the caller's; V is the number of vectors that these columns need.
+    unsafe { store_tile(s, (tile.c, tile.stride), (rows.min(R), tile.columns), sums, tile.add) };
+    R
+}
+
+/// Writes or adds a tile: the first `rows` of R and `columns` of V·N sums.
+///
+/// A whole tile goes from the registers to C. Only the others are counted out row by row: a loop that may end early
+/// would keep the sums in memory, and with them those of every tile.
+///
+/// # Safety
+/// So many rows and columns from `c` on, `stride` apart, may be read and written; V is the number of vectors they need.
+#[inline(always)]
+pub(super) unsafe fn store_tile<S: Simd, const R: usize, const V: usize>(
+    s: S,
+    (c, stride): (*mut f32, usize),
+    (rows, columns): (usize, usize),
+    sums: [[S::F32; V]; R],
+    add: bool,
+) {
+    let at = |r: usize, v: usize| c.wrapping_add(r * stride + v * S::N);
+    // SAFETY: the caller's, in all four: row r < `rows`, and whole vectors but for the last of a tile that is not whole.
+    unsafe {
+        match (rows == R && columns >= V * S::N, add) {
+            (true, false) => {
+                for r in 0..R {
+                    for v in 0..V {
+                        s.store_ptr(at(r, v), sums[r][v]);
+                    }
+                }
+            }
+            (true, true) => {
+                for r in 0..R {
+                    for v in 0..V {
+                        s.store_ptr(at(r, v), s.add(s.load_ptr(at(r, v)), sums[r][v]));
+                    }
+                }
+            }
+            (false, _) => {
+                for (r, row) in sums.iter().enumerate().take(rows) {
+                    for (v, &sum) in row.iter().enumerate() {
+                        store(s, at(r, v), columns - v * S::N, sum, add);
+                    }
                 }
             }
         }
     }
-    R
 }
 
 /// Writes or adds the first `count` lanes, at most N.
@@ -236,7 +272,7 @@ unsafe fn multiply_tile<S: Simd, const R: usize, const V: usize>(s: S, rows: usi
 /// # Safety
 /// So many elements at `c` may be read and written.
 #[inline(always)]
-pub(super) unsafe fn store<S: Simd>(s: S, c: *mut f32, count: usize, sum: S::F32, add: bool) {
+unsafe fn store<S: Simd>(s: S, c: *mut f32, count: usize, sum: S::F32, add: bool) {
     // SAFETY: the caller's.
     unsafe {
         if count >= S::N {

@@ -13,7 +13,7 @@
 
 use super::{
     View,
-    micro::{Block, prefetch, store},
+    micro::{Block, prefetch, store_tile},
 };
 use crate::{Isa, simd::Simd, simd_fn};
 
@@ -159,14 +159,8 @@ unsafe fn multiply_tile<S: Simd, const R: usize, const V: usize>(s: S, tile: Til
         // SAFETY: p < k.
         unsafe { step(s, &tile, &rows_of_a, &mut sums, p, c) };
     }
-    for r in 0..R {
-        if r < rows {
-            for v in 0..V {
-                // SAFETY: row r and the columns from v·N on are in the block; V is the number of vectors they need.
-                unsafe { store(s, c.add(r * c_row + v * S::N), columns - v * S::N, sums[r][v], add) }
-            }
-        }
-    }
+    // SAFETY: the caller's; V is the number of vectors that these columns need.
+    unsafe { store_tile(s, (c, c_row), (rows, columns), sums, add) };
 }
 
 /// Step p of k: R·V multiply-adds.
