@@ -25,6 +25,18 @@ pub trait Backward {
     /// for the others `None` is right, and cheaper. It takes itself apart, so what it saved is freed.
     fn backward(self: Box<Self>, dy: Tensor, needed: &[bool]) -> Vec<Option<Tensor>>;
 
+    /// The same where the first input has a gradient from other uses already: that of the first input is added to `sum`.
+    /// An operation that can add as it writes saves a pass over the gradient; the others add afterwards.
+    fn backward_adding(self: Box<Self>, dy: Tensor, needed: &[bool], sum: Tensor) -> Vec<Option<Tensor>> {
+        let mut contributions = self.backward(dy, needed);
+        let mut sum = Some(sum);
+        if let Some(first) = contributions[0].take() {
+            accumulate(&mut sum, first);
+        }
+        contributions[0] = sum;
+        contributions
+    }
+
     /// What it saved, by name: an input, the output, a statistic, or nothing.
     fn saved(&self) -> Vec<(&'static str, &Tensor)>;
 }
@@ -232,7 +244,11 @@ impl Tape {
                 Kind::Op(op) => {
                     let name = op.name();
                     let needed: Vec<bool> = node.inputs.iter().map(Option::is_some).collect();
-                    let contributions = op.backward(dy, &needed);
+                    let so_far = node.inputs.first().copied().flatten().and_then(|first| grads[first].take());
+                    let contributions = match so_far {
+                        Some(sum) => op.backward_adding(dy, &needed, sum),
+                        None => op.backward(dy, &needed),
+                    };
                     assert_eq!(contributions.len(), node.inputs.len(), "{name}: a gradient for each input");
                     for (input, contribution) in node.inputs.into_iter().zip(contributions) {
                         let Some(input) = input else { continue };

@@ -76,6 +76,23 @@ fn a_value_that_is_used_twice_gets_both_contributions() {
     assert_eq!(tape.backward(&c).get(&a).unwrap().item(), 4.0);
 }
 
+/// Both branches of a sum get one gradient in one memory; what the first makes of it in place, the second must not see.
+#[test]
+fn a_gradient_that_is_shared_is_not_overwritten() {
+    let x = [0.5_f32, -1.0, 2.0, 0.25];
+    let tape = Tape::new();
+    let leaf = tape.leaf(Tensor::from_slice(&x, &[1, 4]));
+    let branches = &leaf.square() + &(&leaf.exp() + &(&leaf + &leaf.rms_norm(None, 1e-5)));
+    let got = tape.backward(&branches.sum(&[0, 1], false)).get(&leaf).unwrap().to_vec::<f32>();
+    let tape = Tape::new();
+    let leaf = tape.leaf(Tensor::from_slice(&x.map(f64::from), &[1, 4]));
+    let branches = &leaf.square() + &(&leaf.exp() + &(&leaf + &leaf.rms_norm(None, 1e-5)));
+    let expected = tape.backward(&branches.sum(&[0, 1], false)).get(&leaf).unwrap().to_vec::<f64>();
+    for (got, expected) in got.iter().zip(&expected) {
+        assert!((f64::from(*got) - expected).abs() < 1e-6 * expected.abs().max(1.0), "{got} {expected}");
+    }
+}
+
 #[test]
 fn nothing_flows_through_detach_and_untracked_inputs_cost_nothing() {
     let tape = Tape::new();

@@ -172,12 +172,17 @@ impl Tensor {
         self.data()
     }
 
+    /// Whether it is contiguous and nobody shares its storage.
+    pub(crate) fn is_own(&mut self) -> bool {
+        Arc::get_mut(&mut self.storage).is_some() && self.is_contiguous()
+    }
+
     /// The elements of a contiguous tensor, to be changed; where other tensors share them, they are copied first.
     ///
     /// # Panics
     /// Where the elements are of another type.
     pub fn make_mut<E: Element>(&mut self) -> &mut [E] {
-        if Arc::get_mut(&mut self.storage).is_none() || !self.is_contiguous() {
+        if !self.is_own() {
             *self = self.copied();
         }
         self.data_mut()

@@ -71,11 +71,11 @@ fn rows() {
         let normed = layer_norm(&x, Some(&weight), Some(&weight), 1e-5).unwrap();
         assert_eq!(normed.y.shape(), [0, 3]);
         let mean = normed.mean.unwrap();
-        let gradients = layer_norm_backward(&x, Some(&weight), true, &mean, &normed.rstd, &x).unwrap();
+        let gradients = layer_norm_backward(&x, Some(&weight), true, &mean, &normed.rstd, &x, None).unwrap();
         assert_eq!(gradients.dgamma.unwrap().to_f64_vec(), [0.0; 3]);
         assert_eq!(gradients.dbeta.unwrap().to_f64_vec(), [0.0; 3]);
         let normed = rms_norm(&x, Some(&weight), 1e-5).unwrap();
-        let gradients = rms_norm_backward(&x, Some(&weight), &normed.rstd, &x).unwrap();
+        let gradients = rms_norm_backward(&x, Some(&weight), &normed.rstd, &x, None).unwrap();
         assert_eq!(gradients.dgamma.unwrap().to_f64_vec(), [0.0; 3]);
 
         let ids = Tensor::from_slice::<u32>(&[], &[0]);

@@ -38,7 +38,7 @@ fn elementwise_cases() -> Vec<Case> {
         cases.push(case(format!("{op:?}"), &[&[3, 5, 7]], move |x| vec![(&x[0] + 1.1).unary(op)]));
         cases.push(case(format!("{op:?} backward"), &[&[3, 5, 7], &[3, 5, 7]], move |x| {
             let saved = (op.saves() != Saves::Nothing).then_some(&x[0]);
-            vec![unary_backward(op, saved, &x[1]).unwrap()]
+            vec![unary_backward(op, saved, x[1].clone()).unwrap()]
         }));
     }
     use Binary::{Add, Div, Eq, Ge, Gt, Max, Min, Mul, Pow, Sub};
@@ -112,14 +112,14 @@ fn row_cases() -> Vec<Case> {
             vec![normed.y, normed.mean.unwrap(), normed.rstd]
         }),
         case("layer_norm backward", &[&[4, 7], &[7], &[4], &[4], &[4, 7]], |x| {
-            parts(layer_norm_backward(&x[0], Some(&x[1]), true, &x[2], &x[3], &x[4]).unwrap())
+            parts(layer_norm_backward(&x[0], Some(&x[1]), true, &x[2], &x[3], &x[4], None).unwrap())
         }),
         case("rms_norm", &[&[4, 3, 7], &[7]], |x| {
             let normed = rms_norm(&x[0], Some(&x[1]), 1e-5).unwrap();
             vec![normed.y, normed.rstd]
         }),
         case("rms_norm backward", &[&[4, 7], &[7], &[4], &[4, 7]], |x| {
-            parts(rms_norm_backward(&x[0], Some(&x[1]), &x[2], &x[3]).unwrap())
+            parts(rms_norm_backward(&x[0], Some(&x[1]), &x[2], &x[3], None).unwrap())
         }),
         with_indices(1, case("embedding", &[&[3, 5], &[4, 2]], |x| vec![embedding::forward(&x[0], &x[1]).unwrap()])),
         with_indices(

@@ -45,7 +45,7 @@ fn elementwise() {
     );
     says(zeros(&[3]).try_accumulate(&zeros(&[4])), "accumulate: shapes differ: [3] × [4]", Some(0));
     says(
-        unary_backward(Unary::Exp, Some(&zeros(&[2, 3])), &zeros(&[2, 4])),
+        unary_backward(Unary::Exp, Some(&zeros(&[2, 3])), zeros(&[2, 4])),
         "unary_backward: shapes differ: [2, 3] × [2, 4]",
         Some(1),
     );

@@ -148,7 +148,7 @@ impl Backward for UnaryBackward {
     }
 
     fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
-        vec![Some(crate::ok(unary_backward(self.op, self.saved.as_ref(), &dy)))]
+        vec![Some(crate::ok(unary_backward(self.op, self.saved.as_ref(), dy)))]
     }
 
     fn saved(&self) -> Vec<(&'static str, &Tensor)> {

@@ -1,5 +1,6 @@
 //! Layer norm and RMS norm. What is saved is the input and two (or one) numbers a row; the normalised rows are cheap
-//! to compute again.
+//! to compute again. In a residual stream x → x + f(norm(x)) the gradient of x has come past f when that of the norm is
+//! made, which is then added to it as it is written.
 
 use super::Op;
 use crate::gradcheck::Case;
@@ -57,14 +58,24 @@ struct LayerNorm {
     rstd: Tensor,
 }
 
+impl LayerNorm {
+    fn gradients(&self, dy: &Tensor, sum: Option<Tensor>) -> Vec<Option<Tensor>> {
+        let (gamma, mean, rstd) = (self.gamma.as_ref(), &self.mean, &self.rstd);
+        in_order(crate::ok(layer_norm_backward(&self.x, gamma, self.has_beta, mean, rstd, dy, sum)))
+    }
+}
+
 impl Backward for LayerNorm {
     fn name(&self) -> &'static str {
         "layer_norm"
     }
 
     fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
-        let gamma = self.gamma.as_ref();
-        in_order(crate::ok(layer_norm_backward(&self.x, gamma, self.has_beta, &self.mean, &self.rstd, &dy)))
+        self.gradients(&dy, None)
+    }
+
+    fn backward_adding(self: Box<Self>, dy: Tensor, _: &[bool], sum: Tensor) -> Vec<Option<Tensor>> {
+        self.gradients(&dy, Some(sum))
     }
 
     fn saved(&self) -> Vec<(&'static str, &Tensor)> {
@@ -79,13 +90,23 @@ struct RmsNorm {
     rrms: Tensor,
 }
 
+impl RmsNorm {
+    fn gradients(&self, dy: &Tensor, sum: Option<Tensor>) -> Vec<Option<Tensor>> {
+        in_order(crate::ok(rms_norm_backward(&self.x, self.gamma.as_ref(), &self.rrms, dy, sum)))
+    }
+}
+
 impl Backward for RmsNorm {
     fn name(&self) -> &'static str {
         "rms_norm"
     }
 
     fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
-        in_order(crate::ok(rms_norm_backward(&self.x, self.gamma.as_ref(), &self.rrms, &dy)))
+        self.gradients(&dy, None)
+    }
+
+    fn backward_adding(self: Box<Self>, dy: Tensor, _: &[bool], sum: Tensor) -> Vec<Option<Tensor>> {
+        self.gradients(&dy, Some(sum))
     }
 
     fn saved(&self) -> Vec<(&'static str, &Tensor)> {
@@ -109,6 +130,9 @@ pub const OPS: &[Op] = &[
                 Case::new("beta", &[&[3, 5], &[5]], |x| x[0].layer_norm(None, Some(&x[1]), 1e-5)),
                 Case::new("a transposed view", &[&[5, 3]], |x| x[0].transpose(0, 1).layer_norm(None, None, 1e-5)),
                 Case::new("no rows", &[&[0, 5], &[5]], |x| x[0].layer_norm(Some(&x[1]), None, 1e-5)),
+                Case::new("in a residual stream", &[&[3, 5], &[5]], |x| {
+                    &x[0] + &x[0].layer_norm(Some(&x[1]), None, 1e-5).square()
+                }),
             ]
         },
     },
@@ -121,6 +145,9 @@ pub const OPS: &[Op] = &[
                 Case::new("gamma", &[&[2, 3, 5], &[5]], |x| x[0].rms_norm(Some(&x[1]), 1e-5)),
                 Case::new("a transposed view", &[&[5, 3]], |x| x[0].transpose(0, 1).rms_norm(None, 1e-5)),
                 Case::new("no rows", &[&[0, 5], &[5]], |x| x[0].rms_norm(Some(&x[1]), 1e-5)),
+                Case::new("in a residual stream", &[&[3, 5], &[5]], |x| {
+                    &x[0] + &x[0].rms_norm(Some(&x[1]), 1e-5).square()
+                }),
             ]
         },
     },

@@ -79,13 +79,13 @@ pub(super) fn layer_norm_backward(rows: usize, c: usize) -> Box<dyn Case> {
         let mut d = Data::<E>::new(rows, c).layer_norm();
         let (dgamma, dbeta) = (Some(&mut d.dgamma[..]), Some(&mut d.dbeta[..]));
         let (x, gamma, mean, rstd) = (&d.x, Some(&d.gamma[..]), &d.mean, &d.rstd);
-        layer_norm::naive::backward(rows, c, x, gamma, mean, rstd, &d.dy, &mut d.out, dgamma, dbeta);
+        layer_norm::naive::backward(rows, c, x, gamma, mean, rstd, &d.dy, &mut d.out, false, dgamma, dbeta);
         parts(&d)
     }
     let call = |run: layer_norm::Backward, isa, d: &mut Data<f32>| {
         let (dgamma, dbeta) = (Some(&mut d.dgamma[..]), Some(&mut d.dbeta[..]));
         let gamma = Some(&d.gamma[..]);
-        run(isa, d.rows, d.c, &d.x, gamma, &d.mean, &d.rstd, &d.dy, &mut d.out, dgamma, dbeta);
+        run(isa, d.rows, d.c, &d.x, gamma, &d.mean, &d.rstd, &d.dy, &mut d.out, false, dgamma, dbeta);
     };
     let (data, expected) = (Data::new(rows, c).layer_norm(), (reference(rows, c), reference(rows, c)));
     Box::new(ladder(&layer_norm::BACKWARD_RUNGS, data, call, Data::spoil, parts, expected))
@@ -109,12 +109,12 @@ pub(super) fn rms_norm_backward(rows: usize, c: usize) -> Box<dyn Case> {
     fn reference<E: Float>(rows: usize, c: usize) -> Parts<E> {
         let mut d = Data::<E>::new(rows, c).rms_norm();
         let (dx, dgamma) = (&mut d.out, Some(&mut d.dgamma[..]));
-        rms_norm::naive::backward(rows, c, &d.x, Some(&d.gamma), &d.rstd, &d.dy, dx, dgamma);
+        rms_norm::naive::backward(rows, c, &d.x, Some(&d.gamma), &d.rstd, &d.dy, dx, false, dgamma);
         parts(&d)
     }
     let call = |run: rms_norm::Backward, isa, d: &mut Data<f32>| {
         let (dx, dgamma) = (&mut d.out, Some(&mut d.dgamma[..]));
-        run(isa, d.rows, d.c, &d.x, Some(&d.gamma), &d.rstd, &d.dy, dx, dgamma);
+        run(isa, d.rows, d.c, &d.x, Some(&d.gamma), &d.rstd, &d.dy, dx, false, dgamma);
     };
     let (data, expected) = (Data::new(rows, c).rms_norm(), (reference(rows, c), reference(rows, c)));
     Box::new(ladder(&rms_norm::BACKWARD_RUNGS, data, call, Data::spoil, parts, expected))

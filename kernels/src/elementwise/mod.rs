@@ -270,6 +270,14 @@ pub fn unary_backward(op: Unary, saved: &[f32], dy: &[f32], dx: &mut [f32]) {
     unary::streamed_backward(Isa::active(), op, saved, dy, dx);
 }
 
+/// The same where dx takes the place of dy: `d` is dy before and dx after.
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn unary_backward_in_place(op: Unary, saved: &[f32], d: &mut [f32]) {
+    unary::in_place(Isa::active(), op, saved, d);
+}
+
 /// # Panics
 /// Where the lengths do not fit.
 fn assert_saved(op: Unary, saved: usize, dy: usize, dx: usize) {

@@ -81,6 +81,21 @@ fn every_unary_backward_rung_meets_the_oracle() {
 }
 
 #[test]
+fn a_gradient_in_place_is_the_same_bits() {
+    for len in [0, 1, 7, 16, 33, 257, 20_011] {
+        for op in Unary::ALL {
+            let (saved, dy) = (saved_of(op, &inputs(op, len)), oracle::values(4, len));
+            for isa in Isa::available() {
+                let (mut dx, mut d) = (vec![9.0; len], dy.clone());
+                unary::simd_backward(isa, op, &saved, &dy, &mut dx);
+                unary::in_place(isa, op, &saved, &mut d);
+                assert!(dx.iter().zip(&d).all(|(x, y)| x.to_bits() == y.to_bits()), "{isa} {op:?} {len}");
+            }
+        }
+    }
+}
+
+#[test]
 fn special_values_come_out_as_the_definition_has_it() {
     let x = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1e30, -1e30, 1e-40];
     for op in Unary::ALL {
@@ -250,5 +265,7 @@ fn unary_refuses_other_lengths() {
 #[test]
 #[should_panic(expected = "lengths of (saved, dx)")]
 fn unary_backward_refuses_what_is_not_saved() {
-    unary_backward(Unary::Exp, &[], &[0.0; 4], &mut [0.0; 4]);
+    let out_of_place = || unary_backward(Unary::Exp, &[], &[0.0; 4], &mut [0.0; 4]);
+    assert!(std::panic::catch_unwind(out_of_place).is_err());
+    unary_backward_in_place(Unary::Exp, &[], &mut [0.0; 4]);
 }

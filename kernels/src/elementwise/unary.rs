@@ -61,6 +61,12 @@ macro_rules! maps {
                 $(Unary::$Op => backward_loop(isa, $Op, far, saved, dy, dx),)*
             }
         }
+
+        fn in_place_of(isa: Isa, op: Unary, saved: &[f32], d: &mut [f32]) {
+            match op {
+                $(Unary::$Op => in_place_loop(isa, $Op, saved, d),)*
+            }
+        }
     };
 }
 
@@ -114,6 +120,23 @@ simd_fn! {
         if far {
             s.fence();
         }
+    }
+}
+
+simd_fn! {
+    fn in_place_loop<S; Op: Map>(s: S, op: Op, saved: &[f32], d: &mut [f32]) {
+        let (mut ds, rest) = (d.chunks_exact_mut(S::N), saved.len() / S::N * S::N);
+        if saved.is_empty() {
+            for d in &mut ds {
+                s.store(d, op.backward(s, s.zero(), s.load(d)));
+            }
+        } else {
+            for (saved, d) in saved.chunks_exact(S::N).zip(&mut ds) {
+                s.store(d, op.backward(s, s.load(saved), s.load(d)));
+            }
+        }
+        let d = ds.into_remainder();
+        s.store_partial(d, op.backward(s, s.load_partial(&saved[rest..]), s.load_partial(d)));
     }
 }
 
@@ -186,5 +209,18 @@ pub(super) fn streamed_backward(isa: Isa, op: Unary, saved: &[f32], dy: &[f32], 
         let ((dy0, dy), (dx0, dx)) = (dy.split_at(head), dx.split_at_mut(head));
         backward_of(isa, op, false, saved0, dy0, dx0);
         backward_of(isa, op, true, saved, dy, dx);
+    });
+}
+
+/// Threads; dx takes the place of dy, so that no third stretch of memory has to come near.
+pub(super) fn in_place(isa: Isa, op: Unary, saved: &[f32], d: &mut [f32]) {
+    assert_saved(op, saved.len(), d.len(), d.len());
+    let n = items_per_task(d.len(), COST);
+    if n >= d.len() {
+        return in_place_of(isa, op, saved, d);
+    }
+    d.par_chunks_mut(n).enumerate().for_each(|(i, d)| {
+        let saved = if saved.is_empty() { saved } else { &saved[i * n..][..d.len()] };
+        in_place_of(isa, op, saved, d);
     });
 }

@@ -33,7 +33,7 @@ pub fn forward<E: Float>(
     }
 }
 
-/// dx = rstd·(g − mean(g) − x̂·mean(g∘x̂)) with g = dy∘γ; dγ = Σ dy∘x̂; dβ = Σ dy
+/// dx = rstd·(g − mean(g) − x̂·mean(g∘x̂)) with g = dy∘γ, or dx += that with `add`; dγ = Σ dy∘x̂; dβ = Σ dy
 pub fn backward<E: Float>(
     rows: usize,
     c: usize,
@@ -43,6 +43,7 @@ pub fn backward<E: Float>(
     rstd: &[E],
     dy: &[E],
     dx: &mut [E],
+    add: bool,
     mut dgamma: Option<&mut [E]>,
     mut dbeta: Option<&mut [E]>,
 ) {
@@ -57,7 +58,8 @@ pub fn backward<E: Float>(
         let g = |i: usize| dy[i] * gamma.map_or(E::one(), |gamma| gamma[i]);
         let (mean_g, mean_gx) = (mean_of((0..c).map(g)), mean_of((0..c).map(|i| g(i) * x_hat(i))));
         for i in 0..c {
-            dx[i] = rstd[r] * (g(i) - mean_g - x_hat(i) * mean_gx);
+            let before = if add { dx[i] } else { E::zero() };
+            dx[i] = before + rstd[r] * (g(i) - mean_g - x_hat(i) * mean_gx);
             if let Some(dgamma) = &mut dgamma {
                 dgamma[i] += dy[i] * x_hat(i);
             }

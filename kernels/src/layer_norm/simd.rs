@@ -35,7 +35,7 @@ pub fn forward(
     forward_to(isa, false, rows, c, eps, x, gamma, beta, y, mean, rstd);
 }
 
-/// dx = rstd·(g − mean(g) − x̂·mean(g∘x̂)) with g = dy∘γ; dγ = Σ dy∘x̂; dβ = Σ dy
+/// dx = rstd·(g − mean(g) − x̂·mean(g∘x̂)) with g = dy∘γ, or dx += that with `add`; dγ = Σ dy∘x̂; dβ = Σ dy
 pub fn backward(
     isa: Isa,
     rows: usize,
@@ -46,10 +46,11 @@ pub fn backward(
     rstd: &[f32],
     dy: &[f32],
     dx: &mut [f32],
+    add: bool,
     dgamma: Option<&mut [f32]>,
     dbeta: Option<&mut [f32]>,
 ) {
-    backward_to(isa, false, rows, c, x, gamma, mean, rstd, dy, dx, dgamma, dbeta);
+    backward_to(isa, false, rows, c, x, gamma, mean, rstd, dy, dx, add, dgamma, dbeta);
 }
 
 /// The longest rows that are taken four at a time. At 256 and 512 elements four rows in turn lose by up to two thirds.
@@ -143,6 +144,7 @@ fn backward_rows<S: Simd, const R: usize>(
     rstd: &[f32],
     dy: &[f32],
     dx: &mut [f32],
+    add: bool,
     dgamma: &mut Option<&mut [f32]>,
     dbeta: &mut Option<&mut [f32]>,
 ) {
@@ -173,7 +175,9 @@ fn backward_rows<S: Simd, const R: usize>(
             sum_dyx = s.mul_add(d, x_hat, sum_dyx);
             sum_dy = s.add(sum_dy, d);
             let inner = s.neg_mul_add(x_hat, mean_gx[r], s.sub(s.mul(d, weight), mean_g[r]));
-            at.write(s, far, &mut dx[here], s.mul(scale[r], inner));
+            let d = s.mul(scale[r], inner);
+            let d = if add { s.add(at.load(s, &dx[here.clone()]), d) } else { d };
+            at.write(s, far, &mut dx[here], d);
         }
         if let Some(dgamma) = dgamma {
             let sum = at.load(s, &dgamma[i..]);
@@ -190,7 +194,7 @@ simd_fn! {
     /// [`backward`]; where `far` is set, dx is written past the caches.
     pub(super) fn backward_to<S>(
         s: S, far: bool, rows: usize, c: usize, x: &[f32], gamma: Option<&[f32]>, mean: &[f32], rstd: &[f32],
-        dy: &[f32], dx: &mut [f32], dgamma: Option<&mut [f32]>, dbeta: Option<&mut [f32]>,
+        dy: &[f32], dx: &mut [f32], add: bool, dgamma: Option<&mut [f32]>, dbeta: Option<&mut [f32]>,
     ) {
         let parameters = [gamma.map(<[f32]>::len), dgamma.as_ref().map(|d| d.len()), dbeta.as_ref().map(|d| d.len())];
         expect(rows, c, &[x.len(), dy.len(), dx.len()], &[mean.len(), rstd.len()], &parameters);
@@ -204,9 +208,9 @@ simd_fn! {
             let (x, dy, dx) = (&x[r * c..], &dy[r * c..], &mut dx[r * c..][..n * c]);
             let (mean, rstd, dg, db) = (&mean[r..][..n], &rstd[r..][..n], &mut dgamma, &mut dbeta);
             if n == TOGETHER {
-                backward_rows::<S, TOGETHER>(s, far, c, x, gamma, mean, rstd, dy, dx, dg, db);
+                backward_rows::<S, TOGETHER>(s, far, c, x, gamma, mean, rstd, dy, dx, add, dg, db);
             } else {
-                backward_rows::<S, 1>(s, far, c, x, gamma, mean, rstd, dy, dx, dg, db);
+                backward_rows::<S, 1>(s, far, c, x, gamma, mean, rstd, dy, dx, add, dg, db);
             }
             r += n;
         }

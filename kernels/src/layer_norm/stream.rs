@@ -19,7 +19,7 @@ pub fn forward(
     threads::forward_to(isa, is_far(y.len()), rows, c, eps, x, gamma, beta, y, mean, rstd);
 }
 
-/// dx = rstd·(g − mean(g) − x̂·mean(g∘x̂)) with g = dy∘γ; dγ = Σ dy∘x̂; dβ = Σ dy
+/// dx = rstd·(g − mean(g) − x̂·mean(g∘x̂)) with g = dy∘γ, or dx += that with `add`; dγ = Σ dy∘x̂; dβ = Σ dy
 pub fn backward(
     isa: Isa,
     rows: usize,
@@ -30,8 +30,10 @@ pub fn backward(
     rstd: &[f32],
     dy: &[f32],
     dx: &mut [f32],
+    add: bool,
     dgamma: Option<&mut [f32]>,
     dbeta: Option<&mut [f32]>,
 ) {
-    threads::backward_to(isa, is_far(dx.len()), rows, c, x, gamma, mean, rstd, dy, dx, dgamma, dbeta);
+    let far = is_far(dx.len()) && !add; // what has been read is near
+    threads::backward_to(isa, far, rows, c, x, gamma, mean, rstd, dy, dx, add, dgamma, dbeta);
 }

@@ -16,6 +16,12 @@ fn check_each(what: &str, got: &[&[f32]], plain: &[&[f32]], exact: &[&[f64]]) {
     }
 }
 
+#[track_caller]
+fn assert_added(sum: &[f32], before: f32, dx: &[f32], what: &str) {
+    let is_added = |(&sum, &dx): (&f32, &f32)| sum == before + dx || (sum.is_nan() && dx.is_nan());
+    assert!(sum.len() == dx.len() && sum.iter().zip(dx).all(is_added), "{what}: dx is added to what was there");
+}
+
 /// Both directions, with and without the parameters.
 fn check_all(rows: usize, c: usize, eps: f32, x: &[f32]) {
     let (gamma, beta, dy) = (values(2, c), values(3, c), values(4, rows * c));
@@ -34,24 +40,29 @@ fn check_all(rows: usize, c: usize, eps: f32, x: &[f32]) {
         }
         let (wide_mean, wide_rstd) = (widen(&mean), widen(&rstd));
         let (mut dx, mut dg, mut db) = (vec![7.0; x.len()], vec![7.0; c], vec![7.0; c]);
-        naive::backward(rows, c, x, gamma, &mean, &rstd, &dy, &mut dx, Some(&mut dg), Some(&mut db));
+        naive::backward(rows, c, x, gamma, &mean, &rstd, &dy, &mut dx, false, Some(&mut dg), Some(&mut db));
         let (mut ex, mut eg, mut eb) = (vec![7.0; x.len()], vec![7.0; c], vec![7.0; c]);
         let wide_dy = widen(&dy);
         let (some_eg, some_eb) = (Some(&mut eg[..]), Some(&mut eb[..]));
-        naive::backward(rows, c, &wide_x, wide_gamma, &wide_mean, &wide_rstd, &wide_dy, &mut ex, some_eg, some_eb);
+        naive::backward(
+            rows, c, &wide_x, wide_gamma, &wide_mean, &wide_rstd, &wide_dy, &mut ex, false, some_eg, some_eb,
+        );
         for (name, isa, run) in runs(&BACKWARD_RUNGS) {
             let (mut gx, mut gg, mut gb) = (vec![7.0; x.len()], vec![7.0; c], vec![7.0; c]);
-            run(isa, rows, c, x, gamma, &mean, &rstd, &dy, &mut gx, Some(&mut gg), Some(&mut gb));
+            run(isa, rows, c, x, gamma, &mean, &rstd, &dy, &mut gx, false, Some(&mut gg), Some(&mut gb));
             check_each(&format!("{name} {isa} {rows}×{c}"), &[&gx, &gg, &gb], &[&dx, &dg, &db], &[&ex, &eg, &eb]);
             let (mut hx, mut hg, mut hb) = (vec![7.0; x.len()], vec![7.0; c], vec![7.0; c]);
-            run(isa, rows, c, x, gamma, &mean, &rstd, &dy, &mut hx, Some(&mut hg), None);
-            run(isa, rows, c, x, gamma, &mean, &rstd, &dy, &mut hx, None, Some(&mut hb));
-            run(isa, rows, c, x, gamma, &mean, &rstd, &dy, &mut hx, None, None);
+            run(isa, rows, c, x, gamma, &mean, &rstd, &dy, &mut hx, false, Some(&mut hg), None);
+            run(isa, rows, c, x, gamma, &mean, &rstd, &dy, &mut hx, false, None, Some(&mut hb));
+            run(isa, rows, c, x, gamma, &mean, &rstd, &dy, &mut hx, false, None, None);
             let same = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits());
             assert!(
                 same(&hx, &gx) && same(&hg, &gg) && same(&hb, &gb),
                 "{name} {isa} {rows}×{c}: what is asked for changes the rest"
             );
+            let mut sum = vec![7.0; x.len()];
+            run(isa, rows, c, x, gamma, &mean, &rstd, &dy, &mut sum, true, None, None);
+            assert_added(&sum, 7.0, &gx, &format!("{name} {isa} {rows}×{c}"));
         }
     }
 }
@@ -94,7 +105,7 @@ fn gradients_agree_with_central_differences() {
     let (_, mean, rstd) = run(&inputs);
     let mut d = [vec![7.0; rows * c], vec![7.0; c], vec![7.0; c]];
     let [dx, dgamma, dbeta] = &mut d;
-    naive::backward(rows, c, &inputs[0], Some(&inputs[1]), &mean, &rstd, &dy, dx, Some(dgamma), Some(dbeta));
+    naive::backward(rows, c, &inputs[0], Some(&inputs[1]), &mean, &rstd, &dy, dx, false, Some(dgamma), Some(dbeta));
     for which in 0..3 {
         for i in 0..inputs[which].len() {
             let (mut up, mut down) = (inputs.clone(), inputs.clone());
@@ -115,7 +126,7 @@ fn any_number_of_threads_gives_the_same_bits() {
             let (mut y, mut mean, mut rstd) = (vec![0.0; x.len()], vec![0.0; rows], vec![0.0; rows]);
             forward(rows, c, 1e-5, &x, Some(&gamma), None, &mut y, &mut mean, &mut rstd);
             let (mut dx, mut dg, mut db) = (vec![0.0; x.len()], vec![0.0; c], vec![0.0; c]);
-            backward(rows, c, &x, Some(&gamma), &mean, &rstd, &dy, &mut dx, Some(&mut dg), Some(&mut db));
+            backward(rows, c, &x, Some(&gamma), &mean, &rstd, &dy, &mut dx, false, Some(&mut dg), Some(&mut db));
             [y, mean, rstd, dx, dg, db].concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
         })
     };
@@ -133,7 +144,7 @@ fn results_past_the_caches_are_the_same_bits() {
             let (mut y, mut mean, mut rstd) = (vec![0.0; x.len()], vec![0.0; rows], vec![0.0; rows]);
             forward(isa, rows, c, 1e-5, &x, Some(&gamma), None, &mut y, &mut mean, &mut rstd);
             let (mut dx, mut dg, mut db) = (vec![0.0; x.len()], vec![0.0; c], vec![0.0; c]);
-            backward(isa, rows, c, &x, Some(&gamma), &mean, &rstd, &dy, &mut dx, Some(&mut dg), Some(&mut db));
+            backward(isa, rows, c, &x, Some(&gamma), &mean, &rstd, &dy, &mut dx, false, Some(&mut dg), Some(&mut db));
             [y, mean, rstd, dx, dg, db]
         };
         assert!(all(threads::forward, threads::backward) == all(stream::forward, stream::backward), "{isa}");
@@ -166,7 +177,7 @@ fn wrong_lengths_are_refused() {
             refused(&|| {
                 let (mut dg, mut db) = (z(dgamma), z(dbeta));
                 let (dg, db) = (Some(&mut dg[..]), Some(&mut db[..]));
-                run(isa, 2, 3, &z(x), Some(&z(gamma)), &z(mean), &z(rstd), &z(dy), &mut z(dx), dg, db);
+                run(isa, 2, 3, &z(x), Some(&z(gamma)), &z(mean), &z(rstd), &z(dy), &mut z(dx), false, dg, db);
             })
         };
         let right = [6, 3, 2, 2, 6, 6, 3, 3];

@@ -34,7 +34,7 @@ pub(super) fn forward_to(
     });
 }
 
-/// dx = rstd·(g − mean(g) − x̂·mean(g∘x̂)) with g = dy∘γ; dγ = Σ dy∘x̂; dβ = Σ dy
+/// dx = rstd·(g − mean(g) − x̂·mean(g∘x̂)) with g = dy∘γ, or dx += that with `add`; dγ = Σ dy∘x̂; dβ = Σ dy
 ///
 /// `far`: whether dx is written past the caches.
 pub(super) fn backward_to(
@@ -48,12 +48,13 @@ pub(super) fn backward_to(
     rstd: &[f32],
     dy: &[f32],
     dx: &mut [f32],
+    add: bool,
     dgamma: Option<&mut [f32]>,
     dbeta: Option<&mut [f32]>,
 ) {
     let per_task = items_per_task(rows, 2 * c);
     if per_task >= rows || c == 0 {
-        return simd::backward_to(isa, far, rows, c, x, gamma, mean, rstd, dy, dx, dgamma, dbeta);
+        return simd::backward_to(isa, far, rows, c, x, gamma, mean, rstd, dy, dx, add, dgamma, dbeta);
     }
     let parameters = [dgamma.as_ref().map(|d| d.len()), dbeta.as_ref().map(|d| d.len())];
     expect(rows, c, &[x.len(), dy.len(), dx.len()], &[mean.len(), rstd.len()], &parameters);
@@ -65,7 +66,7 @@ pub(super) fn backward_to(
         outputs.zip(inputs).for_each(|((dx, partial), ((x, dy), (mean, rstd)))| {
             let (dgamma, dbeta) = partial.split_at_mut(c);
             let (dgamma, dbeta) = (want_gamma.then_some(dgamma), want_beta.then_some(dbeta));
-            simd::backward_to(isa, far, mean.len(), c, x, gamma, mean, rstd, dy, dx, dgamma, dbeta);
+            simd::backward_to(isa, far, mean.len(), c, x, gamma, mean, rstd, dy, dx, add, dgamma, dbeta);
         });
         for (first, out) in [(0, dgamma), (c, dbeta)] {
             if let Some(out) = out {
@@ -91,7 +92,7 @@ pub fn forward(
     forward_to(isa, false, rows, c, eps, x, gamma, beta, y, mean, rstd);
 }
 
-/// dx = rstd·(g − mean(g) − x̂·mean(g∘x̂)) with g = dy∘γ; dγ = Σ dy∘x̂; dβ = Σ dy
+/// dx = rstd·(g − mean(g) − x̂·mean(g∘x̂)) with g = dy∘γ, or dx += that with `add`; dγ = Σ dy∘x̂; dβ = Σ dy
 pub fn backward(
     isa: Isa,
     rows: usize,
@@ -102,8 +103,9 @@ pub fn backward(
     rstd: &[f32],
     dy: &[f32],
     dx: &mut [f32],
+    add: bool,
     dgamma: Option<&mut [f32]>,
     dbeta: Option<&mut [f32]>,
 ) {
-    backward_to(isa, false, rows, c, x, gamma, mean, rstd, dy, dx, dgamma, dbeta);
+    backward_to(isa, false, rows, c, x, gamma, mean, rstd, dy, dx, add, dgamma, dbeta);
 }

@@ -25,8 +25,8 @@ use crate::{Isa, Rung, rows::expect_len};
 
 /// `(isa, rows, c, eps, x, gamma, y, rrms)`
 pub type Forward = fn(Isa, usize, usize, f32, &[f32], Option<&[f32]>, &mut [f32], &mut [f32]);
-/// `(isa, rows, c, x, gamma, rrms, dy, dx, dgamma)`
-pub type Backward = fn(Isa, usize, usize, &[f32], Option<&[f32]>, &[f32], &[f32], &mut [f32], Option<&mut [f32]>);
+/// `(isa, rows, c, x, gamma, rrms, dy, dx, add, dgamma)`
+pub type Backward = fn(Isa, usize, usize, &[f32], Option<&[f32]>, &[f32], &[f32], &mut [f32], bool, Option<&mut [f32]>);
 
 const NAIVE: &str = "mean square and result in a pass each, as the formula reads";
 const SIMD: &str = "16 or 8 lanes; the row stays in the first cache between its passes";
@@ -49,7 +49,9 @@ pub static BACKWARD_RUNGS: [Rung<Backward>; 3] = [
     Rung {
         name: "naive",
         idea: NAIVE,
-        run: |_, rows, c, x, gamma, rrms, dy, dx, dgamma| naive::backward(rows, c, x, gamma, rrms, dy, dx, dgamma),
+        run: |_, rows, c, x, gamma, rrms, dy, dx, add, dgamma| {
+            naive::backward(rows, c, x, gamma, rrms, dy, dx, add, dgamma)
+        },
         simd: false,
     },
     Rung { name: "simd", idea: SIMD, run: simd::backward, simd: true },
@@ -77,7 +79,8 @@ pub fn forward(rows: usize, c: usize, eps: f32, x: &[f32], gamma: Option<&[f32]>
     threads::forward(Isa::active(), rows, c, eps, x, gamma, y, rrms);
 }
 
-/// dx, and where it is asked for dγ (overwritten, not added to), from dy and what [`forward`] kept.
+/// dx, and where it is asked for dγ, from dy and what [`forward`] kept. With `add`, dx is added to what stands in it; dγ
+/// is overwritten.
 ///
 /// # Panics
 /// Unless `x`, `dy` and `dx` have `rows` · `c` elements, `rrms` has `rows`, `gamma` and `dgamma` have `c`.
@@ -89,7 +92,8 @@ pub fn backward(
     rrms: &[f32],
     dy: &[f32],
     dx: &mut [f32],
+    add: bool,
     dgamma: Option<&mut [f32]>,
 ) {
-    threads::backward(Isa::active(), rows, c, x, gamma, rrms, dy, dx, dgamma);
+    threads::backward(Isa::active(), rows, c, x, gamma, rrms, dy, dx, add, dgamma);
 }

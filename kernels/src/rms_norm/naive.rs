@@ -16,7 +16,7 @@ pub fn forward<E: Float>(rows: usize, c: usize, eps: f32, x: &[E], gamma: Option
     }
 }
 
-/// dx = rrms·(g − x̂·mean(g∘x̂)) with g = dy∘γ; dγ = Σ dy∘x̂
+/// dx = rrms·(g − x̂·mean(g∘x̂)) with g = dy∘γ, or dx += that with `add`; dγ = Σ dy∘x̂
 pub fn backward<E: Float>(
     rows: usize,
     c: usize,
@@ -25,6 +25,7 @@ pub fn backward<E: Float>(
     rrms: &[E],
     dy: &[E],
     dx: &mut [E],
+    add: bool,
     mut dgamma: Option<&mut [E]>,
 ) {
     let parameters = [gamma.map(<[E]>::len), dgamma.as_ref().map(|d| d.len())];
@@ -38,7 +39,8 @@ pub fn backward<E: Float>(
         let g = |i: usize| dy[i] * gamma.map_or(E::one(), |gamma| gamma[i]);
         let mean_gx = (0..c).map(|i| g(i) * x_hat(i)).sum::<E>() / E::of(c as f64);
         for i in 0..c {
-            dx[i] = rrms[r] * (g(i) - x_hat(i) * mean_gx);
+            let before = if add { dx[i] } else { E::zero() };
+            dx[i] = before + rrms[r] * (g(i) - x_hat(i) * mean_gx);
             if let Some(dgamma) = &mut dgamma {
                 dgamma[i] += dy[i] * x_hat(i);
             }

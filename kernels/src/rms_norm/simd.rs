@@ -31,10 +31,10 @@ simd_fn! {
 }
 
 simd_fn! {
-    /// dx = rrms·(g − x̂·mean(g∘x̂)) with g = dy∘γ; dγ = Σ dy∘x̂
+    /// dx = rrms·(g − x̂·mean(g∘x̂)) with g = dy∘γ, or dx += that with `add`; dγ = Σ dy∘x̂
     pub fn backward<S>(
         s: S, rows: usize, c: usize, x: &[f32], gamma: Option<&[f32]>, rrms: &[f32],
-        dy: &[f32], dx: &mut [f32], dgamma: Option<&mut [f32]>,
+        dy: &[f32], dx: &mut [f32], add: bool, dgamma: Option<&mut [f32]>,
     ) {
         let parameters = [gamma.map(<[f32]>::len), dgamma.as_ref().map(|d| d.len())];
         expect(rows, c, &[x.len(), dy.len(), dx.len()], rrms.len(), &parameters);
@@ -58,7 +58,9 @@ simd_fn! {
                 prefetch(all_dy, (r + 1) * c + i);
                 let d = at.load(s, &dy[i..]);
                 let g = s.mul(d, parameter(s, at, gamma, i, 1.0));
-                at.store(s, &mut dx[i..], s.mul(scale, s.neg_mul_add(x_hat, mean_gx, g)));
+                let here = s.mul(scale, s.neg_mul_add(x_hat, mean_gx, g));
+                let here = if add { s.add(at.load(s, &dx[i..]), here) } else { here };
+                at.store(s, &mut dx[i..], here);
                 if let Some(dgamma) = &mut dgamma {
                     let sum = at.load(s, &dgamma[i..]);
                     at.store(s, &mut dgamma[i..], s.mul_add(d, x_hat, sum));

@@ -32,9 +32,9 @@ fn check_all(rows: usize, c: usize, eps: f32, x: &[f32]) {
             check_each(&format!("{name} {isa} {rows}×{c}"), &[&gy, &gr], &[&y, &rrms], &[&ey, &er]);
         }
         let (mut dx, mut dg) = (vec![7.0; x.len()], vec![7.0; c]);
-        naive::backward(rows, c, x, gamma, &rrms, &dy, &mut dx, Some(&mut dg));
+        naive::backward(rows, c, x, gamma, &rrms, &dy, &mut dx, false, Some(&mut dg));
         let (mut ex, mut eg) = (vec![7.0; x.len()], vec![7.0; c]);
-        naive::backward(rows, c, &wide_x, wide_gamma, &widen(&rrms), &wide_dy, &mut ex, Some(&mut eg));
+        naive::backward(rows, c, &wide_x, wide_gamma, &widen(&rrms), &wide_dy, &mut ex, false, Some(&mut eg));
         // In short rows the two terms of dx nearly cancel: what may be wrong is a rounding of the terms, not of the rest.
         let largest_rrms = rrms.iter().copied().filter(|r| r.is_finite()).fold(0.0, f32::max);
         let term = largest_rrms * dy.iter().fold(0.0, |m: f32, d| m.max(d.abs()));
@@ -42,10 +42,14 @@ fn check_all(rows: usize, c: usize, eps: f32, x: &[f32]) {
         ex.push(f64::from(term));
         for (name, isa, run) in runs(&BACKWARD_RUNGS) {
             let (mut gx, mut gg) = (vec![7.0; x.len()], vec![7.0; c]);
-            run(isa, rows, c, x, gamma, &rrms, &dy, &mut gx, Some(&mut gg));
+            run(isa, rows, c, x, gamma, &rrms, &dy, &mut gx, false, Some(&mut gg));
             let mut alone = vec![7.0; x.len()];
-            run(isa, rows, c, x, gamma, &rrms, &dy, &mut alone, None);
+            run(isa, rows, c, x, gamma, &rrms, &dy, &mut alone, false, None);
             assert!(alone.iter().zip(&gx).all(|(a, b)| a.to_bits() == b.to_bits()), "{name} {isa} {rows}×{c}");
+            let mut sum = vec![7.0; x.len()];
+            run(isa, rows, c, x, gamma, &rrms, &dy, &mut sum, true, None);
+            let is_added = |(&sum, &dx): (&f32, &f32)| sum == 7.0 + dx || (sum.is_nan() && dx.is_nan());
+            assert!(sum.iter().zip(&gx).all(is_added), "{name} {isa} {rows}×{c}: dx is added to what was there");
             gx.push(term);
             check_each(&format!("{name} {isa} {rows}×{c}"), &[&gx, &gg], &[&dx, &dg], &[&ex, &eg]);
         }
@@ -77,7 +81,7 @@ fn gradients_agree_with_central_differences() {
     };
     let mut d = [vec![7.0; rows * c], vec![7.0; c]];
     let [dx, dgamma] = &mut d;
-    naive::backward(rows, c, &inputs[0], Some(&inputs[1]), &run(&inputs).1, &dy, dx, Some(dgamma));
+    naive::backward(rows, c, &inputs[0], Some(&inputs[1]), &run(&inputs).1, &dy, dx, false, Some(dgamma));
     for which in 0..2 {
         for i in 0..inputs[which].len() {
             let (mut up, mut down) = (inputs.clone(), inputs.clone());
@@ -98,7 +102,7 @@ fn any_number_of_threads_gives_the_same_bits() {
             let (mut y, mut rrms) = (vec![0.0; x.len()], vec![0.0; rows]);
             forward(rows, c, 1e-5, &x, Some(&gamma), &mut y, &mut rrms);
             let (mut dx, mut dg) = (vec![0.0; x.len()], vec![0.0; c]);
-            backward(rows, c, &x, Some(&gamma), &rrms, &dy, &mut dx, Some(&mut dg));
+            backward(rows, c, &x, Some(&gamma), &rrms, &dy, &mut dx, false, Some(&mut dg));
             [y, rrms, dx, dg].concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
         })
     };
@@ -124,7 +128,7 @@ fn wrong_lengths_are_refused() {
         let refuses = |[x, gamma, rrms, dy, dx, dgamma]: [usize; 6]| {
             refused(&|| {
                 let mut dgamma = z(dgamma);
-                run(isa, 2, 3, &z(x), Some(&z(gamma)), &z(rrms), &z(dy), &mut z(dx), Some(&mut dgamma));
+                run(isa, 2, 3, &z(x), Some(&z(gamma)), &z(rrms), &z(dy), &mut z(dx), false, Some(&mut dgamma));
             })
         };
         let right = [6, 3, 2, 6, 6, 3];

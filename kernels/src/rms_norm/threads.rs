@@ -27,7 +27,7 @@ pub fn forward(
     });
 }
 
-/// dx = rrms·(g − x̂·mean(g∘x̂)) with g = dy∘γ; dγ = Σ dy∘x̂
+/// dx = rrms·(g − x̂·mean(g∘x̂)) with g = dy∘γ, or dx += that with `add`; dγ = Σ dy∘x̂
 pub fn backward(
     isa: Isa,
     rows: usize,
@@ -37,11 +37,12 @@ pub fn backward(
     rrms: &[f32],
     dy: &[f32],
     dx: &mut [f32],
+    add: bool,
     dgamma: Option<&mut [f32]>,
 ) {
     let per_task = items_per_task(rows, 2 * c);
     if per_task >= rows || c == 0 {
-        return simd::backward(isa, rows, c, x, gamma, rrms, dy, dx, dgamma);
+        return simd::backward(isa, rows, c, x, gamma, rrms, dy, dx, add, dgamma);
     }
     expect(rows, c, &[x.len(), dy.len(), dx.len()], rrms.len(), &[dgamma.as_ref().map(|d| d.len())]);
     let wanted = dgamma.is_some();
@@ -49,7 +50,7 @@ pub fn backward(
         let inputs = x.par_chunks(per_task * c).zip(dy.par_chunks(per_task * c)).zip(rrms.par_chunks(per_task));
         let outputs = dx.par_chunks_mut(per_task * c).zip(partial.par_chunks_mut(c));
         outputs.zip(inputs).for_each(|((dx, partial), ((x, dy), rrms))| {
-            simd::backward(isa, rrms.len(), c, x, gamma, rrms, dy, dx, wanted.then_some(partial));
+            simd::backward(isa, rrms.len(), c, x, gamma, rrms, dy, dx, add, wanted.then_some(partial));
         });
         if let Some(dgamma) = dgamma {
             add_rows(isa, partial, c, 0, dgamma);

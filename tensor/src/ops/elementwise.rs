@@ -143,19 +143,24 @@ fn copy_into<E: Element>(x: &Tensor, y: &mut [E]) {
     gradus_kernels::elementwise::copy(x.shape(), x.data(), x.layout().strides(), y, contiguous.strides());
 }
 
-/// dx = dy · op′: from what the operation saves ([`Unary::saves`]), x or y; any tensor where it saves nothing.
+/// dx = dy · op′: from what the operation saves ([`Unary::saves`]), x or y; any tensor where it saves nothing. Where
+/// nobody shares dy, dx takes its place.
 ///
 /// # Errors
 /// Where the shapes or types differ.
-pub fn unary_backward(op: Unary, saved: Option<&Tensor>, dy: &Tensor) -> Result<Tensor> {
-    let dy = dy.contiguous();
-    let mut dx = Tensor::recycled(dy.dtype(), dy.shape())?;
+pub fn unary_backward(op: Unary, saved: Option<&Tensor>, dy: Tensor) -> Result<Tensor> {
+    let mut dy = if dy.is_contiguous() { dy } else { dy.copied() };
     if let Some(saved) = saved {
         same_shape("unary_backward", saved, &dy)?;
     }
     let saved = saved.map(Tensor::contiguous);
     let empty = Tensor::zeros_of(dy.dtype(), &[0]);
     let saved = saved.as_ref().unwrap_or(&empty);
+    if dy.dtype() == DType::F32 && dy.is_own() {
+        gradus_kernels::elementwise::unary_backward_in_place(op, saved.data(), dy.data_mut());
+        return Ok(dy);
+    }
+    let mut dx = Tensor::recycled(dy.dtype(), dy.shape())?;
     run!("unary_backward", dy.dtype(), elementwise::unary_backward(op, saved.data(), dy.data(), dx.data_mut()));
     Ok(dx)
 }

@@ -55,7 +55,8 @@ pub fn layer_norm(x: &Tensor, gamma: Option<&Tensor>, beta: Option<&Tensor>, eps
     Ok(Normed { y, mean: Some(mean), rstd })
 }
 
-/// The gradients of [`layer_norm`]; that of beta where `has_beta` is set.
+/// The gradients of [`layer_norm`]; that of beta where `has_beta` is set. That of x is added to `sum`, in its memory
+/// where nobody shares it.
 ///
 /// # Errors
 /// Where the shapes do not fit.
@@ -66,12 +67,13 @@ pub fn layer_norm_backward(
     mean: &Tensor,
     rstd: &Tensor,
     dy: &Tensor,
+    sum: Option<Tensor>,
 ) -> Result<NormGradients> {
     same_shape("layer_norm_backward", x, dy)?;
     fits_last_axis("layer_norm_backward", x, gamma)?;
     let [x, dy, mean, rstd] = [x, dy, mean, rstd].map(Tensor::contiguous);
     let (dtype, (rows, c)) = (x.dtype(), rows(&x));
-    let mut dx = Tensor::recycled(dtype, x.shape())?;
+    let (mut dx, add) = to_add_to("layer_norm_backward", sum, &x)?;
     let gamma = gamma.map(Tensor::contiguous);
     let mut dgamma = gamma.as_ref().map(|_| Tensor::recycled(dtype, &[c])).transpose()?;
     let mut dbeta = has_beta.then(|| Tensor::recycled(dtype, &[c])).transpose()?;
@@ -86,7 +88,8 @@ pub fn layer_norm_backward(
             mean.data(),
             rstd.data(),
             dy.data(),
-            dx.data_mut(),
+            dx.make_mut(),
+            add,
             dgamma.as_mut().map(|t| t.data_mut()),
             dbeta.as_mut().map(|t| t.data_mut()),
         )
@@ -112,16 +115,22 @@ pub fn rms_norm(x: &Tensor, gamma: Option<&Tensor>, eps: f32) -> Result<Normed> 
     Ok(Normed { y, mean: None, rstd: rrms })
 }
 
-/// The gradients of [`rms_norm`].
+/// The gradients of [`rms_norm`]. That of x is added to `sum`, in its memory where nobody shares it.
 ///
 /// # Errors
 /// Where the shapes do not fit.
-pub fn rms_norm_backward(x: &Tensor, gamma: Option<&Tensor>, rrms: &Tensor, dy: &Tensor) -> Result<NormGradients> {
+pub fn rms_norm_backward(
+    x: &Tensor,
+    gamma: Option<&Tensor>,
+    rrms: &Tensor,
+    dy: &Tensor,
+    sum: Option<Tensor>,
+) -> Result<NormGradients> {
     same_shape("rms_norm_backward", x, dy)?;
     fits_last_axis("rms_norm_backward", x, gamma)?;
     let [x, dy, rrms] = [x, dy, rrms].map(Tensor::contiguous);
     let (dtype, (rows, c)) = (x.dtype(), rows(&x));
-    let mut dx = Tensor::recycled(dtype, x.shape())?;
+    let (mut dx, add) = to_add_to("rms_norm_backward", sum, &x)?;
     let gamma = gamma.map(Tensor::contiguous);
     let mut dgamma = gamma.as_ref().map(|_| Tensor::recycled(dtype, &[c])).transpose()?;
     run!(
@@ -134,9 +143,17 @@ pub fn rms_norm_backward(x: &Tensor, gamma: Option<&Tensor>, rrms: &Tensor, dy: 
             gamma.as_ref().map(|t| t.data()),
             rrms.data(),
             dy.data(),
-            dx.data_mut(),
+            dx.make_mut(),
+            add,
             dgamma.as_mut().map(|t| t.data_mut()),
         )
     );
     Ok(NormGradients { dx, dgamma, dbeta: None })
+}
+
+/// Where dx goes, and whether it is added to what stands there.
+fn to_add_to(op: &'static str, sum: Option<Tensor>, x: &Tensor) -> Result<(Tensor, bool)> {
+    let Some(sum) = sum else { return Ok((Tensor::recycled(x.dtype(), x.shape())?, false)) };
+    same_shape(op, x, &sum)?;
+    Ok((sum, true))
 }
