@@ -133,11 +133,14 @@ pub(super) fn decode([b, h, t, d]: [usize; 4]) -> Box<dyn Case> {
     forward_case(DECODE_RUNGS, Data::new([b, h, 1, d], t))
 }
 
-/// dQ, dK and dV of the parts that are compared.
-pub(super) fn backward_reference<E: Float>(data: &Data) -> Parts<E> {
+/// dQ, dK and dV of the parts that are compared, which `part(data, head, first, n)` makes.
+pub(super) fn backward_reference<E: Float>(
+    data: &Data,
+    part: impl Fn(&Data, usize, usize, usize) -> Sub<E>,
+) -> Parts<E> {
     let mut parts = Vec::new();
     for (head, first, n) in data.windows() {
-        let [dq, dk, dv] = Sub::<E>::new(data, head, first, n).backward(data, head, first);
+        let [dq, dk, dv] = part(data, head, first, n).backward(data, head, first);
         parts.push(dq);
         if first + n == data.shape.tq {
             let d = data.shape.d;
@@ -160,7 +163,7 @@ pub(super) fn backward_outputs(data: &Data) -> Parts<f32> {
 
 pub(super) fn backward(sizes: [usize; 4]) -> Box<dyn Case> {
     let data = Data::new(sizes, sizes[2]);
-    let expected = (backward_reference(&data), backward_reference(&data));
+    let expected = (backward_reference(&data, Sub::new), backward_reference(&data, Sub::new));
     let call = |run: Backward, isa, data: &mut Data| {
         data.backward_by(|inputs, saved, gradients| run(isa, inputs, saved, gradients));
     };

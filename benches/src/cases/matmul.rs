@@ -92,7 +92,7 @@ mod with_peers {
             peer.run();
             self.ladder.data.c = peer.result();
             let got = outputs(&self.ladder.data);
-            self.ladder.compare(&got, peer.name(), isa)
+            self.ladder.compare(&got, None, peer.name(), isa)
         }
     }
 }

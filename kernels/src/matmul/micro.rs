@@ -5,7 +5,7 @@
 
 use super::{Isa, View};
 use crate::{simd::Simd, simd_fn};
-use std::marker::PhantomData;
+use std::{marker::PhantomData, mem::MaybeUninit};
 
 /// Rows of a panel of A.
 pub(super) const PANEL_ROWS: usize = 8;
@@ -225,8 +225,8 @@ unsafe fn multiply_tile<S: Simd, const R: usize, const V: usize>(s: S, rows: usi
 
 /// Writes or adds a tile: the first `rows` of R and `columns` of V·N sums.
 ///
-/// A whole tile goes from the registers to C. Only the others are counted out row by row: a loop that may end early
-/// would keep the sums in memory, and with them those of every tile.
+/// A whole tile goes from the registers to C. The others are counted out row by row from a copy in memory: a loop over
+/// the sums themselves that may end early would keep them there, and with them those of every tile.
 ///
 /// # Safety
 /// So many rows and columns from `c` on, `stride` apart, may be read and written; V is the number of vectors they need.
@@ -239,7 +239,8 @@ pub(super) unsafe fn store_tile<S: Simd, const R: usize, const V: usize>(
     add: bool,
 ) {
     let at = |r: usize, v: usize| c.wrapping_add(r * stride + v * S::N);
-    // SAFETY: the caller's, in all four: row r < `rows`, and whole vectors but for the last of a tile that is not whole.
+    // SAFETY: the caller's, in all of C: row r < `rows`, and whole vectors but for the last of a tile that is not whole.
+    // The copy has room for R·V vectors, and all of them are written before any is read.
     unsafe {
         match (rows == R && columns >= V * S::N, add) {
             (true, false) => {
@@ -257,9 +258,16 @@ pub(super) unsafe fn store_tile<S: Simd, const R: usize, const V: usize>(
                 }
             }
             (false, _) => {
-                for (r, row) in sums.iter().enumerate().take(rows) {
-                    for (v, &sum) in row.iter().enumerate() {
-                        store(s, at(r, v), columns - v * S::N, sum, add);
+                let mut copy = MaybeUninit::<[[S::F32; V]; R]>::uninit();
+                let of_copy = copy.as_mut_ptr().cast::<f32>();
+                for r in 0..R {
+                    for v in 0..V {
+                        s.store_ptr(of_copy.add((r * V + v) * S::N), sums[r][v]);
+                    }
+                }
+                for r in 0..rows {
+                    for v in 0..V {
+                        store(s, at(r, v), columns - v * S::N, s.load_ptr(of_copy.add((r * V + v) * S::N)), add);
                     }
                 }
             }

@@ -31,14 +31,25 @@ fn part(k: usize) -> usize {
 
 /// One matrix of the batch; none of the sizes is 0.
 pub(super) fn product(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32], accumulate: bool) {
+    sum_of_parts(shape, part(shape.k), c, accumulate, |first, shape, sum| {
+        packed::product(isa, shape, a.from(0, first), b.from(first, 0), sum, false);
+    });
+}
+
+/// C = Σ, or C += Σ, of what `one(first, shape, sum)` writes for every `part` of k, which begins at step `first`.
+pub(super) fn sum_of_parts(
+    shape: Shape,
+    part: usize,
+    c: &mut [f32],
+    accumulate: bool,
+    one: impl Fn(usize, Shape, &mut [f32]) + Sync,
+) {
     let Shape { m, n, k, .. } = shape;
-    let part = part(k);
     let outputs = m * n;
     scratch::with(k.div_ceil(part) * outputs, |sums: &mut [f32]| {
         sums.par_chunks_mut(outputs).with_max_len(1).enumerate().for_each(|(index, sum)| {
             let first = index * part;
-            let shape = Shape { k: part.min(k - first), ..shape };
-            packed::product(isa, shape, a.from(0, first), b.from(first, 0), sum, false);
+            one(first, Shape { k: part.min(k - first), ..shape }, sum);
         });
         let sums = &*sums;
         let add = |(first, c): (usize, &mut [f32])| {

@@ -142,6 +142,10 @@ fn sizes_that_are_cut_into_blocks() {
             check_all(Any, Shape { batch: 1, m, n, k }, layouts, k % 2 == 1);
         }
     }
+    // C is too large to cut the sum, and A lies in columns: several chunks of blocks of k.
+    check_all(Eighths, Shape { batch: 1, m: 270, n: 260, k: 1603 }, (Transposed, Plain), false);
+    // Several matrices in a task.
+    check_all(Eighths, Shape { batch: 33, m: 40, n: 50, k: 121 }, (Plain, Transposed), true);
     check_all(Any, Shape { batch: 3, m: 90, n: 250, k: 400 }, (Plain, Transposed), false);
     check_all(Any, Shape { batch: 3, m: 30, n: 250, k: 400 }, (Plain, Broadcast), true);
 }

@@ -30,9 +30,9 @@ use rayon::prelude::*;
 const TASK: usize = 1 << 19;
 /// The fewest rows of a task, where C has as many.
 const M_LEAST: usize = 64;
-/// Most elements of B that are packed at a time: 8 MiB, a part of the third-level cache.
-const PACKED_B: usize = 1 << 21;
-/// The least elements that are worth packing in a task of their own.
+/// Most words of B that are packed at a time: 8 MiB, a part of the third-level cache.
+pub(super) const PACKED_B: usize = 1 << 21;
+/// The least words that are worth packing in a task of their own.
 const PACK_TASK: usize = 1 << 15;
 
 /// The rung: see [`super::forward`].
@@ -53,16 +53,21 @@ pub fn run(
         return;
     }
     let shape = fold_batch(shape, a_strides, b_strides);
+    each_matrix(shape, TASK, c, |index, c| {
+        product(isa, shape, View::of(a, a_strides, index), View::of(b, b_strides, index), c, accumulate);
+    });
+}
+
+/// `one(index, c)` for every matrix of the batch: one after the other where they are large enough to be cut
+/// themselves, else tasks of several that are worth `least` multiply-adds.
+pub(super) fn each_matrix(shape: Shape, least: usize, c: &mut [f32], one: impl Fn(usize, &mut [f32]) + Sync) {
     let Shape { batch, m, n, .. } = shape;
     let work = work(shape);
-    let one = |index: usize, c: &mut [f32]| {
-        product(isa, shape, View::of(a, a_strides, index), View::of(b, b_strides, index), c, accumulate);
-    };
-    if batch == 1 || work >= 16 * TASK {
+    if batch == 1 || work >= 16 * least {
         c.chunks_exact_mut(m * n).enumerate().for_each(|(index, c)| one(index, c));
         return;
     }
-    let group = (TASK / work).max(batch.div_ceil(64)).clamp(1, batch);
+    let group = (least / work).max(batch.div_ceil(64)).clamp(1, batch);
     let several = |(first, c): (usize, &mut [f32])| {
         for (index, c) in c.chunks_exact_mut(m * n).enumerate() {
             one(first * group + index, c);
@@ -83,7 +88,7 @@ pub(super) fn fold_batch(shape: Shape, a: Strides, b: Strides) -> Shape {
 }
 
 /// Multiply-adds of one matrix of the batch.
-fn work(shape: Shape) -> usize {
+pub(super) fn work(shape: Shape) -> usize {
     shape.m.saturating_mul(shape.n).saturating_mul(shape.k).max(1)
 }
 
@@ -139,34 +144,48 @@ fn output_blocks(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32]
 /// Packs all of `panels`: block of k after block of k, each with the panels of all columns.
 fn pack_b(isa: Isa, b: View<'_>, columns: usize, k_block: usize, panels: &mut [f32]) {
     let width = panel_columns(isa);
+    each_panels(panels, columns, width, k_block, |q, first, count, steps, panels| {
+        pack(isa, b.from(q * k_block, first).transposed(), count, steps, width, panels);
+    });
+}
+
+/// Fills `panels`, block of k after block of k, in tasks where there is work for them: `pack(q, first, count, height,
+/// panels)` fills those of block `q` and of `count` columns from `first` on, `width` columns by `height` words, which is
+/// `block` but for the last.
+pub(super) fn each_panels<W: Send>(
+    panels: &mut [W],
+    columns: usize,
+    width: usize,
+    block: usize,
+    pack: impl Fn(usize, usize, usize, usize, &mut [W]) + Sync,
+) {
     let padded = columns.next_multiple_of(width);
     let parallel = panels.len() >= 2 * PACK_TASK;
-    let block = |(q, panels): (usize, &mut [f32])| {
-        let steps = panels.len() / padded;
-        let group = PACK_TASK.div_ceil(width * steps);
-        let part = |(g, panels): (usize, &mut [f32])| {
+    let one = |(q, panels): (usize, &mut [W])| {
+        let height = panels.len() / padded;
+        let group = PACK_TASK.div_ceil(width * height);
+        let part = |(g, panels): (usize, &mut [W])| {
             let first = g * group * width;
-            let source = b.from(q * k_block, first).transposed();
-            pack(isa, source, (group * width).min(columns - first), steps, width, panels);
+            pack(q, first, (group * width).min(columns - first), height, panels);
         };
         if parallel {
-            panels.par_chunks_mut(group * width * steps).with_max_len(1).enumerate().for_each(part);
+            panels.par_chunks_mut(group * width * height).with_max_len(1).enumerate().for_each(part);
         } else {
-            panels.chunks_mut(group * width * steps).enumerate().for_each(part);
+            panels.chunks_mut(group * width * height).enumerate().for_each(part);
         }
     };
     if parallel {
-        panels.par_chunks_mut(k_block * padded).with_max_len(1).enumerate().for_each(block);
+        panels.par_chunks_mut(block * padded).with_max_len(1).enumerate().for_each(one);
     } else {
-        panels.chunks_mut(k_block * padded).enumerate().for_each(block);
+        panels.chunks_mut(block * padded).enumerate().for_each(one);
     }
 }
 
 /// How C is cut: (rows, columns) of a task. There are 8 tasks where the work is enough for them, more where blocks of
 /// A bound the rows; few rows are not cut below [`M_LEAST`] but the columns are, so that a panel of B is used often.
-fn task_size(shape: Shape, width: usize) -> (usize, usize) {
+fn task_size(shape: Shape, width: usize, least: usize) -> (usize, usize) {
     let Shape { m, n, .. } = shape;
-    let tasks = (work(shape) / TASK).clamp(1, 8);
+    let tasks = (work(shape) / least).clamp(1, 8);
     let down = tasks.min(m.div_ceil(M_LEAST)).max(m.div_ceil(M_BLOCK));
     let down = if down > 4 { down.next_multiple_of(4) } else { down };
     let rows = m.div_ceil(down).next_multiple_of(PANEL_ROWS);
@@ -174,37 +193,58 @@ fn task_size(shape: Shape, width: usize) -> (usize, usize) {
     (rows, n.div_ceil(across).next_multiple_of(width))
 }
 
-/// Multiplies with packed B (blocks of `k_block` steps), a task for each block of C.
-fn multiply_blocks(isa: Isa, shape: Shape, a: View<'_>, b: &[f32], k_block: usize, c: Block<'_>, add: bool) {
-    let Shape { m, n, k, .. } = shape;
-    let width = panel_columns(isa);
-    let padded = n.next_multiple_of(width);
-    let (task_rows, task_columns) = task_size(shape, width);
-    let across = n.div_ceil(task_columns);
+/// `one(i, j, c)` for every block of C, where it begins and itself: a task for each, of about `least` multiply-adds.
+pub(super) fn each_block(
+    shape: Shape,
+    width: usize,
+    least: usize,
+    c: Block<'_>,
+    one: impl Fn(usize, usize, Block<'_>) + Sync,
+) {
+    let Shape { m, n, .. } = shape;
+    let (rows, columns) = task_size(shape, width, least);
+    let across = n.div_ceil(columns);
     let c = Shared(&c);
     let task = |index: usize| {
-        let (i, j) = (index / across * task_rows, index % across * task_columns);
-        let (rows, columns) = (task_rows.min(m - i), task_columns.min(n - j));
-        let padded_rows = rows.next_multiple_of(PANEL_ROWS);
-        scratch::with(padded_rows * k_block.min(k), |panels: &mut [f32]| {
-            for p in (0..k).step_by(k_block) {
-                let steps = k_block.min(k - p);
-                // This task's next block of A, or the first one of the task that this thread will likely take next.
-                let next = if p + steps < k { Some((i, p + steps)) } else { (i + rows < m).then_some((i + rows, 0)) };
-                let next = next.map(|(i, p)| a.from(i, p));
-                let a_panels = &mut panels[..padded_rows * steps];
-                pack(isa, a.from(i, p), rows, steps, PANEL_ROWS, a_panels);
-                let b_panels = &b[p * padded + j * steps..][..columns.next_multiple_of(width) * steps];
-                // SAFETY: no two tasks have the same rows and columns.
-                let c = unsafe { c.part(i, j, rows, columns) };
-                multiply(isa, steps, a_panels, b_panels, c, add || p > 0, next);
-            }
-        });
+        let (i, j) = (index / across * rows, index % across * columns);
+        // SAFETY: no two tasks have the same rows and columns.
+        one(i, j, unsafe { c.part(i, j, rows.min(m - i), columns.min(n - j)) });
     };
-    let tasks = m.div_ceil(task_rows) * across;
+    let tasks = m.div_ceil(rows) * across;
     if tasks == 1 {
         task(0);
     } else {
         (0..tasks).into_par_iter().with_max_len(1).for_each(task);
     }
+}
+
+/// Multiplies with packed B (blocks of `k_block` steps), a task for each block of C.
+fn multiply_blocks(isa: Isa, shape: Shape, a: View<'_>, b: &[f32], k_block: usize, c: Block<'_>, add: bool) {
+    let Shape { m, n, k, .. } = shape;
+    let width = panel_columns(isa);
+    let padded = n.next_multiple_of(width);
+    each_block(shape, width, TASK, c, |i, j, mut c| {
+        let (rows, columns) = (c.rows, c.columns);
+        let padded_rows = rows.next_multiple_of(PANEL_ROWS);
+        scratch::with(padded_rows * k_block.min(k), |panels: &mut [f32]| {
+            for p in (0..k).step_by(k_block) {
+                let steps = k_block.min(k - p);
+                let next = next_of_a(a, (i, rows, m), (p, steps, k));
+                let a_panels = &mut panels[..padded_rows * steps];
+                pack(isa, a.from(i, p), rows, steps, PANEL_ROWS, a_panels);
+                let b_panels = &b[p * padded + j * steps..][..columns.next_multiple_of(width) * steps];
+                multiply(isa, steps, a_panels, b_panels, c.part(0, 0, rows, columns), add || p > 0, next);
+            }
+        });
+    });
+}
+
+/// The block of A after rows `i..i + rows` of `m` and steps `p..p + steps` of `k`: this task's next one, or the first
+/// one of the task that this thread will likely take next.
+pub(super) fn next_of_a<'a>(
+    a: View<'a>,
+    (i, rows, m): (usize, usize, usize),
+    (p, steps, k): (usize, usize, usize),
+) -> Option<View<'a>> {
+    if p + steps < k { Some(a.from(i, p + steps)) } else { (i + rows < m).then(|| a.from(i + rows, 0)) }
 }

@@ -1,10 +1,7 @@
 //! The bf16 rungs against the definition in `f64` on rounded operands.
 
 use super::{super::*, case::*};
-use crate::{
-    Bf16Isa,
-    oracle::{values, widen},
-};
+use crate::{Bf16Isa, oracle::values};
 
 /// Half a unit of bf16: what rounding loses of a number at most, relative to it.
 const HALF_UNIT: f64 = 1.0 / 512.0;
@@ -189,21 +186,104 @@ fn the_functions_run_the_best_rung() {
     bf16::backward_packed(shape, &options, &qkv, &o, &lse, &d_o, &mut d_qkv);
     let [mut dq, mut dk, mut dv] = [(); 3].map(|()| vec![POISON; b * t * c]);
     bf16::backward(shape, &options, &q, s, &k, s, &v, s, &o, s, &lse, &d_o, s, &mut dq, s, &mut dk, s, &mut dv, s);
+    let mut in_f32 = vec![POISON; d_qkv.len()];
+    super::super::backward_packed(shape, &options, &qkv, &o, &lse, &d_o, &mut in_f32);
+    assert_ne!(d_qkv, in_f32, "nothing was rounded");
     for (p, gradient) in [dq, dk, dv].iter().enumerate() {
         let packed: Vec<f32> = d_qkv.chunks(c).skip(p).step_by(3).flatten().copied().collect();
         assert_eq!(&packed, gradient, "part {p}");
     }
 }
 
-/// A rounding that is left out would pass the bounds, but not this: 1 + 2⁻⁹ is 1 in bf16.
+/// Halfway between two bf16 numbers, and the one that it has to become: 1.0117 is rounded up, 1.0039 down.
+const TIES: [[f32; 2]; 2] = [[1.0 + 3.0 / 256.0, 1.0 + 1.0 / 64.0], [1.0 + 1.0 / 256.0, 1.0]];
+
+/// One query, `k.len()` keys and one number in each row, forward: O and lse.
+fn one_query(isa: Bf16Isa, run: bf16::Forward, q: f32, k: &[f32], v: &[f32]) -> [f32; 2] {
+    let shape = Shape { b: 1, h: 1, h_kv: 1, tq: 1, tk: k.len(), d: 1 };
+    let s = Strides { b: 0, h: 0, t: 1 };
+    let (q, mut o, mut lse) = ([q], [POISON], [POISON]);
+    let inputs = Inputs::new(shape, plain_options(), view(&q, s), view(k, s), view(v, s));
+    run(isa, &inputs, Output::new("o", &mut o, [1, 1, 1], s, 1), &mut lse);
+    [o[0], lse[0]]
+}
+
+/// One query and one key, backward from any O and lse, so P = exp(QK − lse) and dS = P·dO·(V − O): dQ, dK and dV.
+fn one_key(isa: Bf16Isa, run: bf16::Backward, [q, k, v, d_o]: [f32; 4], [o, lse]: [f32; 2]) -> [f32; 3] {
+    let shape = Shape { b: 1, h: 1, h_kv: 1, tq: 1, tk: 1, d: 1 };
+    let s = Strides { b: 0, h: 0, t: 1 };
+    let [q, k, v, d_o, o, lse] = [q, k, v, d_o, o, lse].map(|x| [x]);
+    let inputs = Inputs::new(shape, plain_options(), view(&q, s), view(&k, s), view(&v, s));
+    let saved = Saved::new(shape, view(&o, s), &lse, view(&d_o, s));
+    let mut gradients = [[POISON]; 3];
+    let outputs = gradients.each_mut().map(|x| Output::new("gradient", x, [1, 1, 1], s, 1));
+    run(isa, &inputs, &saved, outputs);
+    gradients.map(|x| x[0])
+}
+
+fn plain_options() -> Options<'static> {
+    Options { scale: 1.0, causal: false, window: None, mask: None, dropout: None }
+}
+
+fn near(got: f32, expected: f32) -> bool {
+    (got - expected).abs() <= 4.0 * f32::EPSILON
+}
+
+/// A rounding that is left out, or done in another way, would pass the bounds, but not this.
 #[test]
-fn operands_are_rounded() {
-    let shape = square(1, 1, 2, 1);
-    let options = Options { scale: 1.0, causal: false, window: None, mask: None, dropout: None };
-    let s = contiguous(shape);
-    let near_one = [1.0 + HALF_UNIT as f32; 2];
-    let (mut o, mut lse) = ([0.0; 2], [0.0; 2]);
-    bf16::forward(shape, &options, &near_one, s, &near_one, s, &near_one, s, &mut o, s, &mut lse);
-    assert_eq!(o, [1.0; 2]);
-    assert!(widen(&lse).iter().all(|lse| (lse - 2_f64.ln() - 1.0).abs() < 1e-6), "{lse:?}");
+fn operands_are_rounded_to_the_nearest() {
+    for [tie, rounded] in TIES {
+        for (rung, gradient) in bf16::FORWARD_RUNGS.iter().zip(bf16::BACKWARD_RUNGS) {
+            for isa in Bf16Isa::available().filter(|&isa| rung.simd || isa == Bf16Isa::Portable) {
+                let what = || format!("{} {isa}, {tie}", rung.name);
+                let [_, lse] = one_query(isa, rung.run, tie, &[1.0], &[1.0]);
+                assert!(near(lse, rounded), "{}: Q, {lse}", what());
+                let [_, lse] = one_query(isa, rung.run, 1.0, &[tie], &[1.0]);
+                assert!(near(lse, rounded), "{}: K, {lse}", what());
+                let [o, _] = one_query(isa, rung.run, 1.0, &[1.0], &[tie]);
+                assert!(near(o, rounded), "{}: V, {o}", what());
+                // P = 1 as long as lse is the product of Q and K; where O = V is dS nothing, so δ is that of the rounded dO.
+                for (x, saved, expected) in [
+                    ([tie, 1.0, 1.0, 1.0], [0.0, rounded], [1.0, rounded, 1.0]),
+                    ([1.0, tie, 1.0, 1.0], [0.0, rounded], [rounded, 1.0, 1.0]),
+                    ([1.0, 1.0, tie, 1.0], [0.0, 1.0], [rounded, rounded, 1.0]),
+                    ([1.0, 1.0, 1.0, tie], [0.0, 1.0], [rounded; 3]),
+                    ([1.0, 1.0, 1.0, tie], [1.0, 1.0], [0.0, 0.0, rounded]),
+                ] {
+                    let got = one_key(isa, gradient.run, x, saved);
+                    let right = got.iter().zip(expected).all(|(&got, expected)| near(got, expected));
+                    assert!(right, "{}: {x:?} gives {got:?}, not {expected:?}", what());
+                }
+            }
+        }
+    }
+}
+
+/// exp(−2) = 138.6/1024 becomes 139/1024, the nearest of 8 bits, in P and in dS.
+#[test]
+fn probabilities_are_rounded_to_the_nearest() {
+    let (p, rounded) = ((-2_f32).exp(), 139.0 / 1024.0);
+    for (rung, gradient) in bf16::FORWARD_RUNGS.iter().zip(bf16::BACKWARD_RUNGS).filter(|(rung, _)| rung.simd) {
+        for isa in Bf16Isa::available() {
+            let [o, _] = one_query(isa, rung.run, 1.0, &[0.0, -2.0], &[0.0, 1.0]);
+            assert!(near(o, rounded / (1.0 + p)), "{} {isa}: P in O, {o}", rung.name);
+            let got = one_key(isa, gradient.run, [0.0, 0.0, 1.0, 1.0], [0.0, 2.0]);
+            assert_eq!(got, [0.0, 0.0, rounded], "{} {isa}: P in dV", rung.name);
+            let got = one_key(isa, gradient.run, [1.0; 4], [0.0, 3.0]);
+            assert_eq!(got, [rounded; 3], "{} {isa}: dS in dQ and dK", rung.name);
+        }
+    }
+}
+
+/// Decoding is not rounded, and the functions do what the best rungs do.
+#[test]
+fn one_query_is_that_of_f32() {
+    let shape = Shape { b: 2, h: 2, h_kv: 2, tq: 1, tk: 70, d: 20 };
+    let (one, s) = (Strides { b: 40, h: 20, t: 20 }, Strides { b: 2 * 70 * 20, h: 70 * 20, t: 20 });
+    let [q, k, v] = [(1, 80), (2, 5600), (3, 5600)].map(|(seed, len)| values(seed, len));
+    let [mut o, mut lse] = [vec![POISON; 80], vec![POISON; 4]];
+    bf16::forward(shape, &plain_options(), &q, one, &k, s, &v, s, &mut o, one, &mut lse);
+    let [mut in_f32, mut lse_in_f32] = [vec![POISON; 80], vec![POISON; 4]];
+    super::super::forward(shape, &plain_options(), &q, one, &k, s, &v, s, &mut in_f32, one, &mut lse_in_f32);
+    assert!(o == in_f32 && lse == lse_in_f32);
 }

@@ -7,10 +7,10 @@
 
 use crate::matmul::{
     View,
-    micro::{Block, PANEL_ROWS, prefetch},
+    micro::{Block, PANEL_ROWS, prefetch, store_tile},
 };
 use crate::simd::Simd;
-use crate::simd::bf16::{Bf16, F32};
+use crate::simd::bf16::Bf16;
 use crate::{Bf16Isa, bf16_fn};
 
 bf16_fn! {
@@ -166,32 +166,7 @@ unsafe fn multiply_tile<B: Bf16, const R: usize, const V: usize>(b: B, rows: usi
             y = y.add(width);
         }
     }
-    for r in 0..R {
-        if r < rows {
-            for v in 0..V {
-                let (c, count) = (tile.c.wrapping_add(r * tile.stride + v * n), tile.columns - v * n);
-                // SAFETY: row r and the columns from v·N on are in the block; V is the number of vectors they need.
-                unsafe { store(b, c, count, sums[r][v], tile.add) }
-            }
-        }
-    }
+    // SAFETY: the caller's; V is the number of vectors that these columns need.
+    unsafe { store_tile(s, (tile.c, tile.stride), (rows.min(R), tile.columns), sums, tile.add) };
     R
-}
-
-/// Writes or adds the first `count` lanes, at most N.
-///
-/// # Safety
-/// So many elements at `c` may be read and written.
-#[inline(always)]
-unsafe fn store<B: Bf16>(b: B, c: *mut f32, count: usize, sum: F32<B>, add: bool) {
-    let s = b.simd();
-    // SAFETY: the caller's.
-    unsafe {
-        if count >= B::S::N {
-            s.store_ptr(c, if add { s.add(s.load_ptr(c), sum) } else { sum });
-        } else {
-            let c = std::slice::from_raw_parts_mut(c, count);
-            s.store_partial(c, if add { s.add(s.load_partial(c), sum) } else { sum });
-        }
-    }
 }

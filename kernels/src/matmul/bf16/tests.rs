@@ -1,4 +1,4 @@
-use super::{RUNGS, forward, naive::rounded, stored};
+use super::{RUNGS, forward, naive::rounded, naive_stored, stored};
 use crate::matmul::{Shape, Strides, naive, span};
 use crate::simd::bf16::round;
 use crate::{Bf16Isa, oracle};
@@ -72,17 +72,20 @@ impl Case {
         naive::forward(shape, &a_rounded, sa, &b_rounded, sb, &mut plain, self.accumulate);
         let (wide_a, wide_b) = (oracle::widen(&a_rounded), oracle::widen(&b_rounded));
         naive::forward(shape, &wide_a, sa, &wide_b, sb, &mut exact, self.accumulate);
+        let halves: Vec<bf16> = b.iter().map(|&x| round(x)).collect();
         for isa in Bf16Isa::available() {
             for rung in RUNGS.iter().filter(|rung| rung.simd || isa == Bf16Isa::Portable) {
                 let mut got = c.clone();
                 (rung.run)(isa, shape, &a, sa, &b, sb, &mut got, self.accumulate);
                 self.compare(rung.name, isa, &got, &plain, &exact);
             }
-            let halves: Vec<bf16> = b.iter().map(|&x| round(x)).collect();
             let mut got = c.clone();
             stored::run(isa, shape, &a, sa, &halves, sb, &mut got, self.accumulate);
             self.compare("stored", isa, &got, &plain, &exact);
         }
+        let mut got = oracle::widen(&c);
+        naive_stored(shape, &a, sa, &halves, sb, &mut got, self.accumulate);
+        assert!(got == exact, "naive, stored, {self:?}");
     }
 }
 
@@ -119,7 +122,7 @@ fn batches_strides_and_broadcasts() {
     for batch in [0, 1, 3, 70] {
         for layout in [Plain, Transposed, Gaps, Broadcast] {
             for other in [Plain, Transposed, Gaps, Broadcast] {
-                for (m, n, k) in [(1, 9, 40), (5, 1, 19), (9, 17, 8), (10, 50, 3)] {
+                for (m, n, k) in [(1, 9, 40), (1, 9, 41), (5, 1, 19), (9, 17, 8), (10, 50, 3)] {
                     let shape = Shape { batch, m, n, k };
                     Case { shape, layouts: (layout, other), accumulate: batch == 3, exact: true }.check();
                 }
@@ -139,6 +142,13 @@ fn sizes_that_are_cut_into_blocks() {
             Case { shape: one(m, n, k), layouts, accumulate: k % 2 == 1, exact: false }.check();
         }
     }
+    Case { shape: one(1, 300, 131), layouts: (Gaps, Transposed), accumulate: false, exact: false }.check();
+    // C is too large to cut the sum: several blocks of k, and where A lies in columns several chunks of them.
+    for layouts in [(Plain, Transposed), (Transposed, Plain)] {
+        Case { shape: one(270, 260, 1603), layouts, accumulate: false, exact: true }.check();
+    }
+    let several_in_a_task = Shape { batch: 33, m: 40, n: 50, k: 121 };
+    Case { shape: several_in_a_task, layouts: (Plain, Transposed), accumulate: true, exact: true }.check();
     let shape = Shape { batch: 3, m: 90, n: 250, k: 801 };
     Case { shape, layouts: (Plain, Transposed), accumulate: false, exact: false }.check();
     Case { shape, layouts: (Plain, Broadcast), accumulate: true, exact: false }.check();

@@ -18,20 +18,15 @@ use super::{
 };
 use crate::matmul::{
     Shape, Strides, View, begin,
-    micro::{Block, PANEL_ROWS, Shared, panel_columns},
-    packed::{M_BLOCK, N_BLOCK},
+    micro::{Block, PANEL_ROWS, panel_columns},
+    packed::N_BLOCK,
+    split_k,
+    threads::{PACKED_B, each_block, each_matrix, each_panels, fold_batch, next_of_a, work},
 };
-use crate::{Bf16Isa, parallel, scratch};
-use rayon::prelude::*;
+use crate::{Bf16Isa, scratch};
 
 /// The least multiply-adds that are worth a task: about 10 µs.
 const TASK: usize = 1 << 20;
-/// The fewest rows of a task, where C has as many.
-const M_LEAST: usize = 64;
-/// Most pairs of B that are packed at a time: 8 MiB, a part of the third-level cache.
-const PACKED_B: usize = 1 << 21;
-/// The least pairs that are worth packing in a task of their own.
-const PACK_TASK: usize = 1 << 15;
 
 /// The rung: see [`super::forward`].
 ///
@@ -64,35 +59,10 @@ pub(super) fn batch<'b>(
     c: &mut [f32],
     accumulate: bool,
 ) {
-    // A batch that shares B, its A one below the other, is one product with more rows.
-    let below = shape.m.checked_mul(a_strides.row) == Some(a_strides.batch);
-    let fold = b_strides.batch == 0 && below;
-    let shape = if fold { Shape { batch: 1, m: shape.batch * shape.m, ..shape } } else { shape };
-    let Shape { batch, m, n, .. } = shape;
-    let work = work(shape);
-    let one = |index: usize, c: &mut [f32]| {
+    let shape = fold_batch(shape, a_strides, b_strides);
+    each_matrix(shape, TASK, c, |index, c| {
         product(isa, shape, View::of(a, a_strides, index), b(index), c, accumulate);
-    };
-    if batch == 1 || work >= 16 * TASK {
-        c.chunks_exact_mut(m * n).enumerate().for_each(|(index, c)| one(index, c));
-        return;
-    }
-    let group = (TASK / work).max(batch.div_ceil(64)).clamp(1, batch);
-    let several = |(first, c): (usize, &mut [f32])| {
-        for (index, c) in c.chunks_exact_mut(m * n).enumerate() {
-            one(first * group + index, c);
-        }
-    };
-    if group == batch {
-        several((0, c));
-    } else {
-        c.par_chunks_mut(group * m * n).with_max_len(1).enumerate().for_each(several);
-    }
-}
-
-/// Multiply-adds of one matrix of the batch.
-fn work(shape: Shape) -> usize {
-    shape.m.saturating_mul(shape.n).saturating_mul(shape.k).max(1)
+    });
 }
 
 /// One matrix of the batch.
@@ -100,7 +70,9 @@ fn product(isa: Bf16Isa, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32
     if work(shape) < 2 * TASK {
         packed::product(isa, shape, a, b, c, accumulate);
     } else if let Some(part) = part_of_sum(shape) {
-        parts_of_sum(isa, shape, part, a, b, c, accumulate);
+        split_k::sum_of_parts(shape, part, c, accumulate, |first, shape, sum| {
+            packed::product(isa, shape, a.from(0, first), b.from(first, 0), sum, false);
+        });
     } else {
         output_blocks(isa, shape, a, b, c, accumulate);
     }
@@ -113,35 +85,6 @@ fn part_of_sum(shape: Shape) -> Option<usize> {
     let Shape { m, n, k, .. } = shape;
     let pays = m * n <= 1 << 16 && k >= 3 * PART && k / 4 >= m.min(n);
     pays.then(|| k.div_ceil((k / PART).clamp(2, 16) / 2 * 2).next_multiple_of(16))
-}
-
-fn parts_of_sum(isa: Bf16Isa, shape: Shape, part: usize, a: View<'_>, b: Operand<'_>, c: &mut [f32], accumulate: bool) {
-    let Shape { m, n, k, .. } = shape;
-    let outputs = m * n;
-    scratch::with(k.div_ceil(part) * outputs, |sums: &mut [f32]| {
-        sums.par_chunks_mut(outputs).with_max_len(1).enumerate().for_each(|(index, sum)| {
-            let first = index * part;
-            let shape = Shape { k: part.min(k - first), ..shape };
-            packed::product(isa, shape, a.from(0, first), b.from(first, 0), sum, false);
-        });
-        let sums = &*sums;
-        let add = |(first, c): (usize, &mut [f32])| {
-            if !accumulate {
-                c.fill(0.0);
-            }
-            for sum in sums.chunks_exact(outputs) {
-                for (c, sum) in c.iter_mut().zip(&sum[first..]) {
-                    *c += sum;
-                }
-            }
-        };
-        let items = parallel::items_per_task(outputs, sums.len() / outputs);
-        if items == outputs {
-            add((0, c));
-        } else {
-            c.par_chunks_mut(items).enumerate().for_each(|(index, c)| add((index * items, c)));
-        }
-    });
 }
 
 /// Packs B, as much of it at a time as [`PACKED_B`] allows, and multiplies.
@@ -171,39 +114,10 @@ fn output_blocks(isa: Bf16Isa, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mu
 /// Packs all of `panels`: block of k after block of k, each with the panels of all columns.
 fn pack_b(isa: Bf16Isa, b: Operand<'_>, columns: usize, k: usize, k_block: usize, panels: &mut [u32]) {
     let width = panel_columns(isa.isa());
-    let padded = columns.next_multiple_of(width);
-    let parallel = panels.len() >= 2 * PACK_TASK;
-    let block = |(q, panels): (usize, &mut [u32])| {
-        let steps = k_block.min(k - q * k_block);
-        let pairs = steps.div_ceil(2);
-        let group = PACK_TASK.div_ceil(width * pairs);
-        let part = |(g, panels): (usize, &mut [u32])| {
-            let first = g * group * width;
-            let source = b.from(q * k_block, first).transposed();
-            source.pack(isa, (group * width).min(columns - first), steps, width, panels);
-        };
-        if parallel {
-            panels.par_chunks_mut(group * width * pairs).with_max_len(1).enumerate().for_each(part);
-        } else {
-            panels.chunks_mut(group * width * pairs).enumerate().for_each(part);
-        }
-    };
-    if parallel {
-        panels.par_chunks_mut(k_block / 2 * padded).with_max_len(1).enumerate().for_each(block);
-    } else {
-        panels.chunks_mut(k_block / 2 * padded).enumerate().for_each(block);
-    }
-}
-
-/// How C is cut: (rows, columns) of a task; see [`matmul::threads`](crate::matmul::threads).
-fn task_size(shape: Shape, width: usize) -> (usize, usize) {
-    let Shape { m, n, .. } = shape;
-    let tasks = (work(shape) / TASK).clamp(1, 8);
-    let down = tasks.min(m.div_ceil(M_LEAST)).max(m.div_ceil(M_BLOCK));
-    let down = if down > 4 { down.next_multiple_of(4) } else { down };
-    let rows = m.div_ceil(down).next_multiple_of(PANEL_ROWS);
-    let across = tasks.div_ceil(m.div_ceil(rows));
-    (rows, n.div_ceil(across).next_multiple_of(width))
+    each_panels(panels, columns, width, k_block / 2, |q, first, count, _, panels| {
+        let source = b.from(q * k_block, first).transposed();
+        source.pack(isa, count, k_block.min(k - q * k_block), width, panels);
+    });
 }
 
 /// Multiplies with packed B (blocks of `k_block` steps), a task for each block of C.
@@ -211,33 +125,19 @@ fn multiply_blocks(isa: Bf16Isa, shape: Shape, a: View<'_>, b: &[u32], k_block: 
     let Shape { m, n, k, .. } = shape;
     let width = panel_columns(isa.isa());
     let padded = n.next_multiple_of(width);
-    let (task_rows, task_columns) = task_size(shape, width);
-    let across = n.div_ceil(task_columns);
-    let c = Shared(&c);
-    let task = |index: usize| {
-        let (i, j) = (index / across * task_rows, index % across * task_columns);
-        let (rows, columns) = (task_rows.min(m - i), task_columns.min(n - j));
+    each_block(shape, width, TASK, c, |i, j, mut c| {
+        let (rows, columns) = (c.rows, c.columns);
         let padded_rows = rows.next_multiple_of(PANEL_ROWS);
         scratch::with(padded_rows * k_block.min(k).div_ceil(2), |panels: &mut [u32]| {
             for p in (0..k).step_by(k_block) {
                 let steps = k_block.min(k - p);
                 let pairs = steps.div_ceil(2);
-                // This task's next block of A, or the first one of the task that this thread will likely take next.
-                let next = if p + steps < k { Some((i, p + steps)) } else { (i + rows < m).then_some((i + rows, 0)) };
-                let next = next.map(|(i, p)| a.from(i, p));
+                let next = next_of_a(a, (i, rows, m), (p, steps, k));
                 let a_panels = &mut panels[..padded_rows * pairs];
                 pack(isa, a.from(i, p), rows, steps, PANEL_ROWS, a_panels);
                 let b_panels = &b[p / 2 * padded + j * pairs..][..columns.next_multiple_of(width) * pairs];
-                // SAFETY: no two tasks have the same rows and columns.
-                let c = unsafe { c.part(i, j, rows, columns) };
-                multiply(isa, pairs, a_panels, b_panels, c, add || p > 0, next);
+                multiply(isa, pairs, a_panels, b_panels, c.part(0, 0, rows, columns), add || p > 0, next);
             }
         });
-    };
-    let tasks = m.div_ceil(task_rows) * across;
-    if tasks == 1 {
-        task(0);
-    } else {
-        (0..tasks).into_par_iter().with_max_len(1).for_each(task);
-    }
+    });
 }
