@@ -2,7 +2,8 @@
 //!
 //! Every weight is used once, so the time is that of reading W, and all that matters is that W is read front to back
 //! by every core, fast enough. Where rows of W lie together (NT, a token times a weight \[n, k\]) each output is a dot
-//! product with several sums, to hide the latency of the additions; where columns do (NN), a block of y stays in the
+//! product, and a task works on four outputs a quarter of its own apart: a prefetcher runs ahead of each of four streams,
+//! and four lines are under way where one stream has one. Where columns do (NN), a block of y stays in the
 //! first-level cache while rows of memory, a column of W each, are scaled and added, four at a time. Tasks are
 //! blocks of y, or, where columns lie together and y is short, parts of the sum, added in order: each of them then
 //! reads one piece of memory.
@@ -81,30 +82,49 @@ fn parts_of_sum(isa: Isa, w: View<'_>, x: &[f32], y: &mut [f32], accumulate: boo
 }
 
 simd_fn! {
-    /// A dot product for each output.
+    /// A dot product for each output, in turn for four quarters of them: W is read at four places at once.
     fn dots<S>(s: S, w: View<'_>, x: &[f32], y: &mut [f32], accumulate: bool) {
-        for (i, y) in y.iter_mut().enumerate() {
-            let sum = dot(s, &w.data[i * w.row..][..x.len()], x);
+        let quarter = y.len() / 4;
+        let row = |i: usize| &w.data[i * w.row..][..x.len()];
+        for i in 0..quarter {
+            let sums = dot(s, [row(i), row(quarter + i), row(2 * quarter + i), row(3 * quarter + i)], x);
+            for (q, sum) in sums.into_iter().enumerate() {
+                let y = &mut y[q * quarter + i];
+                *y = if accumulate { *y + sum } else { sum };
+            }
+        }
+        for (i, y) in y.iter_mut().enumerate().skip(4 * quarter) {
+            let [sum] = dot(s, [row(i)], x);
             *y = if accumulate { *y + sum } else { sum };
         }
     }
 }
 
-/// Σ aᵢ·bᵢ in four vectors of sums.
+/// Σ aᵢ·xᵢ for each row a, in two vectors of sums.
 #[inline(always)]
-fn dot<S: Simd>(s: S, a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [s.zero(); 4];
-    let (wide, step) = (a.len() / (4 * S::N), 4 * S::N);
-    for (a, b) in a.chunks_exact(step).zip(b.chunks_exact(step)) {
-        for v in 0..4 {
-            sums[v] = s.mul_add(s.load(&a[v * S::N..]), s.load(&b[v * S::N..]), sums[v]);
+fn dot<S: Simd, const Q: usize>(s: S, rows: [&[f32]; Q], x: &[f32]) -> [f32; Q] {
+    let mut sums = [[s.zero(); 2]; Q];
+    let whole = x.len() / (2 * S::N) * (2 * S::N);
+    for p in (0..whole).step_by(2 * S::N) {
+        for v in 0..2 {
+            let at = p + v * S::N;
+            let b = s.load(&x[at..]);
+            for q in 0..Q {
+                sums[q][v] = s.mul_add(s.load(&rows[q][at..]), b, sums[q][v]);
+            }
         }
     }
-    let (a, b) = (&a[wide * step..], &b[wide * step..]);
-    for (a, b) in a.chunks(S::N).zip(b.chunks(S::N)) {
-        sums[0] = s.mul_add(s.load_partial(a), s.load_partial(b), sums[0]);
+    for at in (whole..x.len()).step_by(S::N) {
+        let b = s.load_partial(&x[at..]);
+        for q in 0..Q {
+            sums[q][0] = s.mul_add(s.load_partial(&rows[q][at..]), b, sums[q][0]);
+        }
     }
-    s.reduce_sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))
+    let mut out = [0.0; Q];
+    for q in 0..Q {
+        out[q] = s.reduce_sum(s.add(sums[q][0], sums[q][1]));
+    }
+    out
 }
 
 simd_fn! {

@@ -65,32 +65,51 @@ bf16_fn! {
 }
 
 bf16_fn! {
-    /// A dot product for each output.
+    /// A dot product for each output, in turn for four quarters of them: W is read at four places at once.
     fn dots<B>(b: B, w: &[bf16], row: usize, x: &[u32], k: usize, y: &mut [f32], accumulate: bool) {
-        for (i, y) in y.iter_mut().enumerate() {
-            let sum = row_times(b, &w[i * row..][..k], x);
+        let quarter = y.len() / 4;
+        let at = |i: usize| &w[i * row..][..k];
+        for i in 0..quarter {
+            let sums = rows_times(b, [at(i), at(quarter + i), at(2 * quarter + i), at(3 * quarter + i)], x);
+            for (q, sum) in sums.into_iter().enumerate() {
+                let y = &mut y[q * quarter + i];
+                *y = if accumulate { *y + sum } else { sum };
+            }
+        }
+        for (i, y) in y.iter_mut().enumerate().skip(4 * quarter) {
+            let [sum] = rows_times(b, [at(i)], x);
             *y = if accumulate { *y + sum } else { sum };
         }
     }
 }
 
-/// Σ wᵢ·xᵢ in two vectors of sums.
+/// Σ wᵢ·xᵢ for each row w of `k` elements, in two vectors of sums.
 #[inline(always)]
-fn row_times<B: Bf16>(b: B, w: &[bf16], x: &[u32]) -> f32 {
+fn rows_times<B: Bf16, const Q: usize>(b: B, w: [&[bf16]; Q], x: &[u32]) -> [f32; Q] {
     let s = b.simd();
-    let (n, k) = (B::S::N, w.len());
-    let mut sums = [s.zero(); 2];
+    let (n, k) = (B::S::N, w[0].len());
+    let mut sums = [[s.zero(); 2]; Q];
     let mut p = 0;
     while p + 4 * n <= k {
         for h in 0..2 {
             let from = p + 2 * n * h;
-            sums[h] = b.dot(load_stored(b, &w[from..], 2 * n), b.load(&x[from / 2..]), sums[h]);
+            let x = b.load(&x[from / 2..]);
+            for q in 0..Q {
+                sums[q][h] = b.dot(load_stored(b, &w[q][from..], 2 * n), x, sums[q][h]);
+            }
         }
         p += 4 * n;
     }
     while p < k {
-        sums[0] = b.dot(load_stored(b, &w[p..], k - p), b.load(&x[p / 2..]), sums[0]);
+        let x = b.load(&x[p / 2..]);
+        for q in 0..Q {
+            sums[q][0] = b.dot(load_stored(b, &w[q][p..], k - p), x, sums[q][0]);
+        }
         p += 2 * n;
     }
-    s.reduce_sum(s.add(sums[0], sums[1]))
+    let mut out = [0.0; Q];
+    for q in 0..Q {
+        out[q] = s.reduce_sum(s.add(sums[q][0], sums[q][1]));
+    }
+    out
 }
