@@ -8,9 +8,10 @@
 //! blocks of y, or, where columns lie together and y is short, parts of the sum, added in order: each of them then
 //! reads one piece of memory.
 //!
-//! Measured on 2 threads inside the pool, GB/s of W, where reading alone does 24 to 28 from memory: 50257×768 (154 MB)
-//! NT 29, NN 27. Weights of 43 MB in all, of which the third-level cache (32 MiB) keeps a part: 28000×384 NT 57, NN 46;
-//! 1536×384 NT 57, NN 43; 384×384 NT 47, NN 29. From outside the pool a call takes some 20 µs more.
+//! Measured on 2 threads inside the pool, median GB/s of W for one stream and for four, in turn: 50176×768 NT (154 MB) 31
+//! and 38 in a quiet hour, 22 and 24 in a busy one; 27648×384 NT (42 MB, of which the third-level cache, 32 MiB, keeps a
+//! part) 64 and 73. Six and eight streams do as well as four; prefetches by hand, one to eight KiB ahead, cost 5 to 15%.
+//! NN, before: 50257×768 27, 28000×384 46. From outside the pool a call takes some 20 µs more.
 
 use super::{View, micro::prefetch};
 use crate::{Isa, scratch, simd::Simd, simd_fn};

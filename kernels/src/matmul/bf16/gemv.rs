@@ -4,10 +4,11 @@
 //! into pairs, which stay in the first-level cache; each output is a dot product, for W has to be read front to back.
 //! Tasks are blocks of y.
 //!
-//! Measured on 2 threads at AVX-512 with `vdpbf16ps`, GB/s of W (and how many times as fast as `f32`, in the same run on
-//! a machine that others used): 50257×768 27 (2.1); with 22 MB in all, a part of which the third-level cache keeps,
-//! 28000×384 46 to 58 (2.5 to 3.2), 1536×384 47 to 74 (2.9 to 4.0), 384×384 44 to 58 (2.8 to 3.1). Four rows at a time,
-//! so that each load of x serves four, was slower, 1.2 times `f32`: the processor does not foresee four places.
+//! Measured on 2 threads at AVX-512 with `vdpbf16ps`, one stream, GB/s of W (and how many times as fast as `f32`, in the
+//! same run on a machine that others used): 50257×768 27 (2.1); with 22 MB in all, a part of which the third-level cache
+//! keeps, 28000×384 46 to 58 (2.5 to 3.2), 1536×384 47 to 74 (2.9 to 4.0), 384×384 44 to 58 (2.8 to 3.1). With four streams,
+//! a quarter of the task apart, `sample` at the sizes of the preset `large` went from 1805–2081 to 2305–2511 tokens a
+//! second, three runs of each in turn. Four neighbouring rows are slower: no stream is then longer than a row.
 
 use super::pack::{load_rounded, load_stored};
 use crate::simd::Simd;
