@@ -71,6 +71,12 @@ pub struct Measured {
     /// The most memory that PyTorch ever held, in MiB, where it had a process to itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pytorch_peak_mib: Option<f64>,
+    /// The least time by the ceilings that were measured just before and just after, where memory may bound the work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_beside_s: Option<f64>,
+    /// How long the workload took altogether, with its checks; zero in older reports.
+    #[serde(default)]
+    pub seconds: f64,
 }
 
 /// A rung and its time.
@@ -150,6 +156,8 @@ impl Measured {
             skipped: Vec::new(),
             pytorch: None,
             pytorch_peak_mib: None,
+            limit_beside_s: None,
+            seconds: 0.0,
         }
     }
 
@@ -239,7 +247,7 @@ pub(super) mod tests {
             settings: Settings {
                 quick: true,
                 only: None,
-                effort: Effort { seconds: 0.1, least: 3 },
+                effort: Effort { seconds: 0.1, least: 3, rounds: 3 },
                 pytorch: Some("2.9.1".into()),
                 peers: true,
             },

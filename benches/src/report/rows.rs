@@ -83,6 +83,7 @@ fn both_passes(report: &Report, forward: &Measured, backward: &Measured) -> Opti
     both.work.flops += forward.work.flops;
     both.work.read += forward.work.read;
     both.work.written += forward.work.written;
+    both.work.updated += forward.work.updated;
     let seconds = first.seconds + second.seconds;
     let pytorch = first.pytorch.zip(second.pytorch).map(|(a, b)| a + b);
     Some(Row {
