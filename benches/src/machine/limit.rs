@@ -2,7 +2,8 @@
 //!
 //! Arithmetic goes at the peak of multiply-adds. Traffic has three ceilings at every level, for the paths in and out of a
 //! core are not one path: all that is read goes no faster than any probe reads, all that is written no faster than any
-//! writes, and both together no faster than any does both.
+//! writes, and both together no faster than any does both. The probes that write to where they have read count for work
+//! that does so.
 //!
 //! Work that is repeated on the same data finds a part of it in a nearer cache, and the more of it the less there is. A
 //! cache of C bytes holds C of F, so that the time for a byte is a line over 1/F between any two sizes that were measured.
@@ -47,18 +48,18 @@ impl Machine {
     /// The least time for the traffic of a piece of work whose data all lies at one level; none where that was not
     /// measured.
     fn traffic_at(&self, level: Level, work: Work) -> Option<f64> {
-        let share = |of: fn((usize, usize)) -> usize| {
-            move |access: Access| {
+        let best = |of: fn(usize, usize) -> usize| {
+            self.best_of(level, self.threads, |access| {
                 let (reads, writes) = access.reads_and_writes();
-                of((reads, writes)) as f64 / (reads + writes) as f64
-            }
+                let counts = work.updated > 0 || !access.is_in_place();
+                if counts { of(reads, writes) as f64 / (reads + writes) as f64 } else { 0.0 }
+            })
         };
-        let all = self.bytes_per_second(level, self.threads);
+        let all = best(|reads, writes| reads + writes);
         if all == 0.0 {
             return None;
         }
-        let read = self.best_of(level, self.threads, share(|(reads, _)| reads));
-        let written = self.best_of(level, self.threads, share(|(_, writes)| writes));
+        let (read, written) = (best(|reads, _| reads), best(|_, writes| writes));
         let seconds = |bytes: u64, rate: f64| if rate > 0.0 { bytes as f64 / rate } else { 0.0 };
         Some(seconds(work.bytes(), all).max(seconds(work.read, read)).max(seconds(work.written, written)))
     }
@@ -124,6 +125,17 @@ mod tests {
         assert_eq!(least(work(1, 0, 50_000_000_000)), 3.0, "and writes one third");
         let both = least(work(1, 32_000_000_000, 16_000_000_000));
         assert!((both - 0.96).abs() < 1e-9, "both together as it does: {both}");
+    }
+
+    #[test]
+    fn what_is_updated_in_place_counts_for_what_does_so() {
+        let mut machine = example();
+        let scale = Bandwidth { access: Access::Scale, gigabytes: 100.0, ..machine.bandwidth[6].clone() };
+        machine.bandwidth.push(scale);
+        let apart = work(0, 25_000_000_000, 25_000_000_000);
+        let in_place = Work { updated: 25_000_000_000, ..apart };
+        assert_eq!(machine.least_seconds(apart, Precision::F32), 1.5, "the triad writes 50/3 GB/s");
+        assert_eq!(machine.least_seconds(in_place, Precision::F32), 0.5);
     }
 
     #[test]

@@ -113,6 +113,11 @@ impl Access {
         }
     }
 
+    /// Whether it writes to where it has read, which only work that does so too can be held against: it touches half the lines.
+    fn is_in_place(self) -> bool {
+        matches!(self, Access::Update | Access::Scale)
+    }
+
     /// Whether it is measured there: what goes past the caches says nothing of them.
     fn is_of(self, level: Level) -> bool {
         let is_past = matches!(self, Access::Memcpy | Access::StreamedCopy | Access::StreamedTriad);

@@ -109,7 +109,7 @@ pub fn programs(report: &Report) -> String {
 pub fn workloads(report: &Report, patterns: &[&str]) -> String {
     let chosen = |row: &Row| patterns.is_empty() || patterns.iter().any(|pattern| row.id.contains(pattern));
     let mut text = String::from(
-        "| workload | sizes | best rung | time | rate | of the limit | over naive | PyTorch | times PyTorch |\n\
+        "| workload | sizes | best rung | time | rate | of the limit (beside) | over naive | PyTorch | times PyTorch |\n\
          | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
     for row in rows(report).iter().filter(|row| chosen(row)) {
@@ -122,7 +122,8 @@ pub fn workloads(report: &Report, patterns: &[&str]) -> String {
             time(row.seconds),
             row.rate,
             row.unit.name(),
-            percent(row.of_limit),
+            percent(row.of_limit)
+                + &row.of_limit_beside.map_or(String::new(), |beside| format!(" ({})", percent(beside))),
             row.over_naive.map_or("–".into(), |ratio| format!("{ratio:.1}×")),
             row.pytorch.map_or("–".into(), time),
             times(row.pytorch.map(|pytorch| pytorch / row.seconds)),
@@ -285,7 +286,10 @@ mod tests {
 
     #[test]
     fn only_the_workloads_that_are_asked_for() {
-        let report = example();
+        let mut report = example();
+        assert!(workloads(&report, &[]).contains("| 100.0 GFLOP/s | 50% |"));
+        report.ladders[0].limit_beside_s = Some(0.015);
+        assert!(workloads(&report, &[]).contains("| 100.0 GFLOP/s | 50% (75%) |"));
         assert_eq!(workloads(&report, &["square", "none"]).lines().count(), 3);
         assert_eq!(workloads(&report, &["none"]).lines().count(), 2);
     }

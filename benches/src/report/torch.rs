@@ -9,7 +9,12 @@ use serde::Deserialize;
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    thread,
+    time::Duration,
 };
+
+/// Its threads look for more work for some milliseconds before they sleep; whoever is next should have the machine alone.
+const COOL_DOWN: Duration = Duration::from_millis(10);
 
 const SERVER: &str = include_str!("torch_server.py");
 
@@ -89,7 +94,10 @@ impl Torch {
         let request = serde_json::json!({ "problem": problem, "seconds": seconds, "warm_up": warm_up });
         writeln!(self.input, "{request}").and_then(|()| self.input.flush()).map_err(|error| error.to_string())?;
         match self.answer()? {
-            Answer::Run(run) => Ok(Some(run)),
+            Answer::Run(run) => {
+                thread::sleep(COOL_DOWN);
+                Ok(Some(run))
+            }
             Answer::Nothing { unsupported: true } => Ok(None),
             Answer::Error { error } => Err(error),
             _ => Err("an answer to another question".into()),
