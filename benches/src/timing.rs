@@ -96,7 +96,7 @@ impl Effort {
 /// The most repetitions of one figure.
 const MOST: usize = 500;
 /// How long it may take to come to the least number of repetitions.
-pub const PATIENCE_SECONDS: f64 = 0.6;
+pub const PATIENCE_SECONDS: f64 = 0.4;
 /// What takes longer is timed once.
 pub const SLOW_SECONDS: f64 = 0.5;
 /// What takes longer has no untimed call before its turn: the first is hardly slower than the others.
@@ -220,7 +220,7 @@ mod tests {
             let turn = Timing { repetitions, ..Timing::once(seconds) };
             (0..5).take_while(|_| turns.wants_another().then(|| turns.add(turn)).is_some()).count()
         };
-        assert_eq!([turns(1.0, 1), turns(0.45, 1), turns(0.17, 1), turns(0.01, 5)], [1, 2, 3, 5]);
+        assert_eq!([turns(1.0, 1), turns(0.45, 1), turns(0.13, 1), turns(0.01, 5)], [1, 2, 3, 5]);
         assert_eq!(Turns::default().timing(), None);
     }
 

@@ -86,7 +86,7 @@ pub fn command(arguments: &Arguments) -> Result<()> {
     let effort = if arguments.quick {
         Effort { seconds: 0.12, least: 3, rounds: 3 }
     } else {
-        Effort { seconds: 0.2, least: 5, rounds: 5 }
+        Effort { seconds: 0.15, least: 5, rounds: 5 }
     };
     let settings = Settings {
         quick: arguments.quick,
