@@ -276,6 +276,25 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_report_from_before_the_ceilings_were_measured_again_is_read() {
+        let mut json: serde_json::Value = serde_json::from_str(&example().json().unwrap()).unwrap();
+        let remove = |value: &mut serde_json::Value, key: &str| {
+            assert!(value.as_object_mut().unwrap().remove(key).is_some(), "{key}");
+        };
+        remove(&mut json["machine"], "sweeps");
+        remove(&mut json["machine"]["arithmetic"][0], "median");
+        remove(&mut json["machine"]["bandwidth"][0], "median");
+        remove(&mut json["settings"]["effort"], "rounds");
+        remove(&mut json["ladders"][0], "seconds");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        fs::write(&path, json.to_string()).unwrap();
+        let report = Report::load(&path).unwrap();
+        assert_eq!((report.machine.sweeps, report.machine.bandwidth[0].median), (0, 0.0));
+        assert_eq!(report.ladders[0].figures, example().ladders[0].figures);
+    }
+
+    #[test]
     fn the_best_is_ours() {
         let measured = &example().ladders[0];
         assert_eq!(measured.best().unwrap().rung, "threads");
