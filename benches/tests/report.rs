@@ -73,7 +73,7 @@ fn wrong_flags_are_one_line() {
         ),
         (&["report", "--out", path(&blocked)], "/file: "),
         (&["report", "--against", path(&broken), "--out", out], "/broken.json is no report: "),
-        (&["alone", "none", "--threads", "1", "--seconds", "0", "--least", "1"], "none: there is no such workload"),
+        (&["alone", "none", "--threads", "1"], "none: there is no such workload"),
         (&["publish", "--report", path(&none)], "none.json: No such file"),
     ];
     for (arguments, expected) in cases {

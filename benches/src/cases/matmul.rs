@@ -49,6 +49,7 @@ mod with_peers {
             Entry, Ladder,
             peers::{self, Operands, Peer},
         },
+        timing::seconds,
         workload::Precision,
     };
     use gradus_kernels::Isa;
@@ -86,13 +87,14 @@ mod with_peers {
             }
         }
 
-        fn check(&mut self, rung: usize, isa: Isa) -> Result<()> {
+        fn check(&mut self, rung: usize, isa: Isa) -> Result<f64> {
             let Some(peer) = rung.checked_sub(RUNGS.len()) else { return self.ladder.check(rung, isa) };
             let peer = &mut self.peers[peer];
-            peer.run();
+            let once = seconds(|| peer.run());
             self.ladder.data.c = peer.result();
             let got = outputs(&self.ladder.data);
-            self.ladder.compare(&got, None, peer.name(), isa)
+            self.ladder.compare(&got, None, peer.name(), isa)?;
+            Ok(once)
         }
     }
 }

@@ -24,6 +24,7 @@ mod training_step;
 
 use crate::{
     Result,
+    timing::seconds,
     workload::{Gpt, Pass, Precision, Problem},
 };
 use gradus_kernels::{Bf16Isa, Float, Isa, Rung, oracle};
@@ -66,11 +67,12 @@ pub trait Case {
     /// Runs a rung once, on the same inputs every time (an optimiser goes on with its own state).
     fn run(&mut self, rung: usize, isa: Isa);
 
-    /// Runs a rung from the first state, and compares what it computed with the oracle.
+    /// Runs a rung from the first state, and compares what it computed with the oracle. Gives the seconds of the run: of
+    /// a rung that takes long, one run is enough.
     ///
     /// # Errors
     /// A line with the worst element.
-    fn check(&mut self, rung: usize, isa: Isa) -> Result<()>;
+    fn check(&mut self, rung: usize, isa: Isa) -> Result<f64>;
 }
 
 /// Makes the inputs of a problem, and the results that are expected.
@@ -192,11 +194,12 @@ impl<F: Copy, D> Case for Ladder<F, D> {
         (self.call)(self.rungs[rung].run, isa, &mut self.data);
     }
 
-    fn check(&mut self, rung: usize, isa: Isa) -> Result<()> {
+    fn check(&mut self, rung: usize, isa: Isa) -> Result<f64> {
         (self.reset)(&mut self.data);
-        self.run(rung, isa);
+        let once = seconds(|| self.run(rung, isa));
         let bounds = self.bounds.as_ref().filter(|_| rung > 0);
-        self.compare(&(self.outputs)(&self.data), bounds, self.rungs[rung].name, isa)
+        self.compare(&(self.outputs)(&self.data), bounds, self.rungs[rung].name, isa)?;
+        Ok(once)
     }
 }
 

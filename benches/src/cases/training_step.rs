@@ -6,6 +6,7 @@
 use super::{Case, Entry};
 use crate::{
     Result,
+    timing::seconds,
     workload::{Gpt, Precision},
 };
 use gradus_gpt::{
@@ -74,15 +75,16 @@ impl Case for TrainingStep {
     }
 
     /// Goes on until there are steps enough to judge by.
-    fn check(&mut self, rung: usize, isa: Isa) -> Result<()> {
+    fn check(&mut self, rung: usize, isa: Isa) -> Result<f64> {
+        let mut once = 0.0;
         while self.trainer.step_count() < self.steps {
-            self.run(rung, isa);
+            once = seconds(|| self.run(rung, isa));
         }
         let guessing = (self.vocab as f32).ln();
         // After two steps of the warm-up there is nothing to see but that it has not run away.
         let highest = if self.steps > 2 { self.first - 0.02 } else { self.first + 0.01 };
         if (self.first / guessing - 1.0).abs() < 0.05 && self.last < highest {
-            return Ok(());
+            return Ok(once);
         }
         Err(format!("the loss goes from {} to {}; it should start at {guessing} and fall", self.first, self.last))
     }

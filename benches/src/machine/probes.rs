@@ -85,24 +85,54 @@ simd_fn! {
 }
 
 simd_fn! {
-    /// y = x
-    pub(super) fn copy<S>(s: S, x: &[f32], y: &mut [f32]) {
+    /// y = x; `past` the caches or through them.
+    pub(super) fn copy<S>(s: S, past: bool, x: &[f32], y: &mut [f32]) {
         for (x, y) in x.chunks_exact(4 * S::N).zip(y.chunks_exact_mut(4 * S::N)) {
             for i in 0..4 {
-                s.store(&mut y[i * S::N..], s.load(&x[i * S::N..]));
+                let (at, v) = (i * S::N, s.load(&x[i * S::N..]));
+                if past { s.stream(&mut y[at..], v) } else { s.store(&mut y[at..], v) }
             }
+        }
+        if past {
+            s.fence();
         }
     }
 }
 
 simd_fn! {
-    /// y = a + k·b
-    pub(super) fn triad<S>(s: S, k: f32, a: &[f32], b: &[f32], y: &mut [f32]) {
+    /// y = a + k·b; `past` the caches or through them.
+    pub(super) fn triad<S>(s: S, past: bool, k: f32, a: &[f32], b: &[f32], y: &mut [f32]) {
         let k = s.splat(k);
         for ((a, b), y) in a.chunks_exact(4 * S::N).zip(b.chunks_exact(4 * S::N)).zip(y.chunks_exact_mut(4 * S::N)) {
             for i in 0..4 {
                 let at = i * S::N;
-                s.store(&mut y[at..], s.mul_add(k, s.load(&b[at..]), s.load(&a[at..])));
+                let v = s.mul_add(k, s.load(&b[at..]), s.load(&a[at..]));
+                if past { s.stream(&mut y[at..], v) } else { s.store(&mut y[at..], v) }
+            }
+        }
+        if past {
+            s.fence();
+        }
+    }
+}
+
+simd_fn! {
+    /// y ← k·y, at four places at once.
+    pub(super) fn scale<S>(s: S, k: f32, y: &mut [f32]) {
+        let k = s.splat(k);
+        let quarter = y.len() / 4 / (2 * S::N) * (2 * S::N);
+        let (front, back) = y.split_at_mut(2 * quarter);
+        let ((a, b), (c, d)) = (front.split_at_mut(quarter), back[..2 * quarter].split_at_mut(quarter));
+        for (((a, b), c), d) in a
+            .chunks_exact_mut(2 * S::N)
+            .zip(b.chunks_exact_mut(2 * S::N))
+            .zip(c.chunks_exact_mut(2 * S::N))
+            .zip(d.chunks_exact_mut(2 * S::N))
+        {
+            for part in [a, b, c, d] {
+                s.store(part, s.mul(k, s.load(part)));
+                let next = &mut part[S::N..];
+                s.store(next, s.mul(k, s.load(next)));
             }
         }
     }
@@ -138,12 +168,18 @@ mod tests {
             assert_eq!(read(isa, &x), x.iter().sum::<f32>(), "{isa}");
             assert_eq!(chains(isa, 5, 1.0, 2.0), 10.0 * (CHAINS * lanes(isa)) as f32, "{isa}");
             let (mut y, mut z) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-            copy(isa, &x, &mut y);
-            assert_eq!(x, y, "{isa}");
-            triad(isa, 0.5, &x, &y, &mut z);
-            assert!(z.iter().zip(&x).all(|(&z, &x)| z == 1.5 * x), "{isa}");
+            for past in [false, true] {
+                y.fill(0.0);
+                copy(isa, past, &x, &mut y);
+                assert_eq!(x, y, "{isa}");
+                z.fill(0.0);
+                triad(isa, past, 0.5, &x, &y, &mut z);
+                assert!(z.iter().zip(&x).all(|(&z, &x)| z == 1.5 * x), "{isa}");
+            }
             update(isa, 2.0, &x, &mut y);
             assert!(y.iter().zip(&x).all(|(&y, &x)| y == 3.0 * x), "{isa}");
+            scale(isa, 0.5, &mut y);
+            assert!(y.iter().zip(&x).all(|(&y, &x)| y == 1.5 * x), "{isa}");
         }
     }
 }

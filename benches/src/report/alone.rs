@@ -1,16 +1,21 @@
 //! A whole program, such as a training step, in a process of its own: nothing else is in its memory, so that its peak is
-//! its own, and it starts as a user's would. The process is this program again, called `gradus-benches alone ID`.
+//! its own, and it starts as a user's would. The process is this program again, called `gradus-benches alone ID`: for
+//! each line that it is sent, the seconds of a turn, it answers with what it found. When there are no more, it checks
+//! what it computed.
 
 use super::run::on_threads;
 use crate::{
     Result, cases,
-    timing::{Effort, Timing, measure_after, seconds},
+    timing::{Timing, seconds, turn},
     workload,
 };
 use gradus_gpt::memory;
 use gradus_kernels::Isa;
 use serde::{Deserialize, Serialize};
-use std::process::{Command, Stdio};
+use std::{
+    io::{self, BufRead, BufReader, Read, Write},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
 
 /// How long it runs before it is timed, in seconds; once at least.
 pub const WARM_UP_SECONDS: f64 = 1.0;
@@ -22,10 +27,6 @@ pub struct Arguments {
     id: String,
     #[arg(long)]
     threads: usize,
-    #[arg(long)]
-    seconds: f64,
-    #[arg(long)]
-    least: usize,
 }
 
 /// What one process found; its line of JSON.
@@ -50,49 +51,101 @@ impl Run {
     }
 }
 
-/// The process itself: measures, and prints a line.
+/// The process itself: measures, and answers each line with one.
 ///
 /// # Errors
-/// One line where there is no such workload, or it computes something wrong.
+/// One line where there is no such workload, a line is no number, or the program computes something wrong.
 pub fn command(arguments: &Arguments) -> Result<()> {
-    let Arguments { id, threads, seconds, least } = arguments;
+    let Arguments { id, threads } = arguments;
     let workload = workload::all().into_iter().find(|workload| workload.id() == *id);
     let problem = workload.ok_or_else(|| format!("{id}: there is no such workload"))?.problem;
-    let effort = Effort { seconds: *seconds, least: *least };
-    let run = on_threads(*threads, || measured(&problem, effort))??;
-    println!("{}", serde_json::to_string(&run).map_err(|error| error.to_string())?);
+    on_threads(*threads, || serve(&problem))?
+}
+
+fn serve(problem: &workload::Problem) -> Result<()> {
+    let isa = Isa::active();
+    let mut case = cases::case(problem);
+    let (mut warm, mut once) = (0.0, 0.0);
+    while warm < WARM_UP_SECONDS {
+        once = seconds(|| case.run(0, isa));
+        warm += once;
+    }
+    for line in io::stdin().lock().lines() {
+        let line = line.map_err(|error| error.to_string())?;
+        let seconds = line.trim().parse().map_err(|_| format!("{line:?} is no number of seconds"))?;
+        let timing = turn(seconds, once, || case.run(0, isa));
+        let run = Run { timing, peak_mib: memory::peak_mib() };
+        let text = serde_json::to_string(&run).map_err(|error| error.to_string())?;
+        println!("{text}");
+    }
+    case.check(0, isa)?; // after the peak was read, for it takes memory too
     Ok(())
 }
 
-fn measured(problem: &workload::Problem, effort: Effort) -> Result<Run> {
-    let isa = Isa::active();
-    let mut case = cases::case(problem);
-    let mut warm = 0.0;
-    while warm < WARM_UP_SECONDS {
-        warm += seconds(|| case.run(0, isa));
-    }
-    let timing = measure_after(effort, || (), || case.run(0, isa));
-    let peak_mib = memory::peak_mib();
-    case.check(0, isa)?; // after the peak was read, for it takes memory too
-    Ok(Run { timing, peak_mib })
+/// The process, from outside.
+#[derive(Debug)]
+pub struct Alone {
+    child: Child,
+    /// None when there are no more turns.
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
 }
 
-/// Starts the process, and waits for what it finds.
-///
-/// # Errors
-/// Its own line, or that it ended without one.
-pub fn measure(id: &str, threads: usize, effort: Effort) -> Result<Run> {
-    let program = std::env::current_exe().map_err(|error| format!("this program is not found: {error}"))?;
-    let mut command = Command::new(program);
-    command.args(["alone", id, "--threads", &threads.to_string()]);
-    command.args(["--seconds", &effort.seconds.to_string(), "--least", &effort.least.to_string()]);
-    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("cannot be started: {error}"))?;
-    if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stderr);
-        let line = text.lines().last().map_or_else(|| output.status.to_string(), Into::into);
-        return Err(line.trim_start_matches("error: ").into());
+impl Alone {
+    /// Starts the process, which then warms up.
+    ///
+    /// # Errors
+    /// One line where it cannot be started.
+    pub fn start(id: &str, threads: usize) -> Result<Alone> {
+        let program = std::env::current_exe().map_err(|error| format!("this program is not found: {error}"))?;
+        let mut command = Command::new(program);
+        command.args(["alone", id, "--threads", &threads.to_string()]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| format!("cannot be started: {error}"))?;
+        let output = child.stdout.take().ok_or("its output is missing")?;
+        Ok(Alone { input: child.stdin.take(), child, output: BufReader::new(output) })
     }
-    serde_json::from_slice(&output.stdout).map_err(|error| format!("its answer cannot be read: {error}"))
+
+    /// A turn of about `seconds`.
+    ///
+    /// # Errors
+    /// Its own line, or that it ended without one.
+    pub fn turn(&mut self, seconds: f64) -> Result<Run> {
+        let sent = self.input.as_mut().map(|input| writeln!(input, "{seconds}").and_then(|()| input.flush()));
+        let mut line = String::new();
+        let read = self.output.read_line(&mut line);
+        if !matches!(sent, Some(Ok(()))) || !matches!(read, Ok(1..)) {
+            self.finish()?;
+            return Err("it ended before its turn".into());
+        }
+        serde_json::from_str(&line).map_err(|error| format!("its answer cannot be read: {error}"))
+    }
+
+    /// Has it check what it computed, and waits for its end.
+    ///
+    /// # Errors
+    /// Its own line.
+    pub fn finish(&mut self) -> Result<()> {
+        self.input = None;
+        let status = self.child.wait().map_err(|error| error.to_string())?;
+        if status.success() {
+            return Ok(());
+        }
+        let mut text = String::new();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            let _ = stderr.read_to_string(&mut text); // what is missing, the status says
+        }
+        let line = text.lines().last().map_or_else(|| status.to_string(), Into::into);
+        Err(line.trim_start_matches("error: ").into())
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        // It is ours. Where it has ended already, there is nothing to do.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 #[cfg(test)]

@@ -71,6 +71,12 @@ pub struct Measured {
     /// The most memory that PyTorch ever held, in MiB, where it had a process to itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pytorch_peak_mib: Option<f64>,
+    /// The least time by the ceilings that were measured just before and just after, where memory may bound the work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_beside_s: Option<f64>,
+    /// How long the workload took altogether, with its checks; zero in older reports.
+    #[serde(default)]
+    pub seconds: f64,
 }
 
 /// A rung and its time.
@@ -150,6 +156,8 @@ impl Measured {
             skipped: Vec::new(),
             pytorch: None,
             pytorch_peak_mib: None,
+            limit_beside_s: None,
+            seconds: 0.0,
         }
     }
 
@@ -239,7 +247,7 @@ pub(super) mod tests {
             settings: Settings {
                 quick: true,
                 only: None,
-                effort: Effort { seconds: 0.1, least: 3 },
+                effort: Effort { seconds: 0.1, least: 3, rounds: 3 },
                 pytorch: Some("2.9.1".into()),
                 peers: true,
             },
@@ -265,6 +273,25 @@ pub(super) mod tests {
         fs::write(&path, "{}").unwrap();
         assert!(Report::load(&path).unwrap_err().contains("is no report: missing field"));
         assert!(Report::load(&folder.path().join("none")).unwrap_err().contains("No such file"));
+    }
+
+    #[test]
+    fn a_report_from_before_the_ceilings_were_measured_again_is_read() {
+        let mut json: serde_json::Value = serde_json::from_str(&example().json().unwrap()).unwrap();
+        let remove = |value: &mut serde_json::Value, key: &str| {
+            assert!(value.as_object_mut().unwrap().remove(key).is_some(), "{key}");
+        };
+        remove(&mut json["machine"], "sweeps");
+        remove(&mut json["machine"]["arithmetic"][0], "median");
+        remove(&mut json["machine"]["bandwidth"][0], "median");
+        remove(&mut json["settings"]["effort"], "rounds");
+        remove(&mut json["ladders"][0], "seconds");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        fs::write(&path, json.to_string()).unwrap();
+        let report = Report::load(&path).unwrap();
+        assert_eq!((report.machine.sweeps, report.machine.bandwidth[0].median), (0, 0.0));
+        assert_eq!(report.ladders[0].figures, example().ladders[0].figures);
     }
 
     #[test]

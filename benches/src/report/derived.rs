@@ -14,6 +14,9 @@ pub struct Derived {
     pub unit: Unit,
     /// The least time that the peaks of the machine allow, over the time.
     pub of_limit: f64,
+    /// The same by the ceilings of the moment: [`Measured::limit_beside_s`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of_limit_beside: Option<f64>,
     /// The time of the rung below, over the time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub over_below: Option<f64>,
@@ -45,6 +48,7 @@ impl Measured {
             rate: self.rate(seconds),
             unit: self.work.unit(),
             of_limit: machine.least_seconds(self.work, self.problem.precision()) / seconds,
+            of_limit_beside: self.limit_beside_s.map(|least| least / seconds),
             over_below,
             times_pytorch: self.pytorch.map(|pytorch| pytorch.median_s / seconds),
             tokens_per_second: self.problem.tokens().map(|tokens| tokens as f64 / seconds),

@@ -7,15 +7,32 @@ use super::{
 use crate::workload::Unit;
 use std::fmt::Write;
 
+/// What the figures are.
+const METHOD: &str = "\
+Every rung was checked against the oracle before it was timed. Then all rungs of a workload and PyTorch took turns on the \
+same data, a few rounds of them. A time is the median of a turn, and of the turns the median; *least* is the fastest \
+repetition of all. So a stretch in which the whole machine is slower, which a shared one has, falls on all alike. What takes \
+longer than half a second was run once. Whole programs take turns too, each side in a process of its own.
+
+The *limit* is the least time that the ceilings below allow: that of the FLOPs, or that of the bytes from where they lie; \
+no more is read, written, and read and written together than the best probe of that level does. Of data that is larger \
+than a cache a part stays in it, so between two levels the time of a byte is interpolated over 1/size. The rate counts nominal \
+FLOPs or bytes; bytes are those of each input and output once.
+
+A ceiling is the best that the machine did: of one measurement the fastest tenth of its rounds, and of all measurements, which \
+were made before, between and after the workloads, the best. The median of all rounds stands in brackets: where it is far below, \
+others were on the machine, or its cores shared a path to the memory, and a kernel in that moment could not reach \
+the limit. *Limit beside* is the least time by the measurements just before and just after a workload that memory may \
+bound; the share of it stands in brackets, and above 100% says that the moment between the two was better than both.";
+
 /// The whole report; `figures` are the names of the pictures beside it, by operation.
 pub fn render(report: &Report, figures: &[(String, String)]) -> String {
     let mut text = format!(
         "# Benchmarks\n\n{}\n\
-         Times are medians over repetitions on the same data; every rung was checked against the oracle before. \
-         The limit is the least time that the peaks below allow: that of the FLOPs, or that of the bytes from where they \
-         lie. The rate counts nominal FLOPs or bytes; bytes are those of each input and output once.\n\n\
+{}\n\n\
          ## The machine\n\n{}\n",
         tables::configuration(report),
+        METHOD,
         tables::machine(report)
     );
     let mut section = |title: &str, table: String| {
@@ -62,6 +79,9 @@ pub fn ladder(report: &Report, measured: &Measured) -> String {
     };
     let least = report.machine.least_seconds(work, measured.problem.precision());
     let mut text = format!("### {}\n\n{}: {amount}; limit {}", measured.id(), measured.problem.sizes(), time(least));
+    if let Some(beside) = measured.limit_beside_s {
+        let _ = write!(text, "; limit beside {}", time(beside));
+    }
     if let Some(pytorch) = measured.pytorch {
         let seconds = pytorch.median_s;
         let _ = write!(text, "; PyTorch {}, {:.1} {}", time(seconds), measured.rate(seconds), work.unit().name());
@@ -128,7 +148,7 @@ mod tests {
         assert_eq!(row("| matmul | PyTorch |"), "| matmul | PyTorch | 1 | 1.67× | 1.67× |");
         assert_eq!(row("| matmul | faer |"), "| matmul | faer | 1 | 0.80× | 0.80× |");
         assert_eq!(row("| multiply-adds, avx512 |"), "| multiply-adds, avx512 | 100 GFLOP/s | 200 GFLOP/s |");
-        assert_eq!(row("| DRAM triad |"), "| DRAM triad | – | 50 GB/s |");
+        assert_eq!(row("| DRAM triad |"), "| DRAM triad | – | 50 GB/s (25) |");
         assert!(text.contains("![Roofline of matmul](roofline-matmul.svg)"));
     }
 

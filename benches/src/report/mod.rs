@@ -83,11 +83,15 @@ pub fn command(arguments: &Arguments) -> Result<()> {
     let earlier = arguments.against.as_deref().map(Report::load).transpose()?;
     probe(&arguments.out)?; // before the minutes that it takes, not after them
     let torch = arguments.torch.as_deref().map(|python| torch::Torch::start(python, threads)).transpose()?;
-    let (seconds, least) = if arguments.quick { (0.12, 3) } else { (0.3, 5) };
+    let effort = if arguments.quick {
+        Effort { seconds: 0.12, least: 3, rounds: 3 }
+    } else {
+        Effort { seconds: 0.15, least: 5, rounds: 5 }
+    };
     let settings = Settings {
         quick: arguments.quick,
         only: arguments.only.clone(),
-        effort: Effort { seconds, least },
+        effort,
         pytorch: torch.as_ref().map(|torch| torch.version().to_string()),
         peers: cfg!(feature = "peers"),
     };

@@ -85,7 +85,7 @@ fn draw_roofline(area: &Area<'_>, report: &Report, operation: &str, ladders: &[&
 
 fn draw_roofs(chart: &mut LogLog<'_, '_>, report: &Report, left: f64, right: f64, roof: f64) -> Drawn {
     let machine = &report.machine;
-    let slopes = Level::ALL.map(|level| (level, machine.bytes_per_second(level, machine.threads, false) / 1e9));
+    let slopes = Level::ALL.map(|level| (level, machine.bytes_per_second(level, machine.threads) / 1e9));
     let mut names = Vec::new();
     for (level, bandwidth) in slopes.into_iter().filter(|(_, bandwidth)| *bandwidth > 0.0) {
         let ridge = (roof / bandwidth).clamp(left, right);

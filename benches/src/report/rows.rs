@@ -22,6 +22,8 @@ pub struct Row {
     pub unit: Unit,
     /// The least time that the machine allows, over the time.
     pub of_limit: f64,
+    /// The same by the ceilings of the moment, where memory may bound it.
+    pub of_limit_beside: Option<f64>,
     /// The time of the naive rung over this one's.
     pub over_naive: Option<f64>,
     /// PyTorch's time.
@@ -47,6 +49,7 @@ impl Row {
             rate: measured.rate(seconds),
             unit: measured.work.unit(),
             of_limit: report.machine.least_seconds(measured.work, measured.problem.precision()) / seconds,
+            of_limit_beside: measured.limit_beside_s.map(|least| least / seconds),
             over_naive: naive.map(|naive| naive.warm.median_s / seconds),
             pytorch,
             others: pytorch.map(|seconds| ("PyTorch".into(), seconds)).into_iter().chain(peers).collect(),
@@ -83,6 +86,7 @@ fn both_passes(report: &Report, forward: &Measured, backward: &Measured) -> Opti
     both.work.flops += forward.work.flops;
     both.work.read += forward.work.read;
     both.work.written += forward.work.written;
+    both.work.updated += forward.work.updated;
     let seconds = first.seconds + second.seconds;
     let pytorch = first.pytorch.zip(second.pytorch).map(|(a, b)| a + b);
     Some(Row {
@@ -90,6 +94,7 @@ fn both_passes(report: &Report, forward: &Measured, backward: &Measured) -> Opti
         seconds,
         rate: both.rate(seconds),
         of_limit: report.machine.least_seconds(both.work, both.problem.precision()) / seconds,
+        of_limit_beside: None,
         over_naive: None,
         pytorch,
         others: pytorch.map(|seconds| ("PyTorch".into(), seconds)).into_iter().collect(),

@@ -1,4 +1,5 @@
-//! The measurement itself: every rung of every workload, checked and timed, with PyTorch in between.
+//! The measurement itself: every rung of every workload is checked, then all of them and PyTorch take turns, a few rounds
+//! of them, so that a slow second of the machine falls on all. Between the workloads the machine is measured again.
 
 use super::{
     data::{FORMAT, Figure, Measured, Report, Scaling, Settings, Skipped},
@@ -9,12 +10,15 @@ use crate::{
     Result,
     budget::{Budget, Pace},
     cases::{self, Case, Entry},
-    machine::Machine,
-    timing::{Effort, Flush, Timing, measure, measure_after},
+    machine::Gauge,
+    timing::{Effort, Flush, SLOW_SECONDS, Timing, Turns, measure, measure_after, turn},
     workload::{Precision, Unit, Workload},
 };
 use gradus_kernels::Isa;
 use std::time::Instant;
+
+/// How long the machine is measured for in between.
+const SWEEP_SECONDS: f64 = 0.15;
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -43,30 +47,45 @@ pub fn on_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R
 pub fn run(plan: &Plan, mut torch: Option<Torch>, mut progress: impl FnMut(&str, f64)) -> Result<Report> {
     let begun = Instant::now();
     let quick = plan.settings.quick;
-    let machine = Machine::measure(plan.threads, if quick { 4.0 } else { 15.0 }, |what| progress(what, 0.0));
+    let mut gauge = Gauge::new(plan.threads);
+    gauge.sweep_all(if quick { 3.0 } else { 8.0 }, |what| progress(what, 0.0));
     let mut ladders = Ladders {
         threads: plan.threads,
         effort: plan.settings.effort,
-        flush_bytes: machine.host.caches.l3,
+        flush_bytes: gauge.host().caches.l3,
         pace: Pace::new(if quick { Budget::SHORT } else { Budget::WHOLE }),
     };
     let (mut all, mut scaling) = (Vec::new(), Vec::new());
     let total: f64 = plan.workloads.iter().map(share).sum();
-    let mut done = 0.0;
+    let (mut done, mut is_fresh) = (0.0, true);
     for workload in &plan.workloads {
         progress(&workload.id(), done / total);
         done += share(workload);
+        let begun = Instant::now();
+        let (work, precision) = (workload.problem.work(), workload.problem.precision());
+        if work.unit() == Unit::Bytes && !is_fresh {
+            gauge.sweep(SWEEP_SECONDS);
+        }
         let measured = match workload.problem.tokens() {
             Some(_) => programs::measure(workload, plan, torch.as_ref()),
             None => ladders.measure(workload, torch.as_mut(), effort(workload, plan)),
         };
-        let measured = measured.map_err(|problem| format!("{}: {problem}", workload.id()))?;
+        let mut measured = measured.map_err(|problem| format!("{}: {problem}", workload.id()))?;
+        is_fresh = work.unit() == Unit::Bytes;
+        if is_fresh {
+            gauge.sweep(SWEEP_SECONDS);
+            measured.limit_beside_s = Some(gauge.by_last(2).least_seconds(work, precision));
+        }
         if workload.headline && plan.threads > 1 {
             scaling.extend(scale(workload, &measured, plan)?);
+            is_fresh = false;
         }
+        measured.seconds = begun.elapsed().as_secs_f64();
         all.push(measured);
     }
+    gauge.sweep(SWEEP_SECONDS);
     progress("", 1.0);
+    let machine = gauge.machine();
     let seconds = begun.elapsed().as_secs_f64();
     let settings = plan.settings.clone();
     let mut report = Report { format: FORMAT, settings, machine, ladders: all, scaling, seconds };
@@ -96,54 +115,79 @@ struct Ladders {
     pace: Pace,
 }
 
+/// A rung at an instruction set, in its turns.
+struct Entrant {
+    rung: usize,
+    entry: Entry,
+    isa: Isa,
+    once: f64,
+    turns: Turns,
+}
+
 impl Ladders {
     fn measure(&mut self, workload: &Workload, torch: Option<&mut Torch>, effort: Effort) -> Result<Measured> {
         self.effort = effort;
-        let mut measured = on_threads(self.threads, || self.ladder(workload))??;
-        if let Some(torch) = torch {
-            match torch.measure(&workload.problem, effort, 0.0) {
-                Ok(run) => measured.pytorch = run.map(|run| run.timing),
+        on_threads(self.threads, || self.ladder(workload, torch))?
+    }
+
+    fn ladder(&mut self, workload: &Workload, mut torch: Option<&mut Torch>) -> Result<Measured> {
+        let mut measured = Measured::new(workload);
+        let mut case = cases::case(&workload.problem);
+        let mut entrants = self.entrants(workload, &mut *case, &mut measured.skipped)?;
+        let (seconds, mut theirs) = (self.effort.turn(), Turns::default());
+        for _ in 0..self.effort.rounds {
+            for Entrant { rung, isa, once, turns, .. } in entrants.iter_mut().filter(|e| e.turns.wants_another()) {
+                turns.add(turn(seconds, *once, || case.run(*rung, *isa)));
+            }
+            let Some(python) = torch.as_deref_mut().filter(|_| theirs.wants_another()) else { continue };
+            match python.turn(&workload.problem, seconds, 0.0) {
+                Ok(Some(run)) => theirs.add(run.timing),
+                Ok(None) => torch = None,
                 Err(problem) => {
                     // One case that it cannot do should not cost all the others.
                     measured.skipped.push(Skipped { rung: "PyTorch".into(), reason: problem });
-                    *torch = torch.again()?;
+                    *python = python.again()?;
+                    torch = None;
                 }
             }
         }
-        Ok(measured)
-    }
-
-    fn ladder(&mut self, workload: &Workload) -> Result<Measured> {
-        let mut measured = Measured::new(workload);
-        let mut case = cases::case(&workload.problem);
-        let active = Isa::active();
-        let entries = case.rungs();
-        let top = entries.iter().rposition(|entry| !entry.peer);
-        for (rung, entry) in entries.iter().enumerate() {
-            if let Some(reason) = self.pace.reason_to_skip(entry, workload) {
-                measured.skipped.push(Skipped { rung: entry.name.into(), reason });
-                continue;
+        measured.pytorch = theirs.timing();
+        let top = entrants.iter().rposition(|entrant| !entrant.entry.peer && entrant.isa == Isa::active());
+        for (i, Entrant { rung, entry, isa, turns, .. }) in entrants.iter().enumerate() {
+            let Some(timing) = turns.timing() else { continue };
+            let mut figure = Figure::new(entry, *isa, self.threads, timing);
+            if *isa == Isa::active() {
+                self.pace.record(entry, workload, timing.median_s);
             }
-            let mut figure = self.figure(&mut *case, rung, entry, active)?;
-            self.pace.record(entry, workload, figure.warm.median_s);
-            let is_top = Some(rung) == top;
-            if is_top && measured.work.unit() == Unit::Bytes {
-                figure.cold = Some(self.cold(&mut *case, rung, active));
+            if Some(i) == top && measured.work.unit() == Unit::Bytes {
+                figure.cold = Some(self.cold(&mut *case, *rung, *isa));
             }
             measured.figures.push(figure);
-            if is_top && entry.simd && workload.headline && entries.len() > 1 {
-                for isa in Isa::available().filter(|&isa| isa < active) {
-                    measured.figures.push(self.figure(&mut *case, rung, entry, isa)?);
-                }
-            }
         }
         Ok(measured)
     }
 
-    /// Checks a rung, then times it.
-    fn figure(&self, case: &mut dyn Case, rung: usize, entry: &Entry, isa: Isa) -> Result<Figure> {
-        case.check(rung, isa)?;
-        Ok(Figure::new(entry, isa, self.threads, measure(self.effort, || case.run(rung, isa))))
+    /// Every rung that is not left out, checked: the top one also at the older instruction sets.
+    fn entrants(&self, workload: &Workload, case: &mut dyn Case, skipped: &mut Vec<Skipped>) -> Result<Vec<Entrant>> {
+        let (entries, active) = (case.rungs(), Isa::active());
+        let top = entries.iter().rposition(|entry| !entry.peer);
+        let mut entrants = Vec::new();
+        for (rung, entry) in entries.iter().enumerate() {
+            if let Some(reason) = self.pace.reason_to_skip(entry, workload) {
+                skipped.push(Skipped { rung: entry.name.into(), reason });
+                continue;
+            }
+            let at_all = Some(rung) == top && entry.simd && workload.headline && entries.len() > 1;
+            let older = Isa::available().filter(|&isa| at_all && isa < active);
+            for isa in [active].into_iter().chain(older) {
+                let (once, mut turns) = (case.check(rung, isa)?, Turns::default());
+                if once > SLOW_SECONDS {
+                    turns.add(Timing::once(once)); // the run that was checked is enough
+                }
+                entrants.push(Entrant { rung, entry: *entry, isa, once, turns });
+            }
+        }
+        Ok(entrants)
     }
 
     fn cold(&self, case: &mut dyn Case, rung: usize, isa: Isa) -> Timing {

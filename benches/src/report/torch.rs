@@ -1,19 +1,20 @@
 //! PyTorch beside us: a Python process that is handed one problem after the other, and answers with its time.
 //!
-//! It runs while we wait, case by case, so that both see the same machine. It gets the best settings of its allocator:
+//! It runs while we wait, in turns with the rungs of a case, so that both see the same machine. It gets the best settings of its allocator:
 //! by default it gives every large tensor back to the system and pays for its pages again and again.
 
 use super::alone::Run;
-use crate::{
-    Result,
-    timing::{Effort, PATIENCE_SECONDS},
-    workload::Problem,
-};
+use crate::{Result, workload::Problem};
 use serde::Deserialize;
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    thread,
+    time::Duration,
 };
+
+/// Its threads look for more work for some milliseconds before they sleep; whoever is next should have the machine alone.
+const COOL_DOWN: Duration = Duration::from_millis(10);
 
 const SERVER: &str = include_str!("torch_server.py");
 
@@ -84,18 +85,19 @@ impl Torch {
         &self.version
     }
 
-    /// Its time for a problem, run for `warm_up` seconds before; nothing where it has no such operation.
+    /// A turn of about `seconds` on a problem; nothing where it has no such operation. The first turn on a problem has
+    /// `warm_up` seconds of calls before it, one call at least.
     ///
     /// # Errors
     /// One line where it fails.
-    pub fn measure(&mut self, problem: &Problem, effort: Effort, warm_up: f64) -> Result<Option<Run>> {
-        let request = serde_json::json!({
-            "problem": problem, "seconds": effort.seconds, "least": effort.least,
-            "patience": PATIENCE_SECONDS, "warm_up": warm_up,
-        });
+    pub fn turn(&mut self, problem: &Problem, seconds: f64, warm_up: f64) -> Result<Option<Run>> {
+        let request = serde_json::json!({ "problem": problem, "seconds": seconds, "warm_up": warm_up });
         writeln!(self.input, "{request}").and_then(|()| self.input.flush()).map_err(|error| error.to_string())?;
         match self.answer()? {
-            Answer::Run(run) => Ok(Some(run)),
+            Answer::Run(run) => {
+                thread::sleep(COOL_DOWN);
+                Ok(Some(run))
+            }
             Answer::Nothing { unsupported: true } => Ok(None),
             Answer::Error { error } => Err(error),
             _ => Err("an answer to another question".into()),

@@ -49,7 +49,7 @@ impl Gpt {
         let products = 6 * self.weights() * (batch * context) as u64; // forward, and two products as large backward
         let attention = 14 * (batch * context * context * width / 2 * layers) as u64;
         let parameters = self.parameters();
-        Work { flops: products + attention, read: 16 * parameters, written: 12 * parameters }
+        Work { flops: products + attention, read: 16 * parameters, written: 12 * parameters, updated: 12 * parameters }
     }
 
     /// Every weight is read once, in bf16 half the bytes of it, and the keys and values of the tokens before: of half of the `tokens`, on the average.
@@ -62,6 +62,7 @@ impl Gpt {
             flops: 2 * (self.weights() + past),
             read: weight * self.weights() + 4 * past,
             written: 4 * (position + vocab as u64),
+            updated: 0,
         }
     }
 

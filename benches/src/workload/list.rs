@@ -180,9 +180,10 @@ mod tests {
     #[test]
     fn work_is_counted_by_the_formulas() {
         let matmul = Problem::Matmul { layout: Layout::NT, m: 2, k: 3, n: 5 }.work();
-        assert_eq!(matmul, Work { flops: 60, read: 4 * (6 + 15), written: 40 });
+        assert_eq!(matmul, Work { flops: 60, read: 4 * (6 + 15), written: 40, updated: 0 });
         assert_eq!(matmul.unit(), Unit::Bytes);
-        assert_eq!(Problem::DecodeBf16 { k: 3, n: 5 }.work(), Work { flops: 30, read: 4 * 3 + 2 * 15, written: 20 });
+        let decode = Work { flops: 30, read: 4 * 3 + 2 * 15, written: 20, updated: 0 };
+        assert_eq!(Problem::DecodeBf16 { k: 3, n: 5 }.work(), decode);
         let attention = |pass| Problem::Attention { pass, b: 16, h: 6, t: 256, d: 64 }.work();
         assert_eq!(attention(Pass::Forward).flops, 4 * 16 * 6 * 256 * 256 * 64 / 2);
         let both = attention(Pass::Forward).flops + attention(Pass::Backward).flops;
@@ -190,7 +191,10 @@ mod tests {
         assert_eq!(attention(Pass::Forward).unit(), Unit::Flops);
         let softmax = |pass| Problem::Softmax { pass, rows: 10, c: 10 }.work().bytes();
         assert_eq!((softmax(Pass::Forward), softmax(Pass::Backward)), (800, 1200));
-        assert_eq!(Problem::Adamw { n: 10 }.work().bytes(), 280);
+        let adamw = Problem::Adamw { n: 10 }.work();
+        assert_eq!((adamw.bytes(), adamw.footprint()), (280, 160), "four arrays, three of them written too");
+        let embedding = |ids| Problem::Embedding { pass: Pass::Forward, ids, v: 7, c: 3 }.work().read;
+        assert_eq!((embedding(5), embedding(100)), (4 * (15 + 5), 4 * (21 + 100)), "no more than the table");
         let norm = Problem::LayerNorm { pass: Pass::Forward, rows: 3, c: 5 }.work();
         assert_eq!((norm.read, norm.written), (4 * (15 + 10), 4 * (15 + 6)), "γ and β; mean and rstd");
         let norm = Problem::LayerNorm { pass: Pass::Backward, rows: 3, c: 5 }.work();

@@ -18,7 +18,7 @@ pub use problem::{Layout, Pass, Problem};
 use serde::{Deserialize, Serialize};
 
 /// What work needs at least.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Work {
     /// Floating-point operations; a multiply-add is two.
     pub flops: u64,
@@ -26,6 +26,13 @@ pub struct Work {
     pub read: u64,
     /// Bytes written.
     pub written: u64,
+    /// Of these, the bytes that are written to where they were read.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub updated: u64,
+}
+
+fn is_zero(x: &u64) -> bool {
+    *x == 0
 }
 
 impl Work {
@@ -34,9 +41,9 @@ impl Work {
         self.read + self.written
     }
 
-    /// The memory that the work touches; what is updated in place is counted twice, which is near enough.
+    /// The memory that the work touches: what is updated in place is one place, though it is read and written.
     pub fn footprint(self) -> u64 {
-        self.bytes()
+        self.bytes() - self.updated
     }
 
     /// FLOPs for a byte.

@@ -95,6 +95,7 @@ impl Problem {
             flops: n as u64 * flops,
             read: 4 * read as u64,
             written: 4 * written as u64,
+            updated: 0,
         };
         let both = |pass, forward: u64, backward: u64| if pass == Pass::Forward { forward } else { backward };
         match *self {
@@ -121,9 +122,10 @@ impl Problem {
             Problem::Add { n } => each(n, 1, 2 * n, n),
             Problem::Heads { b, t, h, d } => each(0, 0, b * t * h * d, b * t * h * d),
             Problem::RowSum { rows, c } => each(rows * c, 1, rows * c, rows),
-            Problem::Embedding { pass: Pass::Forward, ids, c, .. } => each(0, 0, ids * c + ids, ids * c),
+            // However often a row of the table is asked for, it is one input.
+            Problem::Embedding { pass: Pass::Forward, ids, v, c } => each(0, 0, ids.min(v) * c + ids, ids * c),
             Problem::Embedding { pass: Pass::Backward, ids, v, c } => each(ids * c, 1, ids * c + ids, v * c),
-            Problem::Adamw { n } => each(n, 12, 4 * n, 3 * n),
+            Problem::Adamw { n } => Work { updated: 12 * n as u64, ..each(n, 12, 4 * n, 3 * n) },
             Problem::SumOfSquares { n } => each(n, 2, n, 0),
             Problem::TrainingStep { gpt, batch, .. } => gpt.training_step(batch),
             Problem::Generate { gpt, tokens, precision } => gpt.token(tokens, precision),
@@ -189,5 +191,5 @@ fn row_work(pass: Pass, [rows, c]: [usize; 2], flops: u64, parameters: usize, st
             (2 * n + parameters.min(1) * c + statistics * rows, n + gradients)
         }
     };
-    Work { flops: n as u64 * flops, read: 4 * read as u64, written: 4 * written as u64 }
+    Work { flops: n as u64 * flops, read: 4 * read as u64, written: 4 * written as u64, updated: 0 }
 }

@@ -1,0 +1,256 @@
+//! The ceilings are measured again and again while a run goes on, and the best of them counts.
+//!
+//! On a machine that others share the bandwidth changes by the second, up to twofold: neighbours come and go, and where
+//! two virtual cores are on two chiplets they have two paths to the memory, on one chiplet half of that. A ceiling that
+//! is measured once, before everything else, is then below the kernels that ran in a better moment. So all probes are
+//! swept through before and after every piece of work that memory may bound. Of a sweep the fastest tenth of the rounds
+//! counts, of all sweeps the fastest; the median over all rounds is kept beside it.
+
+use super::{Access, Arithmetic, Bandwidth, Host, Level, Machine, limit, plural, probes, rounds::rates};
+use crate::workload::Precision;
+use gradus_kernels::{Bf16Isa, Isa};
+use std::time::Duration;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Probe {
+    Fma(Isa),
+    Dot(Bf16Isa),
+    Memory(Level, Access),
+}
+
+/// A probe on so many threads, and the rates of its rounds in each sweep, the fastest first.
+#[derive(Clone, Debug)]
+struct Series {
+    probe: Probe,
+    threads: usize,
+    sweeps: Vec<Vec<f64>>,
+}
+
+impl Series {
+    /// The fastest tenth of the rounds of a sweep; the fastest of the last `count` sweeps.
+    fn best(&self, count: usize) -> f64 {
+        let fastest = |rounds: &Vec<f64>| rounds.get(rounds.len().saturating_sub(1) / 10).copied();
+        self.sweeps.iter().rev().take(count).filter_map(fastest).fold(0.0, f64::max)
+    }
+
+    /// The median of all rounds.
+    fn median(&self) -> f64 {
+        let mut all: Vec<f64> = self.sweeps.iter().flatten().copied().collect();
+        all.sort_unstable_by(f64::total_cmp);
+        all.get(all.len() / 2).copied().unwrap_or(0.0)
+    }
+}
+
+/// Measures the machine, as often as it is asked to.
+#[derive(Debug)]
+pub struct Gauge {
+    host: Host,
+    threads: usize,
+    series: Vec<Series>,
+    sweeps: usize,
+    /// A stretch of memory for each thread.
+    buffers: Vec<Vec<f32>>,
+}
+
+/// Arrays begin at different places of their pages and cache sets, or they would be in each other's way.
+const APART: usize = 208;
+/// A cache line in elements: what goes past the caches has to begin at one.
+const LINE: usize = 16;
+/// What a probe goes through at least in a call, so that it takes a good part of a millisecond.
+const LEAST_BYTES: usize = 1 << 26;
+
+impl Gauge {
+    /// Nothing is measured yet, for a run on so many threads.
+    pub fn new(threads: usize) -> Gauge {
+        let host = Host::read();
+        let levels = limit::buffers(host.caches, threads);
+        let most = levels.iter().map(|&(_, bytes)| bytes).max().unwrap_or(0) / threads / 4;
+        let counts = if threads > 1 { vec![1, threads] } else { vec![1] };
+        let mut series = Vec::new();
+        for threads in counts {
+            let memory = |level| Access::ALL.into_iter().filter(move |a| a.is_of(level)).map(move |a| (level, a));
+            let memory = levels.iter().flat_map(|&(level, _)| memory(level)).map(|(l, a)| Probe::Memory(l, a));
+            let probes = Isa::available().map(Probe::Fma).chain([Probe::Dot(Bf16Isa::best())]).chain(memory);
+            series.extend(probes.map(|probe| Series { probe, threads, sweeps: Vec::new() }));
+        }
+        let buffers = (0..threads).map(|_| vec![1.0; most + 4 * APART + LINE]).collect();
+        Gauge { host, threads, series, sweeps: 0, buffers }
+    }
+
+    /// What the machine says of itself.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Measures everything, for about `seconds`; `progress` gets the name of each probe before it.
+    pub fn sweep_all(&mut self, seconds: f64, progress: impl FnMut(&str)) {
+        self.sweep_where(seconds, |_| true, progress);
+    }
+
+    /// Measures again what the figures are held against: all threads, and the best instruction set.
+    pub fn sweep(&mut self, seconds: f64) {
+        let (threads, best) = (self.threads, Probe::Fma(Isa::best()));
+        let is_needed = |s: &Series| s.threads == threads && (!matches!(s.probe, Probe::Fma(_)) || s.probe == best);
+        self.sweep_where(seconds, is_needed, |_| ());
+    }
+
+    fn sweep_where(&mut self, seconds: f64, wanted: impl Fn(&Series) -> bool, mut progress: impl FnMut(&str)) {
+        let caches = self.host.caches;
+        let levels = limit::buffers(caches, self.threads);
+        let count = self.series.iter().filter(|series| wanted(series)).count();
+        let slice = Duration::from_secs_f64(seconds / count.max(1) as f64);
+        for series in self.series.iter_mut().filter(|series| wanted(series)) {
+            let on = plural(series.threads);
+            let buffers = &mut self.buffers[..series.threads];
+            let rates = match series.probe {
+                Probe::Fma(isa) => {
+                    progress(&format!("multiply-adds, {isa}, on {on}"));
+                    fma(isa, buffers, slice)
+                }
+                Probe::Dot(isa) => {
+                    progress(&format!("dot products of bf16, {isa}, on {on}"));
+                    dots(isa, buffers, slice)
+                }
+                Probe::Memory(level, access) => {
+                    progress(&format!("{} {}, on {on}", level.name(), access.name()));
+                    let bytes = levels.iter().find(|&&(l, _)| l == level).map_or(0, |&(_, bytes)| bytes);
+                    memory(access, bytes / self.threads, buffers, slice)
+                }
+            };
+            series.sweeps.push(rates);
+        }
+        self.sweeps += 1;
+    }
+
+    /// The machine by all sweeps.
+    pub fn machine(&self) -> Machine {
+        self.by_last(usize::MAX)
+    }
+
+    /// The machine by the best of the last `count` sweeps: that of a moment.
+    pub fn by_last(&self, count: usize) -> Machine {
+        let (mut arithmetic, mut bandwidth) = (Vec::new(), Vec::new());
+        for series in &self.series {
+            let (threads, best, median) = (series.threads, series.best(count), series.median());
+            let mut peak = |isa: String, precision| {
+                arithmetic.push(Arithmetic { isa, precision, threads, gflops: best, median });
+            };
+            match series.probe {
+                Probe::Fma(isa) => peak(isa.to_string(), Precision::F32),
+                Probe::Dot(isa) => peak(isa.to_string(), Precision::Bf16),
+                Probe::Memory(level, access) => {
+                    bandwidth.push(Bandwidth { level, access, threads, gigabytes: best, median });
+                }
+            }
+        }
+        let (host, isa) = (self.host.clone(), Isa::active().to_string());
+        Machine { host, isa, threads: self.threads, arithmetic, bandwidth, sweeps: self.sweeps }
+    }
+}
+
+/// Independent chains of multiply-adds.
+fn fma(isa: Isa, threads: &mut [Vec<f32>], time: Duration) -> Vec<f64> {
+    const LINKS: usize = 200_000;
+    rates(threads, time, 2 * probes::CHAINS * probes::lanes(isa) * LINKS, |_| {
+        std::hint::black_box(probes::chains(isa, LINKS, 0.999_999, 1e-6));
+    })
+}
+
+/// The same of independent chains of dot products of pairs.
+fn dots(isa: Bf16Isa, threads: &mut [Vec<f32>], time: Duration) -> Vec<f64> {
+    const LINKS: usize = 200_000;
+    rates(threads, time, 4 * probes::CHAINS * probes::lanes(isa.isa()) * LINKS, |_| {
+        std::hint::black_box(probes::bf16_chains(isa, LINKS, 0.5, 0.25));
+    })
+}
+
+/// Memory, where all arrays of a thread have `bytes` bytes.
+fn memory(access: Access, bytes: usize, threads: &mut [Vec<f32>], time: Duration) -> Vec<f64> {
+    let isa = Isa::best();
+    let (reads, writes) = access.reads_and_writes();
+    // Not a power of two, so that the quarters of an array do not meet in the same sets of a cache either.
+    let n = (bytes / access.arrays() / 4 / 1024 * 1024).saturating_sub(1024 - 128).max(128);
+    let passes = (LEAST_BYTES / bytes.max(1)).max(1);
+    rates(threads, time, passes * n * 4 * (reads + writes), |buffer| {
+        let start = buffer.as_ptr().align_offset(LINE * 4).min(LINE);
+        let [x, y, z] = arrays(&mut buffer[start..], n, access.arrays());
+        for _ in 0..passes {
+            match access {
+                Access::Read => {
+                    std::hint::black_box(probes::read(isa, x));
+                }
+                Access::Copy => probes::copy(isa, false, x, y),
+                Access::StreamedCopy => probes::copy(isa, true, x, y),
+                Access::Memcpy => y.copy_from_slice(x),
+                Access::Triad => probes::triad(isa, false, 0.5, x, y, z),
+                Access::StreamedTriad => probes::triad(isa, true, 0.5, x, y, z),
+                Access::Update => probes::update(isa, 1e-6, x, y),
+                Access::Scale => probes::scale(isa, std::hint::black_box(1.0), x), // by a constant 1 it would do nothing
+            }
+            std::hint::black_box((&mut *x, &mut *y, &mut *z));
+        }
+    })
+}
+
+/// So many arrays of `n` elements, and empty ones after them.
+fn arrays(mut memory: &mut [f32], n: usize, count: usize) -> [&mut [f32]; 3] {
+    [0, 1, 2].map(|i| {
+        let (array, rest) = std::mem::take(&mut memory).split_at_mut(if i < count { n } else { 0 });
+        memory = if i + 1 < count { &mut rest[APART..] } else { rest };
+        array
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(sweeps: &[&[f64]]) -> Series {
+        let sweeps = sweeps.iter().map(|rounds| rounds.to_vec()).collect();
+        Series { probe: Probe::Memory(Level::Dram, Access::Read), threads: 2, sweeps }
+    }
+
+    #[test]
+    fn a_ceiling_is_the_best_sweep_and_its_fastest_tenth() {
+        let twenty: Vec<f64> = (0..20).map(|i| 100.0 - f64::from(i)).collect();
+        assert_eq!(series(&[&twenty]).best(1), 99.0, "one round of twenty does not make a ceiling");
+        let series = series(&[&[9.0, 1.0], &[30.0, 20.0, 10.0], &[8.0, 8.0], &[7.0]]);
+        assert_eq!([1, 2, 3, usize::MAX].map(|count| series.best(count)), [7.0, 8.0, 30.0, 30.0]);
+        assert_eq!(series.median(), 9.0);
+    }
+
+    #[test]
+    fn arrays_are_apart_and_the_rest_is_empty() {
+        let mut memory = vec![0.0; 3 * 64 + 2 * APART];
+        for count in 1..4 {
+            let arrays = arrays(&mut memory, 64, count);
+            let lengths = arrays.each_ref().map(|array| array.len());
+            assert_eq!(lengths, [0, 1, 2].map(|i| if i < count { 64 } else { 0 }));
+        }
+        let [x, y, z] = arrays(&mut memory, 64, 3);
+        x.fill(1.0);
+        y.fill(2.0);
+        z.fill(3.0);
+        let sum: f32 = memory.iter().sum();
+        assert_eq!(sum, 64.0 * 6.0);
+    }
+
+    #[test]
+    fn a_short_measurement_finds_rates_of_this_planet_and_later_ones_only_raise_it() {
+        let mut gauge = Gauge::new(2);
+        gauge.sweep_all(0.2, |_| ());
+        let first = gauge.machine();
+        assert_eq!(first.arithmetic.len(), 2 * (Isa::available().count() + 1));
+        assert!(first.arithmetic.iter().all(|a| (0.1..1e5).contains(&a.gflops)), "{:?}", first.arithmetic);
+        assert!(first.bandwidth.iter().all(|b| (0.01..1e5).contains(&b.gigabytes)), "{:?}", first.bandwidth);
+        assert!(first.bandwidth.iter().all(|b| b.median <= b.gigabytes), "{:?}", first.bandwidth);
+        gauge.sweep(0.1);
+        let second = gauge.machine();
+        assert_eq!((first.sweeps, second.sweeps), (1, 2));
+        let pairs = first.bandwidth.iter().zip(&second.bandwidth);
+        assert!(pairs.clone().all(|(a, b)| a.gigabytes <= b.gigabytes && (a.level, a.access) == (b.level, b.access)));
+        let moment = gauge.by_last(1);
+        assert!(moment.bandwidth.iter().zip(&second.bandwidth).all(|(a, b)| a.gigabytes <= b.gigabytes));
+    }
+}
