@@ -6,7 +6,7 @@
 //! moment nor who else is on the machine.
 //!
 //! A ceiling is what the machine did at its best moment ([`gauge`]); the median says what it did most of the time. What a
-//! piece of work needs at least by these ceilings is in [`limit`].
+//! piece of work needs at least by these ceilings is in `limit`.
 
 pub mod gauge;
 mod host;
