@@ -16,6 +16,10 @@
 //! Both GELUs and SiLU run as fast as a negation does: 40 GB/s counting x, dy and results once, where a copy past the
 //! caches made 42 in the same run, and arithmetic is hidden. At
 //! AVX2 the tanh form takes 8.6 / 13.6 ms, at the portable level, which has no fused multiply-add, 40 / 48 ms.
+//!
+//! Training overwrites dy with dx ([`in_place`]). 768×512 elements of the exact GELU, 2 threads: 65 µs with everything near,
+//! 125 to 165 with x, dy and dx far, 75 to 95 with only x far, as it is where a product has just written dy. In a whole
+//! step of the preset `small` that is below what its 4 calls can be seen by (22.6 ms with and without).
 
 use super::{Unary, assert_saved};
 use crate::parallel::items_per_task;
