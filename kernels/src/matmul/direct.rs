@@ -16,7 +16,7 @@
 //!
 //! What did not pay: reading A unpacked with 16384 rows (no faster, 1% slower in all); the same within parts of a long
 //! sum, 65×384 with k = 16384 (150 against 152 GFLOP/s); fetching C for writing (`prefetchw`); blocks of k of 256 steps
-//! (4% slower); tasks of 2²¹ multiply-adds (1% faster on an idle machine, slower on a busy one).
+//! (4% slower).
 
 use super::{
     Shape, Strides, View, begin, dots,
@@ -28,8 +28,10 @@ use super::{
 };
 use crate::{Isa, scratch};
 
-/// The multiply-adds of a task, about 20 µs.
-const TASK: usize = 1 << 20;
+/// The multiply-adds of a task, about 40 µs. A task reads all of its share of B again, and with twice the rows that is
+/// half as often: a step of the small preset takes 21.8 ms with 2²¹, 22.1 with 2²⁰, 22.1 with 2²² and 22.2 with 2¹⁹ (25%
+/// quantiles of runs in turn).
+const TASK: usize = 1 << 21;
 /// The least and the most rows of a task: each reads all of its share of B.
 const ROWS: (usize, usize) = (16, 80);
 /// Most steps of k between two visits of a tile.
