@@ -8,8 +8,9 @@
 use super::{View, micro::prefetch};
 use crate::{Isa, simd::Simd, simd_fn};
 
-/// How far ahead rows are fetched where they are copied: the processor does not foresee them, a page or more apart.
-const STEPS_AHEAD: usize = 12;
+/// How far ahead rows are fetched where they are copied: the processor does not foresee them, a page or more apart. The
+/// lines of the next eight are asked for one by one while these are copied; all at once, they have to wait.
+const STEPS_AHEAD: usize = 8;
 
 simd_fn! {
     /// Packs rows 0..`count`, columns 0..`k` of `source` into panels of `width` rows: element (i, p) goes to
@@ -40,15 +41,14 @@ fn copy<const WIDTH: usize>(source: View<'_>, count: usize, k: usize, panels: &m
     let rest = count % WIDTH;
     for first in (0..k).step_by(8) {
         let steps = first..k.min(first + 8);
-        for p in steps.clone() {
-            for line in (0..count).step_by(16) {
-                prefetch(
-                    source.data.as_ptr().wrapping_add(source.col.wrapping_mul(p + STEPS_AHEAD).wrapping_add(line)),
-                );
-            }
-        }
         for group in 0..whole {
             for p in steps.clone() {
+                if WIDTH > 8 || group % 2 == 0 {
+                    let ahead = (p + STEPS_AHEAD).wrapping_mul(source.col).wrapping_add(group * WIDTH);
+                    (0..WIDTH)
+                        .step_by(16)
+                        .for_each(|i| prefetch(source.data.as_ptr().wrapping_add(ahead).wrapping_add(i)));
+                }
                 let neighbours = &source.data[p * source.col + group * WIDTH..][..WIDTH];
                 panels[(group * k + p) * WIDTH..][..WIDTH].copy_from_slice(neighbours);
             }

@@ -1,11 +1,13 @@
-//! A small C with a long sum: k is cut into parts of fixed length, whose products are added in order.
+//! A long sum: k is cut into parts of fixed length, whose products are added in order.
 //!
 //! The gradient of a weight is such a product, 65×384 with k = 16384: there are too few blocks of C to keep the cores
-//! busy, and cutting C finer would have every task read all of A or B. Each part of k reads its own share of both.
+//! busy, and cutting C finer would have every task read all of A or B. Each part of k reads its own share of both, whole
+//! rows of them where they are sums over positions (TN), and no task waits until the others have packed.
 //! The parts' sums go to memory of their own and are added from the first to the last, so the order is fixed.
 //!
 //! Measured on 2 threads at AVX-512, GFLOP/s: 128×128 with k = 768 180, in blocks of C 145; 65×128 with k = 768 167,
-//! in blocks of C 115; 65×384 with k = 16384 137.
+//! in blocks of C 115. With k = 16384, in turn with blocks of C: 384×384 204 / 199, 1152×384 208 / 210, 1536×384 209 / 202,
+//! 384×1536 212 / 207, and 205 where in other runs blocks of C made 160; 65×384 158.
 
 use super::{Shape, View, packed};
 use crate::{Isa, parallel, scratch};
@@ -13,25 +15,27 @@ use rayon::prelude::*;
 
 /// The shortest part; a sum at the end costs a few per cent of so many steps.
 const PART: usize = 192;
-/// The most parts, which bounds the memory for their sums.
-const PARTS: usize = 16;
-/// The largest C, in elements.
-const LARGEST: usize = 1 << 16;
+/// The most parts of a small and of a large C, which bounds the memory for their sums.
+const PARTS: [usize; 2] = [16, 8];
+/// The largest C that is small, and the largest of all, in elements: 4 MiB.
+const LARGEST: [usize; 2] = [1 << 16, 1 << 20];
 
 /// Whether k is long enough, and C small enough.
 pub(super) fn pays(shape: Shape) -> bool {
     let Shape { m, n, k, .. } = shape;
-    m * n <= LARGEST && k >= 4 * PART && k / 4 >= m.min(n)
+    m * n <= LARGEST[1] && k >= 4 * PART && k / 4 >= m.min(n)
 }
 
-/// An even number of parts, so that two cores get equal shares.
-fn part(k: usize) -> usize {
-    k.div_ceil((k / PART).min(PARTS) / 2 * 2).next_multiple_of(8)
+/// The length of a part: there is an even number of them, so that two cores get equal shares.
+fn part(shape: Shape) -> usize {
+    let Shape { m, n, k, .. } = shape;
+    let most = PARTS[usize::from(m * n > LARGEST[0])];
+    k.div_ceil((k / PART).min(most) / 2 * 2).next_multiple_of(8)
 }
 
 /// One matrix of the batch; none of the sizes is 0.
 pub(super) fn product(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32], accumulate: bool) {
-    sum_of_parts(shape, part(shape.k), c, accumulate, |first, shape, sum| {
+    sum_of_parts(shape, part(shape), c, accumulate, |first, shape, sum| {
         packed::product(isa, shape, a.from(0, first), b.from(first, 0), sum, false);
     });
 }
