@@ -18,7 +18,6 @@ use crate::{
     simd::Simd,
     simd_fn,
 };
-use std::ops::Range;
 
 /// y = (x − μ)·rstd·γ + β
 pub fn forward(
@@ -33,7 +32,7 @@ pub fn forward(
     mean: &mut [f32],
     rstd: &mut [f32],
 ) {
-    forward_to(isa, false, rows, c, eps, x, None, gamma, beta, y, mean, rstd);
+    forward_to(isa, false, rows, c, eps, x, gamma, beta, y, mean, rstd);
 }
 
 /// dx = rstd·(g − mean(g) − x̂·mean(g∘x̂)) with g = dy∘γ, or dx += that with `add`; dγ = Σ dy∘x̂; dβ = Σ dy
@@ -55,41 +54,9 @@ pub fn backward(
 }
 
 /// The longest rows that are taken four at a time. At 256 and 512 elements four rows in turn lose by up to two thirds.
-const LONGEST: usize = 128;
-
-/// What a residual stream adds: `to` gets x + `added`, and that is normalised.
-pub(super) struct Residual<'a> {
-    pub added: &'a [f32],
-    pub to: &'a mut [f32],
-}
-
-impl Residual<'_> {
-    /// `n` rows from the row `first` on.
-    fn rows(&mut self, first: usize, n: usize, c: usize) -> Residual<'_> {
-        Residual { added: &self.added[first * c..], to: &mut self.to[first * c..][..n * c] }
-    }
-}
-
-/// The next elements of a row of x, or of x + `added`.
-#[inline(always)]
-fn input<S: Simd, A: Access>(
-    s: S,
-    at: A,
-    x: &[f32],
-    added: Option<&[f32]>,
-    here: Range<usize>,
-    fill: S::F32,
-) -> S::F32 {
-    let v = at.load_or(s, &x[here.clone()], fill);
-    match added {
-        Some(added) => s.add(v, at.load(s, &added[here])),
-        None => v,
-    }
-}
+pub(super) const LONGEST: usize = 128;
 
 /// [`forward_to`] for the first `R` rows; `x` holds those after them too.
-///
-/// x + added is added up again in each pass, from the first cache, since what has gone past the caches is far.
 #[inline(always)]
 fn forward_rows<S: Simd, const R: usize>(
     s: S,
@@ -97,83 +64,67 @@ fn forward_rows<S: Simd, const R: usize>(
     c: usize,
     eps: f32,
     x: &[f32],
-    residual: Option<Residual<'_>>,
     gamma: Option<&[f32]>,
     beta: Option<&[f32]>,
     y: &mut [f32],
     mean: &mut [f32],
     rstd: &mut [f32],
 ) {
-    let (added, mut sum) = residual.map_or((None, None), |r| (Some(r.added), Some(r.to)));
+    let row: [&[f32]; R] = std::array::from_fn(|r| &x[r * c..][..c]);
     let mut mu = [s.zero(); R];
     for_vectors!(S, c, |i, at| {
         for r in 0..R {
-            let here = r * c + i..r * c + c;
-            let v = input(s, at, x, added, here.clone(), s.zero());
-            mu[r] = s.add(mu[r], v);
-            if let Some(sum) = &mut sum {
-                at.write(s, far, &mut sum[here], v);
-            }
+            mu[r] = s.add(mu[r], at.load(s, &row[r][i..]));
         }
     });
     for r in 0..R {
         mean[r] = s.reduce_sum(mu[r]) / c as f32;
         mu[r] = s.splat(mean[r]);
     }
-    let (mut residue, mut squares) = ([s.zero(); R], [s.zero(); R]);
+    let (mut residual, mut squares) = ([s.zero(); R], [s.zero(); R]);
     for_vectors!(S, c, |i, at| {
         for r in 0..R {
-            let centred = s.sub(input(s, at, x, added, r * c + i..r * c + c, mu[r]), mu[r]);
-            residue[r] = s.add(residue[r], centred);
+            let centred = s.sub(at.load_or(s, &row[r][i..], mu[r]), mu[r]);
+            residual[r] = s.add(residual[r], centred);
             squares[r] = s.mul_add(centred, centred, squares[r]);
         }
     });
     let (mut scale, mut offset) = ([s.zero(); R], [s.zero(); R]);
     for r in 0..R {
-        let residue = s.reduce_sum(residue[r]) / c as f32;
-        let variance = s.reduce_sum(squares[r]) / c as f32 - residue * residue;
+        let residual = s.reduce_sum(residual[r]) / c as f32;
+        let variance = s.reduce_sum(squares[r]) / c as f32 - residual * residual;
         let variance = if variance < 0.0 { 0.0 } else { variance }; // not `max`: NaN has to stay
-        mean[r] += residue;
+        mean[r] += residual;
         rstd[r] = 1.0 / (variance + eps).sqrt();
-        (scale[r], offset[r]) = (s.splat(rstd[r]), s.splat(-residue * rstd[r]));
+        (scale[r], offset[r]) = (s.splat(rstd[r]), s.splat(-residual * rstd[r]));
     }
     for_vectors!(S, c, |i, at| {
         let (gamma, beta) = (parameter(s, at, gamma, i, 1.0), parameter(s, at, beta, i, 0.0));
         for r in 0..R {
             prefetch(x, (R + r) * c + i);
-            if let Some(added) = added {
-                prefetch(added, (R + r) * c + i);
-            }
-            let v = input(s, at, x, added, r * c + i..r * c + c, s.zero());
-            let x_hat = s.mul_add(s.sub(v, mu[r]), scale[r], offset[r]);
+            let x_hat = s.mul_add(s.sub(at.load(s, &row[r][i..]), mu[r]), scale[r], offset[r]);
             at.write(s, far, &mut y[r * c..][..c][i..], s.mul_add(x_hat, gamma, beta));
         }
     });
 }
 
 simd_fn! {
-    /// [`forward`], of x + what a residual stream adds where there is one; where `far` is set, results are written past
-    /// the caches.
+    /// [`forward`]; where `far` is set, y is written past the caches.
     pub(super) fn forward_to<S>(
-        s: S, far: bool, rows: usize, c: usize, eps: f32, x: &[f32], residual: Option<Residual<'_>>,
-        gamma: Option<&[f32]>, beta: Option<&[f32]>, y: &mut [f32], mean: &mut [f32], rstd: &mut [f32],
+        s: S, far: bool, rows: usize, c: usize, eps: f32, x: &[f32], gamma: Option<&[f32]>, beta: Option<&[f32]>,
+        y: &mut [f32], mean: &mut [f32], rstd: &mut [f32],
     ) {
         let parameters = [gamma.map(<[f32]>::len), beta.map(<[f32]>::len)];
         expect(rows, c, &[x.len(), y.len()], &[mean.len(), rstd.len()], &parameters);
-        let mut residual = residual;
-        if let Some(residual) = &residual {
-            expect(rows, c, &[residual.added.len(), residual.to.len()], &[], &[]);
-        }
         let mut r = 0;
         while r < rows {
             let n = rows_at_once(rows - r, c, LONGEST);
             let (x, y) = (&x[r * c..], &mut y[r * c..][..n * c]);
             let (mean, rstd) = (&mut mean[r..][..n], &mut rstd[r..][..n]);
-            let residual = residual.as_mut().map(|residual| residual.rows(r, n, c));
             if n == TOGETHER {
-                forward_rows::<S, TOGETHER>(s, far, c, eps, x, residual, gamma, beta, y, mean, rstd);
+                forward_rows::<S, TOGETHER>(s, far, c, eps, x, gamma, beta, y, mean, rstd);
             } else {
-                forward_rows::<S, 1>(s, far, c, eps, x, residual, gamma, beta, y, mean, rstd);
+                forward_rows::<S, 1>(s, far, c, eps, x, gamma, beta, y, mean, rstd);
             }
             r += n;
         }

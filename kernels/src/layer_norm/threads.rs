@@ -24,13 +24,13 @@ pub(super) fn forward_to(
 ) {
     let per_task = items_per_task(rows, c);
     if per_task >= rows || c == 0 {
-        return simd::forward_to(isa, far, rows, c, eps, x, None, gamma, beta, y, mean, rstd);
+        return simd::forward_to(isa, far, rows, c, eps, x, gamma, beta, y, mean, rstd);
     }
     expect(rows, c, &[x.len(), y.len()], &[mean.len(), rstd.len()], &[]);
     let statistics = mean.par_chunks_mut(per_task).zip(rstd.par_chunks_mut(per_task));
     let matrices = y.par_chunks_mut(per_task * c).zip(x.par_chunks(per_task * c));
     matrices.zip(statistics).for_each(|((y, x), (mean, rstd))| {
-        simd::forward_to(isa, far, mean.len(), c, eps, x, None, gamma, beta, y, mean, rstd);
+        simd::forward_to(isa, far, mean.len(), c, eps, x, gamma, beta, y, mean, rstd);
     });
 }
 
