@@ -102,7 +102,7 @@ fn sums<S: Simd>(s: S, v: usize, x: &[f32], ahead: &[f32], max: &[f32], sum: &mu
     let lowest = s.splat(f32::NEG_INFINITY);
     let mut of_next = s.zero(); // what the shared vector had of the row that begins in it
     let mut i = 0;
-    for r in 0..sum.len() {
+    for (r, sum) in sum.iter_mut().enumerate() {
         let (end, shift) = ((r + 1) * v, s.splat(max[r]));
         let mut total = of_next;
         while i + S::N <= end {
@@ -120,7 +120,7 @@ fn sums<S: Simd>(s: S, v: usize, x: &[f32], ahead: &[f32], max: &[f32], sum: &mu
         } else {
             of_next = s.zero();
         }
-        sum[r] = s.reduce_sum(total);
+        *sum = s.reduce_sum(total);
     }
 }
 
@@ -128,12 +128,12 @@ fn sums<S: Simd>(s: S, v: usize, x: &[f32], ahead: &[f32], max: &[f32], sum: &mu
 #[inline(always)]
 fn sums_by_rows<S: Simd>(s: S, v: usize, x: &[f32], max: &[f32], sum: &mut [f32]) {
     let lowest = s.splat(f32::NEG_INFINITY);
-    for r in 0..sum.len() {
-        let (x, shift, mut total) = (&x[r * v..][..v], s.splat(max[r]), s.zero());
+    for (r, (sum, &max)) in sum.iter_mut().zip(max).enumerate() {
+        let (x, shift, mut total) = (&x[r * v..][..v], s.splat(max), s.zero());
         for_vectors!(S, v, |i, at| {
             total = s.add(total, exp_weight(s, s.sub(at.load_or(s, &x[i..], lowest), shift)));
         });
-        sum[r] = s.reduce_sum(total);
+        *sum = s.reduce_sum(total);
     }
 }
 

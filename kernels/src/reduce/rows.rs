@@ -113,12 +113,12 @@ simd_fn! {
             let mut groups = x[r * stride..][..n].chunks_exact(4 * S::N);
             let mut sums = [s.zero(); 4];
             for group in &mut groups {
-                for k in 0..4 {
-                    sums[k] = s.add(sums[k], s.load(&group[k * S::N..]));
+                for (k, sum) in sums.iter_mut().enumerate() {
+                    *sum = s.add(*sum, s.load(&group[k * S::N..]));
                 }
             }
-            for (k, x) in groups.remainder().chunks(S::N).enumerate() {
-                sums[k] = s.add(sums[k], s.load_partial(x));
+            for (sum, x) in sums.iter_mut().zip(groups.remainder().chunks(S::N)) {
+                *sum = s.add(*sum, s.load_partial(x));
             }
             *y = s.reduce_sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])));
         }

@@ -27,8 +27,8 @@
 //! The activations are off by at most 1.3e-7 of max(1, |y|), their derivatives by 1.9e-7; [`gelu_erf`] by 1.97 units
 //! in the last place above 0 and by 4.1e-8 below (asserted: 2.5 and 1e-7).
 //!
-//! In the first-level cache, AVX-512, one core of a Zen 4, a vector of 16 takes 18 cycles ([`gelu_tanh`]), 17
-//! ([`gelu_erf`]), 27 and 18 (their derivatives) and 10 ([`exp`]). The exact GELU took 31 and 33 with an exponential
+//! In the first-level cache, AVX-512, one core of a Zen 4, a vector of 16 takes 17 cycles ([`gelu_tanh`]), 17
+//! ([`gelu_erf`]), 24 and 19 (their derivatives) and 9 ([`exp`]). The exact GELU took 31 and 33 with an exponential
 //! and a division: see the module `normal`.
 
 use super::{Simd, normal};
