@@ -2,8 +2,8 @@
 //!
 //! Apart, h is written to memory and read again: 20 bytes an element, and 16 in one pass over x and `added`.
 //!
-//! Measured, 2 threads of a Zen 4, AVX-512, medians of runs in turn, apart and fused: 16384 × 384 3.47 and 2.73 ms,
-//! 4096 × 768 2.47 and 1.93 ms (all past the caches), 768 × 128 19.6 and 18.1 µs (all in the caches).
+//! Measured, 2 threads of a Zen 4, AVX-512, medians of runs in turn, apart and fused: 16384 × 384 2.68 and 2.12 ms,
+//! 4096 × 768 1.53 and 1.23 ms (the first written past the caches), 768 × 128 23.7 and 19.8 µs (all in the caches).
 
 use super::{expect, naive, simd::LONGEST};
 use crate::{

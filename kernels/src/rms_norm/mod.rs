@@ -14,7 +14,8 @@
 //!
 //! Measured (medians in GB/s, each input and output counted once; two cores of a shared Zen 4, AVX-512): 16384 × 384 forward
 //! naive 7.4, simd 15–25, threads 32–40; backward 5.6, 10–22, 22–30. Past the caches, in turn with
-//! the rung below (ms, on a busy machine): 1.30 instead of 1.78 forward, 1.74 instead of 2.01 backward.
+//! the rung below (ms, at two times): 0.85 and 1.30 instead of 1.03 and 1.78 forward, 1.59 and 1.74
+//! instead of 1.71 and 2.01 backward.
 
 pub mod naive;
 pub mod simd;
