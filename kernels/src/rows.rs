@@ -15,9 +15,10 @@ pub(crate) fn expect_len(name: &str, rows: usize, c: usize, len: usize) {
 ///
 /// A plain store first reads the line it writes to. A store past the caches (non-temporal) does not, which saves a
 /// third of the traffic of an operation with one input and one output; but the reader then has to go to memory, so it
-/// pays only where it had to anyway. 16 MiB is half of a last-level cache of today.
+/// pays only where it had to anyway. 16 MiB is half of a last-level cache of today, which the inputs fill with it: a
+/// triad of three such arrays took 0.76 ms past the caches and 1.13 through them, a copy the same either way.
 pub(crate) fn is_far(len: usize) -> bool {
-    len > 1 << 22
+    len >= 1 << 22
 }
 
 /// How many elements precede the first whole cache line of y, at most all; from there on it can go past the caches.
@@ -94,8 +95,7 @@ impl Access for Whole {
 impl Access for Rest {
     #[inline(always)]
     fn load_or<S: Simd>(self, s: S, x: &[f32], fill: S::F32) -> S::F32 {
-        let inside = s.lt_u32(s.iota_u32(), s.splat_u32(x.len() as u32)); // fewer than N are left
-        s.select(inside, s.load_partial(x), fill)
+        s.load_partial_or(x, fill)
     }
     #[inline(always)]
     fn load<S: Simd>(self, s: S, x: &[f32]) -> S::F32 {

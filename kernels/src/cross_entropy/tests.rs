@@ -2,7 +2,8 @@ use super::*;
 use crate::oracle::{check, values, widen};
 use std::fmt::Debug;
 
-const SHAPES: [(usize, usize); 8] = [(0, 7), (1, 1), (5, 1), (5, 7), (1, 33), (5, 65), (3, 130), (2, 1031)];
+const SHAPES: [(usize, usize); 10] =
+    [(0, 7), (1, 1), (5, 1), (5, 7), (1, 33), (70, 16), (67, 23), (5, 65), (3, 130), (2, 1031)];
 const PLAIN: Options = Options { ignore_index: None, label_smoothing: 0.0 };
 const BOTH: Options = Options { ignore_index: Some(0), label_smoothing: 0.1 };
 
@@ -139,6 +140,19 @@ fn any_number_of_threads_gives_the_same_bits() {
     let one = all(1);
     assert!(one == all(2) && one == all(4));
     check_all(rows, v, BOTH, &x, &targets);
+}
+
+#[test]
+fn gradients_past_the_caches_are_the_same_bits() {
+    let (rows, v) = (4081, 1031); // more than 16 MiB, every row begins elsewhere in its cache line
+    let (x, targets) = (values(7, rows * v), targets(rows, v));
+    let lse = vec![7.0; rows];
+    let (mut near, mut far) = (vec![7.0; x.len()], vec![8.0; x.len()]);
+    for isa in Isa::available() {
+        (BACKWARD_RUNGS[1].run)(isa, rows, v, BOTH, &x, &targets, &lse, 1.0, &mut near);
+        (BACKWARD_RUNGS[2].run)(isa, rows, v, BOTH, &x, &targets, &lse, 1.0, &mut far);
+        assert!(near == far, "{isa}");
+    }
 }
 
 #[test]

@@ -2,7 +2,11 @@
 //! threads.
 
 use super::{Options, expect, mean, simd};
-use crate::{Isa, parallel::items_per_task, rows::expect_len};
+use crate::{
+    Isa,
+    parallel::items_per_task,
+    rows::{expect_len, is_far},
+};
 use rayon::prelude::*;
 
 /// The mean loss of the rows that count; fills `losses` and `lse`.
@@ -48,8 +52,10 @@ pub fn backward(
     let count = expect(rows, v, options, logits.len(), targets, &[lse.len()]);
     expect_len("dlogits", rows, v, dlogits.len());
     let d_row = d_loss / count as f32;
+    // The target's gradient is corrected in memory, which has to be rare where it is far.
+    let far = is_far(dlogits.len()) && v >= 1024;
     let inputs = logits.par_chunks(per_task * v).zip(targets.par_chunks(per_task)).zip(lse.par_chunks(per_task));
     dlogits.par_chunks_mut(per_task * v).zip(inputs).for_each(|(dlogits, ((logits, targets), lse))| {
-        simd::backward_rows(isa, v, options, logits, targets, lse, d_row, dlogits);
+        simd::backward_rows(isa, far, v, options, logits, targets, lse, d_row, dlogits);
     });
 }

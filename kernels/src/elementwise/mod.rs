@@ -24,6 +24,7 @@ mod unary;
 pub use dims::MAX_DIMS;
 
 use crate::{Isa, Rung, simd_fn};
+use bytemuck::Pod;
 use rayon::prelude::*;
 
 /// A function of one number.
@@ -214,7 +215,7 @@ pub static SELECT_RUNGS: [Rung<SelectFn>; 4] = [
 ];
 
 /// The ladder of [`copy()`].
-pub static COPY_RUNGS: [Rung<CopyFn>; 3] = [
+pub static COPY_RUNGS: [Rung<CopyFn>; 4] = [
     Rung { name: "naive", idea: NAIVE, run: |_, n, x, p, y, q| naive::copy(n, x, p, y, q), simd: false },
     Rung {
         name: "tiles",
@@ -223,6 +224,7 @@ pub static COPY_RUNGS: [Rung<CopyFn>; 3] = [
         simd: false,
     },
     Rung { name: "threads", idea: THREADS, run: |_, n, x, p, y, q| copy::threads(n, x, p, y, q), simd: false },
+    Rung { name: "streamed", idea: STREAMED, run: |_, n, x, p, y, q| copy::streamed(n, x, p, y, q), simd: false },
 ];
 
 /// The ladder of [`bias_gelu()`].
@@ -324,8 +326,8 @@ pub fn select(
 /// # Panics
 /// Where x or y is too short for its strides, strides are missing, there are over [`MAX_DIMS`] dimensions, or the
 /// output may overlap itself: sorted by stride, each stride must be larger than all that the smaller ones reach.
-pub fn copy<T: Copy + Send + Sync>(shape: &[usize], x: &[T], x_strides: &[usize], y: &mut [T], y_strides: &[usize]) {
-    copy::threads(shape, x, x_strides, y, y_strides);
+pub fn copy<T: Pod + Send + Sync>(shape: &[usize], x: &[T], x_strides: &[usize], y: &mut [T], y_strides: &[usize]) {
+    copy::streamed(shape, x, x_strides, y, y_strides);
 }
 
 /// y = gelu_tanh(x + bias) for every row of `bias.len()` elements.

@@ -54,7 +54,7 @@ pub fn backward(
 }
 
 /// The longest rows that are taken four at a time. At 256 and 512 elements four rows in turn lose by up to two thirds.
-const LONGEST: usize = 128;
+pub(super) const LONGEST: usize = 128;
 
 /// [`forward_to`] for the first `R` rows; `x` holds those after them too.
 #[inline(always)]

@@ -152,6 +152,58 @@ fn results_past_the_caches_are_the_same_bits() {
 }
 
 #[test]
+fn the_norm_of_a_sum_keeps_to_the_oracle() {
+    for (rows, c) in SHAPES.into_iter().chain([(3001, 67), (70_001, 67)]) {
+        let (x, added, gamma, beta) = (values(1, rows * c), values(2, rows * c), values(3, c), values(4, c));
+        let (wide_x, wide_added, wide_gamma, wide_beta) = (widen(&x), widen(&added), widen(&gamma), widen(&beta));
+        for on in [false, true] {
+            let (gamma, beta) = (on.then_some(&gamma[..]), on.then_some(&beta[..]));
+            let (wide_gamma, wide_beta) = (on.then_some(&wide_gamma[..]), on.then_some(&wide_beta[..]));
+            let [mut eh, mut ey, mut em, mut er] = [rows * c, rows * c, rows, rows].map(|n| vec![7.0; n]);
+            let (exact, e) = (residual::naive::<f64>, 1e-5);
+            exact(rows, c, e, &wide_x, &wide_added, wide_gamma, wide_beta, &mut eh, &mut ey, &mut em, &mut er);
+            let run = |run: AddForward, isa| {
+                let [mut h, mut y, mut m, mut r] = [rows * c, rows * c, rows, rows].map(|n| vec![7.0; n]);
+                run(isa, rows, c, 1e-5, &x, &added, gamma, beta, &mut h, &mut y, &mut m, &mut r);
+                [h, y, m, r]
+            };
+            let plain = run(ADD_FORWARD_RUNGS[0].run, Isa::Portable);
+            for (name, isa, rung) in runs(&ADD_FORWARD_RUNGS) {
+                let [h, y, m, r] = run(rung, isa);
+                assert!(h == plain[0], "{name} {isa} {rows}×{c}: h is the sum");
+                let plain = [&plain[1][..], &plain[2], &plain[3]];
+                check_each(&format!("{name} {isa} {rows}×{c}"), &[&y, &m, &r], &plain, &[&ey, &em, &er]);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_norm_of_a_sum_refuses_wrong_lengths_and_does_not_depend_on_threads() {
+    for (name, isa, run) in runs(&ADD_FORWARD_RUNGS) {
+        let right = [6_usize, 6, 6, 6, 2, 2];
+        for (i, change) in (0..6).flat_map(|i| [(i, 0), (i, 1), (i, usize::MAX)]) {
+            let mut lens = right;
+            lens[i] = lens[i].wrapping_add(change);
+            let [x, added, mut h, mut y, mut m, mut r] = lens.map(|n| vec![0.0; n]);
+            let call = || run(isa, 2, 3, 0.1, &x, &added, None, None, &mut h, &mut y, &mut m, &mut r);
+            let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).is_err();
+            assert_eq!(refused, change != 0, "{name} {isa} {lens:?}");
+        }
+    }
+    let (rows, c) = (3001, 67);
+    let (x, added) = (values(1, rows * c), values(2, rows * c));
+    let all = |threads: usize| {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
+            let [mut h, mut y, mut m, mut r] = [rows * c, rows * c, rows, rows].map(|n| vec![7.0; n]);
+            add_forward(rows, c, 1e-5, &x, &added, None, None, &mut h, &mut y, &mut m, &mut r);
+            [h, y, m, r].concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        })
+    };
+    assert!(all(1) == all(2) && all(1) == all(4));
+}
+
+#[test]
 fn wrong_lengths_are_refused() {
     let refused = |f: &dyn Fn()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err();
     let z = |len: usize| vec![0.0; len];

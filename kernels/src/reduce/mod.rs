@@ -17,7 +17,9 @@
 //! accuracy of floating point summation, 1993).
 //!
 //! Measured, 2 threads of a Zen 4, AVX-512: sum over the columns of 16384×384 in 0.9 ms (28 GB/s), of 16384×1536 in 5 ms
-//! (20 GB/s); over its rows or over all of it in 3.2 ms (31 GB/s), the variance in 3.7 ms. DRAM reads at 28 GB/s.
+//! (20 GB/s); over its rows or over all of it in 3.2 ms (31 GB/s), the variance in 3.7 ms. DRAM reads at 28 GB/s. The rows
+//! of 16384×384, in turn: 0.26 ms with a call for each row, 0.24 with one for many, where reading alone took 0.22; of
+//! 768×128 6.6 and 3.0 µs.
 
 mod columns;
 pub mod naive;

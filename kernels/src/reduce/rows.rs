@@ -5,7 +5,7 @@ use crate::simd::{Simd, math};
 use crate::{Isa, simd_fn};
 
 /// The elements that are summed in `f32`, in 4 vectors of partial sums, before they go on in `f64`.
-const BLOCK: usize = 4096;
+pub(super) const BLOCK: usize = 4096;
 
 simd_fn! {
     /// Σ(x − shift)^P, for P = 1 or (`SQUARED`) 2.
@@ -101,5 +101,26 @@ pub(super) fn extreme(isa: Isa, op: Reduce, x: &[f32]) -> f32 {
     match op {
         Reduce::Min => extreme_of(isa, true, f32::INFINITY, x),
         _ => extreme_of(isa, false, f32::NEG_INFINITY, x),
+    }
+}
+
+simd_fn! {
+    /// y = the sums of rows of `n` elements, at most [`BLOCK`], whose first ones are `stride` apart.
+    ///
+    /// One call for all of them, so that the sum across the lanes of a row runs beside the loads of the next.
+    pub(super) fn sums<S>(s: S, x: &[f32], stride: usize, n: usize, y: &mut [f32]) {
+        for (r, y) in y.iter_mut().enumerate() {
+            let mut groups = x[r * stride..][..n].chunks_exact(4 * S::N);
+            let mut sums = [s.zero(); 4];
+            for group in &mut groups {
+                for (k, sum) in sums.iter_mut().enumerate() {
+                    *sum = s.add(*sum, s.load(&group[k * S::N..]));
+                }
+            }
+            for (sum, x) in sums.iter_mut().zip(groups.remainder().chunks(S::N)) {
+                *sum = s.add(*sum, s.load_partial(x));
+            }
+            *y = s.reduce_sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])));
+        }
     }
 }

@@ -20,6 +20,9 @@ pub(super) fn run(isa: Isa, threads: bool, op: Reduce, kept: Shape<'_>, reduced:
     let columns = kept.inner_strides() == [1] && *kept.shape().last().unwrap() > 1;
     if reduced.shape().len() == 1 && reduced.inner_strides() == [1] {
         let by_blocks = threads && y.len() < 64;
+        if matches!(op, Reduce::Sum | Reduce::Mean) && kept.shape().len() == 1 && reduced.size() <= rows::BLOCK {
+            return row_sums(isa, threads, op, &kept, reduced.size(), x, y);
+        }
         in_tasks(threads && !by_blocks, &kept, reduced.size(), y, |start, y| {
             y[0] = row(isa, by_blocks, op, &x[start..][..reduced.size()]);
         });
@@ -33,6 +36,20 @@ pub(super) fn run(isa: Isa, threads: bool, op: Reduce, kept: Shape<'_>, reduced:
     } else {
         in_tasks(threads, &kept, reduced.size(), y, |start, y| y[0] = strided(op, &reduced, &x[start..]));
     }
+}
+
+/// The sums or means of rows of `n` elements at equal distances; on all threads if `threads`.
+fn row_sums(isa: Isa, threads: bool, op: Reduce, kept: &Dims<1>, n: usize, x: &[f32], y: &mut [f32]) {
+    let [stride] = kept.inner_strides();
+    let some = |x: &[f32], y: &mut [f32]| {
+        rows::sums(isa, x, stride, n, y);
+        y.iter_mut().for_each(|y| *y = finish(op, f64::from(*y), n, 0.0));
+    };
+    let per_task = items_per_task(y.len(), n);
+    if !threads || per_task >= y.len() {
+        return some(x, y);
+    }
+    y.par_chunks_mut(per_task).enumerate().for_each(|(i, y)| some(&x[i * per_task * stride..], y));
 }
 
 /// Calls `work` with the offset of each of the kept indices, and its equal share of y; `cost` is that of one call.

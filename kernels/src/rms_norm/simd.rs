@@ -2,14 +2,45 @@
 
 use super::expect;
 use crate::{
+    Isa,
     rows::{Access, for_vectors, parameter, prefetch},
     simd_fn,
 };
 
+/// y = x·rrms·γ
+pub fn forward(
+    isa: Isa,
+    rows: usize,
+    c: usize,
+    eps: f32,
+    x: &[f32],
+    gamma: Option<&[f32]>,
+    y: &mut [f32],
+    rrms: &mut [f32],
+) {
+    forward_to(isa, false, rows, c, eps, x, gamma, y, rrms);
+}
+
+/// dx = rrms·(g − x̂·mean(g∘x̂)) with g = dy∘γ, or dx += that with `add`; dγ = Σ dy∘x̂
+pub fn backward(
+    isa: Isa,
+    rows: usize,
+    c: usize,
+    x: &[f32],
+    gamma: Option<&[f32]>,
+    rrms: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+    add: bool,
+    dgamma: Option<&mut [f32]>,
+) {
+    backward_to(isa, false, rows, c, x, gamma, rrms, dy, dx, add, dgamma);
+}
+
 simd_fn! {
-    /// y = x·rrms·γ
-    pub fn forward<S>(
-        s: S, rows: usize, c: usize, eps: f32, x: &[f32], gamma: Option<&[f32]>, y: &mut [f32], rrms: &mut [f32],
+    /// [`forward`]; where `far` is set, y is written past the caches.
+    pub(super) fn forward_to<S>(
+        s: S, far: bool, rows: usize, c: usize, eps: f32, x: &[f32], gamma: Option<&[f32]>, y: &mut [f32], rrms: &mut [f32],
     ) {
         expect(rows, c, &[x.len(), y.len()], rrms.len(), &[gamma.map(<[f32]>::len)]);
         for r in 0..rows {
@@ -24,16 +55,17 @@ simd_fn! {
             for_vectors!(S, c, |i, at| {
                 prefetch(all, (r + 1) * c + i);
                 let x_hat = s.mul(at.load(s, &x[i..]), scale);
-                at.store(s, &mut y[i..], s.mul(x_hat, parameter(s, at, gamma, i, 1.0)));
+                at.write(s, far, &mut y[i..], s.mul(x_hat, parameter(s, at, gamma, i, 1.0)));
             });
         }
+        s.fence();
     }
 }
 
 simd_fn! {
-    /// dx = rrms·(g − x̂·mean(g∘x̂)) with g = dy∘γ, or dx += that with `add`; dγ = Σ dy∘x̂
-    pub fn backward<S>(
-        s: S, rows: usize, c: usize, x: &[f32], gamma: Option<&[f32]>, rrms: &[f32],
+    /// [`backward`]; where `far` is set, dx is written past the caches.
+    pub(super) fn backward_to<S>(
+        s: S, far: bool, rows: usize, c: usize, x: &[f32], gamma: Option<&[f32]>, rrms: &[f32],
         dy: &[f32], dx: &mut [f32], add: bool, dgamma: Option<&mut [f32]>,
     ) {
         let parameters = [gamma.map(<[f32]>::len), dgamma.as_ref().map(|d| d.len())];
@@ -60,12 +92,13 @@ simd_fn! {
                 let g = s.mul(d, parameter(s, at, gamma, i, 1.0));
                 let here = s.mul(scale, s.neg_mul_add(x_hat, mean_gx, g));
                 let here = if add { s.add(at.load(s, &dx[i..]), here) } else { here };
-                at.store(s, &mut dx[i..], here);
+                at.write(s, far, &mut dx[i..], here);
                 if let Some(dgamma) = &mut dgamma {
                     let sum = at.load(s, &dgamma[i..]);
                     at.store(s, &mut dgamma[i..], s.mul_add(d, x_hat, sum));
                 }
             });
         }
+        s.fence();
     }
 }

@@ -112,6 +112,22 @@ fn any_number_of_threads_gives_the_same_bits() {
 }
 
 #[test]
+fn results_past_the_caches_are_the_same_bits() {
+    let (rows, c) = (70_001, 67); // more than 16 MiB, with rows on and off a vector's boundary
+    let (x, gamma, dy) = (values(7, rows * c), values(8, c), values(9, rows * c));
+    for isa in Isa::available() {
+        let all = |forward: Forward, backward: Backward| {
+            let (mut y, mut rrms) = (vec![0.0; x.len()], vec![0.0; rows]);
+            forward(isa, rows, c, 1e-5, &x, Some(&gamma), &mut y, &mut rrms);
+            let (mut dx, mut dg) = (vec![0.0; x.len()], vec![0.0; c]);
+            backward(isa, rows, c, &x, Some(&gamma), &rrms, &dy, &mut dx, false, Some(&mut dg));
+            [y, rrms, dx, dg]
+        };
+        assert!(all(threads::forward, threads::backward) == all(stream::forward, stream::backward), "{isa}");
+    }
+}
+
+#[test]
 fn wrong_lengths_are_refused() {
     let refused = |f: &dyn Fn()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err();
     let z = |len: usize| vec![0.0; len];

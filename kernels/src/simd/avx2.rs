@@ -52,6 +52,7 @@ impl Simd for Avx2 {
     type Mask = __m256;
     const N: usize = 8;
     const ISA: Isa = Isa::Avx2;
+    const FUSED: bool = true;
 
     instructions! {
         splat(x: f32) -> __m256 = _mm256_set1_ps(x);
@@ -134,6 +135,8 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn scale_by_pow2(self, a: __m256, n: __m256) -> __m256 {
         // Two factors, for 2ⁿ itself may be denormal or too large.
+        // SAFETY: `self` proves AVX2.
+        let n = unsafe { _mm256_floor_ps(n) };
         let half = self.round_small(self.mul(n, self.splat(0.5)));
         self.mul(self.mul(a, pow2(half)), pow2(self.sub(n, half)))
     }

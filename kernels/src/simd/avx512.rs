@@ -38,6 +38,7 @@ impl Simd for Avx512 {
     type Mask = __mmask16;
     const N: usize = 16;
     const ISA: Isa = Isa::Avx512;
+    const FUSED: bool = true;
 
     instructions! {
         splat(x: f32) -> __m512 = _mm512_set1_ps(x);
@@ -105,6 +106,11 @@ impl Simd for Avx512 {
     fn load_partial(self, x: &[f32]) -> __m512 {
         // SAFETY: lanes past the slice are masked and not touched; `self` proves AVX-512.
         unsafe { _mm512_maskz_loadu_ps(first_lanes(x.len()), x.as_ptr()) }
+    }
+    #[inline(always)]
+    fn load_partial_or(self, x: &[f32], fill: __m512) -> __m512 {
+        // SAFETY: lanes past the slice are masked and not touched; `self` proves AVX-512.
+        unsafe { _mm512_mask_loadu_ps(fill, first_lanes(x.len()), x.as_ptr()) }
     }
     #[inline(always)]
     fn store_partial(self, x: &mut [f32], v: __m512) {

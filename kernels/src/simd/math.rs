@@ -2,24 +2,33 @@
 //!
 //! Each is a range reduction, a polynomial of few terms on what is left, and the undoing of the reduction, in the way
 //! of the Cephes library (Moshier, 1992). The polynomials are minimax fits (Remez exchange in 40 digits, rounded to
-//! `f32`) made for this file; they stop where their error falls under half a unit of rounding, for more terms would
+//! `f32`, or a search on a grid) made for this file; they stop where their error falls under half a unit of rounding, for more terms would
 //! only cost time. The activations are written so that one exponential and one division do the whole work.
 //!
-//! Largest error over every 997th of all bit patterns of `f32`, against `f64`, in units in the last place:
+//! Largest error over every 997th of all bit patterns of `f32`, against `f64`, in units in the last place ([`exp_weight`]: over two
+//! million points):
 //!
 //! | | AVX2, AVX-512 | portable (no fused multiply-add) | asserted |
 //! | --- | --- | --- | --- |
-//! | [`exp`] | 0.97 | 1.21 | 2 |
+//! | [`exp`] | 1.13 | 1.15 | 2 |
 //! | [`ln`] | 0.78 | 0.78 | 2 |
-//! | [`tanh`] | 1.30 | 1.30 | 2 |
-//! | [`erf`] | 1.67 | 1.72 | 2 |
-//! | [`sigmoid`] | 2.45 | 2.45 | 3 |
+//! | [`tanh`] | 1.44 | 1.42 | 2 |
+//! | [`erf`] | 1.15 | 1.45 | 2 |
+//! | [`sigmoid`] | 2.57 | 2.57 | 3 |
+//! | [`exp_weight`], −20 to 0 | 1.85 | 1.14 | 2 |
+//! | [`exp_weight`], −87.3 to 0 | 4.81 | 1.35 | 5 |
 //!
-//! The activations are off by at most 1.3e-7 of max(1, |y|), their derivatives by 2.4e-7; [`gelu_erf`] by 1.97 units
+//! An exponential used to be a polynomial of degree 6. With eight powers of 2 from a table ([`Simd::lookup`]) degree 3 is
+//! enough, and the lookup goes to another port than the products. On a Zen 4, where a multiply-add of 16 lanes takes a
+//! cycle, as do a maximum and a product, the old one was 12 instructions and 10.3 cycles with the load, the sum and the
+//! store of a softmax around it; [`exp_weight`] takes 8.2, of which its six multiply-adds and products are 6.4, and 7.4
+//! without its maximum.
+//!
+//! The activations are off by at most 1.3e-7 of max(1, |y|), their derivatives by 1.9e-7; [`gelu_erf`] by 1.97 units
 //! in the last place above 0 and by 4.1e-8 below (asserted: 2.5 and 1e-7).
 //!
-//! In the first-level cache, AVX-512, one core of a Zen 4, a vector of 16 takes 18 cycles ([`gelu_tanh`]), 17
-//! ([`gelu_erf`]), 27 and 18 (their derivatives) and 10 ([`exp`]). The exact GELU took 31 and 33 with an exponential
+//! In the first-level cache, AVX-512, one core of a Zen 4, a vector of 16 takes 17 cycles ([`gelu_tanh`]), 17
+//! ([`gelu_erf`]), 24 and 19 (their derivatives) and 9 ([`exp`]). The exact GELU took 31 and 33 with an exponential
 //! and a division: see the module `normal`.
 
 use super::{Simd, normal};
@@ -40,21 +49,75 @@ pub fn exp<S: Simd>(s: S, x: S::F32) -> S::F32 {
     exp_below(s, s.min(s.splat(89.0), x)) // NaN goes through: the second operand of min and max
 }
 
-/// eˣ for x ≤ 89, without the check of the upper end, which a softmax has no use for.
+/// eˣ for x ≤ 89, without the check of the upper end.
 ///
-/// x = n·ln 2 + r with |r| ≤ ½·ln 2, and eˣ = 2ⁿ·eʳ.
+/// x = n·ln 2 + r with n in eighths and |r| ≤ ln 2 / 16, and eˣ = 2ⁿ·eʳ: the fraction of n picks one of eight powers of
+/// 2 from a table, its whole part is an exponent.
 #[inline(always)]
 pub fn exp_below<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let clamped = s.max(s.splat(-104.0), x);
-    let n = s.round_small(s.mul(clamped, s.splat(std::f32::consts::LOG2_E)));
-    // ln 2 in two parts: the first has few bits, so that n times it is exact.
-    let r = s.neg_mul_add(n, s.splat(LN2_HIGH), clamped);
-    let r = s.neg_mul_add(n, s.splat(LN2_LOW), r);
-    // Its value at 0 is exactly 1: the largest element of a row of a softmax has the weight 1.
-    let exp_r =
-        polynomial(s, r, [1.384_360_6e-3, 8.374_196_5e-3, 4.166_800_5e-2, 1.666_643e-1, 0.499_999_94, 1.0, 1.0]);
-    s.scale_by_pow2(exp_r, n)
+    let (n, eighths) = eighths_of_ln_2(s, clamped);
+    let r = remainder(s, clamped, n);
+    let power = s.lookup(&EIGHTHS, eighths);
+    s.scale_by_pow2(times_exp_small(s, power, r), n)
 }
+
+/// eˣ for x ≤ 88, and 0 below −87.3, where it would be denormal: all that a softmax has a use for.
+///
+/// 2ⁿ needs no instruction that scales: what is shifted out of n's bits is added to the exponent of the table's power.
+#[inline(always)]
+pub fn exp_weight<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    let clamped = s.max(s.splat(LOWEST), x); // NaN goes through
+    let (n, eighths) = eighths_of_ln_2(s, clamped);
+    let r =
+        if S::FUSED { s.neg_mul_add(n, s.splat(std::f32::consts::LN_2), clamped) } else { remainder(s, clamped, n) };
+    let power = s.to_bits(s.lookup(&EIGHTHS_LESS_INDEX, eighths));
+    let power = s.from_bits(s.add_u32(power, s.shl_u32::<20>(eighths)));
+    times_exp_small(s, power, r)
+}
+
+/// −127·ln 2, where the bits of the power are all zero.
+const LOWEST: f32 = -88.029_69;
+
+/// x·log₂ e, rounded to eighths; and the bits of a sum whose low bits are the same in units of an eighth.
+#[inline(always)]
+fn eighths_of_ln_2<S: Simd>(s: S, x: S::F32) -> (S::F32, S::U32) {
+    // In 2²⁰ to 2²¹ the unit in the last place is an eighth: adding to such a number rounds.
+    let magic = s.splat(1_572_864.0);
+    let moved = s.mul_add(x, s.splat(std::f32::consts::LOG2_E), magic);
+    (s.sub(moved, magic), s.to_bits(moved))
+}
+
+/// x − n·ln 2, with ln 2 in two parts: the first has few bits, so that n times it is exact.
+#[inline(always)]
+fn remainder<S: Simd>(s: S, x: S::F32, n: S::F32) -> S::F32 {
+    s.neg_mul_add(n, s.splat(LN2_LOW), s.neg_mul_add(n, s.splat(LN2_HIGH), x))
+}
+
+/// power·eʳ for |r| ≤ ln 2 / 16, to 2.6e-8 before rounding; exactly `power` for r = 0.
+///
+/// So the largest element of a row of a softmax has the weight 1.
+#[inline(always)]
+fn times_exp_small<S: Simd>(s: S, power: S::F32, r: S::F32) -> S::F32 {
+    let p = s.mul_add(s.splat(0.166_671_54), r, s.splat(0.500_064_7));
+    let less_one = s.mul_add(s.mul(r, r), p, r);
+    s.mul_add(power, less_one, power)
+}
+
+/// 2^(j/8)
+const EIGHTHS: [f32; 8] =
+    [1.0, 1.090_507_7, 1.189_207_1, 1.296_839_6, std::f32::consts::SQRT_2, 1.542_210_8, 1.681_792_9, 1.834_008_1];
+
+/// The same, where j·2²⁰ is taken from the bits of each, which [`exp_weight`] adds again together with the exponent.
+const EIGHTHS_LESS_INDEX: [f32; 8] = {
+    let mut less = EIGHTHS;
+    let mut j = 0;
+    while j < 8 {
+        less[j] = f32::from_bits(EIGHTHS[j].to_bits() - ((j as u32) << 20));
+        j += 1;
+    }
+    less
+};
 
 const LN2_HIGH: f32 = 0.693_359_4;
 const LN2_LOW: f32 = -2.121_944_4e-4;
@@ -128,7 +191,7 @@ const ERF_SMALL: [f32; 6] =
 #[inline(always)]
 fn erfcx<S: Simd>(s: S, z: S::F32) -> (S::F32, S::F32) {
     let k = s.div(s.splat(1.0), s.mul_add(z, s.splat(0.5), s.splat(1.0)));
-    (s.mul(k, polynomial(s, k, ERFCX)), exp(s, s.neg(s.mul(z, z))))
+    (s.mul(k, polynomial(s, k, ERFCX)), exp_below(s, s.neg(s.mul(z, z))))
 }
 
 /// erfcx(z)/k in k
@@ -148,7 +211,7 @@ const ERFCX: [f32; 9] = [
 /// larger of σ and 1 − σ is r, the smaller r·e^{−|x|}.
 #[inline(always)]
 fn sigmoid_and_slope<S: Simd>(s: S, x: S::F32) -> (S::F32, S::F32) {
-    let e = exp(s, s.neg(s.abs(x)));
+    let e = exp_below(s, s.neg(s.abs(x)));
     let larger = s.div(s.splat(1.0), s.add(s.splat(1.0), e));
     let smaller = s.mul(e, larger);
     (s.select(s.lt(x, s.zero()), smaller, larger), s.mul(smaller, larger))

@@ -37,7 +37,7 @@ macro_rules! over_slices {
 
 mod slices {
     use super::simd_fn;
-    over_slices! { exp ln tanh erf sigmoid silu silu_derivative gelu_tanh gelu_tanh_derivative gelu_erf gelu_erf_derivative }
+    over_slices! { exp exp_weight ln tanh erf sigmoid silu silu_derivative gelu_tanh gelu_tanh_derivative gelu_erf gelu_erf_derivative }
 }
 
 type OnSlices = fn(Isa, &[f32], &mut [f32]);
@@ -58,6 +58,26 @@ fn assert_ulp(name: &str, limit: f64, f: OnSlices, exact: fn(f64) -> f64) {
 #[test]
 fn exp_is_within_its_limit_everywhere() {
     assert_ulp("exp", 2.0, slices::exp, libm::exp);
+}
+
+#[test]
+fn the_weights_of_a_softmax_are_within_their_limits_and_end_in_zero() {
+    let x: Vec<f32> = (0..2_000_003).map(|i| i as f32 * -4.4e-5).take_while(|&x| x >= -87.3).collect();
+    let ends = [0.0, -0.0, f32::NEG_INFINITY, f32::MIN, -88.1, -87.9, f32::NAN];
+    for isa in Isa::available() {
+        let (mut y, mut at_ends) = (vec![0.0; x.len()], [7.0; 7]);
+        slices::exp_weight(isa, &x, &mut y);
+        let error = |(&x, &y): (&f32, &f32)| (x, ulp(y, libm::exp(f64::from(x))));
+        let (near, all) =
+            x.iter().zip(&y).map(error).fold((0.0_f64, 0.0_f64), |(near, all), (x, e)| {
+                (if x > -20.0 { near.max(e) } else { near }, all.max(e))
+            });
+        println!("exp_weight {isa}: {near:.3} ulp above -20, {all:.3} in all");
+        assert!(near <= 2.0 && all <= 5.0, "{isa}: {near} ulp above -20, {all} in all");
+        slices::exp_weight(isa, &ends, &mut at_ends);
+        assert_eq!(at_ends[..5], [1.0, 1.0, 0.0, 0.0, 0.0], "{isa}");
+        assert!((0.0..f32::MIN_POSITIVE * 1.01).contains(&at_ends[5]) && at_ends[6].is_nan(), "{isa}: {at_ends:?}");
+    }
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     const N: usize;
     /// The instruction set that this is.
     const ISA: Isa;
+    /// Whether [`Self::mul_add`] rounds once.
+    const FUSED: bool;
 
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::F32;
@@ -50,6 +52,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn load(self, x: &[f32]) -> Self::F32;
     /// Writes the first `N` elements of `x`; panics where there are fewer.
     fn store(self, x: &mut [f32], v: Self::F32);
+    /// The elements of `x`, at most `N`, and the lanes of `fill` after them.
+    #[inline(always)]
+    fn load_partial_or(self, x: &[f32], fill: Self::F32) -> Self::F32 {
+        let inside = self.lt_u32(self.iota_u32(), self.splat_u32(x.len().min(Self::N) as u32));
+        self.select(inside, self.load_partial(x), fill)
+    }
     /// The elements of `x`, at most `N`, and zeros after them.
     fn load_partial(self, x: &[f32]) -> Self::F32;
     /// Writes the elements of `x`, at most the first `N`.
@@ -85,7 +93,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn sqrt(self, a: Self::F32) -> Self::F32;
     /// The nearest integer, ties to even, for |a| < 2²².
     fn round_small(self, a: Self::F32) -> Self::F32;
-    /// a · 2ⁿ for an integral n with |n| ≤ 252, also where the result is denormal.
+    /// a · 2^⌊n⌋ for |n| ≤ 252, also where the result is denormal.
     fn scale_by_pow2(self, a: Self::F32, n: Self::F32) -> Self::F32;
 
     /// a < b

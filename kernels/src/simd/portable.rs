@@ -28,6 +28,7 @@ impl Simd for Portable {
     type Mask = f32x8;
     const N: usize = 8;
     const ISA: Isa = Isa::Portable;
+    const FUSED: bool = false;
 
     #[inline(always)]
     fn splat(self, x: f32) -> f32x8 {
@@ -113,6 +114,8 @@ impl Simd for Portable {
     #[inline(always)]
     fn scale_by_pow2(self, a: f32x8, n: f32x8) -> f32x8 {
         // Two factors, for 2ⁿ itself may be denormal or too large.
+        let nearest = self.round_small(n);
+        let n = self.select(self.lt(n, nearest), nearest - f32x8::splat(1.0), nearest);
         let half = self.round_small(n * f32x8::splat(0.5));
         a * pow2(half) * pow2(n - half)
     }

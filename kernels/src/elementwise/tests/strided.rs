@@ -206,3 +206,21 @@ fn binary_refuses_another_size_of_y() {
 fn nine_dimensions_are_refused() {
     binary(Binary::Add, &[1; 9], &[0.0], &[1; 9], &[0.0], &[1; 9], &mut [0.0]);
 }
+
+#[test]
+fn copies_past_the_caches_are_the_same() {
+    // More than 16 MiB; rows that begin and end within cache lines, and rows of bytes.
+    let (b, t, h, d) = (3, 4099, 5, 73);
+    let (shape, p, q) = ([b, h, t, d], [t * h * d, d, h * d, 1], [t * h * d, t * d, d, 1]);
+    let x = oracle::values(1, b * t * h * d);
+    let (mut expected, mut y) = (vec![5.0; x.len() + 3], vec![5.0; x.len() + 3]);
+    naive::copy(&shape, &x, &p, &mut expected[1..], &q);
+    copy(&shape, &x, &p, &mut y[1..], &q);
+    assert!(y == expected);
+    let bytes: &[u8] = bytemuck::cast_slice(&x);
+    let (rows, n) = (bytes.len() / 4099, 1999); // out of a wider matrix
+    let mut narrow = vec![5_u8; rows * n + 3];
+    copy(&[rows, n], bytes, &[4099, 1], &mut narrow[1..], &[n, 1]);
+    assert!(narrow[1..].chunks_exact(n).zip(bytes.chunks_exact(4099)).all(|(y, x)| *y == x[..n]));
+    assert_eq!((narrow[0], &narrow[1 + rows * n..]), (5, &[5, 5][..]));
+}
