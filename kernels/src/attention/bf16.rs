@@ -7,7 +7,7 @@
 //! only chooses which function it calls. δ is that of the rounded dO, so that the rows of dS still sum up to about 0.
 //!
 //! # How
-//! The rung `registers` is written for words (`words.rs`); here a word is a pair of neighbours along the sum: along D
+//! The rungs `registers` and `one_block` are written for words (`words.rs`); here a word is a pair of neighbours along the sum: along D
 //! in Q·Kᵀ and dO·Vᵀ, along the keys in P·V and dS·K, along the queries in Pᵀ·dO and dSᵀ·Q. P of two queries, or of 32
 //! keys, is rounded and paired by one instruction or two, and V, K, Q and dO are packed once more with their rows joined.
 //!
@@ -19,8 +19,8 @@
 //!
 //! | B×H×T×D | f32 | bf16 | PyTorch bf16 |
 //! | --- | --- | --- | --- |
-//! | 12×4×64×32 | 93 / 104 | 108 / 125 | |
-//! | 12×4×64×64 | 121 / 126 | 148 / 161 | |
+//! | 12×4×64×32 | 125 / 131 | 148 / 154 | |
+//! | 12×4×64×64 | 140 / 145 | 185 / 188 | |
 //! | 16×6×256×64 | 134 / 140 | 175 / 197 | 47 / 41 |
 //! | 1×12×1024×64 | 165 / 168 | 275 / 260 | 90 / 102 |
 //! | 1×12×4096×64 | 172 / 187 | 282 / 283 | 126 / 148 |
@@ -35,7 +35,8 @@
 //! The backward pass takes O of its own forward pass, so δ brings in the error of O as well.
 
 use super::{
-    Inputs, Options, Output, Saved, Shape, Strides, View, naive, registers, registers_backward, threads,
+    Inputs, Options, Output, Saved, Shape, Strides, View, naive, one_block, one_block_backward, registers,
+    registers_backward, threads,
     view::{Part, PartOf},
     words::Pairs,
 };
@@ -60,6 +61,7 @@ pub const FORWARD_RUNGS: &[Rung<Forward>] = &[
         run: serial_forward,
         simd: true,
     },
+    Rung { name: "one_block", idea: "short sequences in one block", run: serial_one_block, simd: true },
     Rung { name: "threads", idea: "a task for each chunk of the queries of a head", run: threads_forward, simd: true },
 ];
 
@@ -72,6 +74,7 @@ pub const BACKWARD_RUNGS: &[Rung<Backward>] = &[
         run: serial_backward,
         simd: true,
     },
+    Rung { name: "one_block", idea: "short sequences in one block", run: serial_one_block_backward, simd: true },
     Rung { name: "threads", idea: "one owner for every row of dK and dV", run: threads_backward, simd: true },
 ];
 
@@ -199,13 +202,23 @@ fn serial_backward(isa: Bf16Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradien
     })
 }
 
+fn serial_one_block(isa: Bf16Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
+    registers::serial(inputs, o, lse, |head, rows, o, lse| short(isa, inputs, head, rows, o, lse))
+}
+
+fn serial_one_block_backward(isa: Bf16Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
+    registers_backward::serial(inputs, gradients, |head, keys, dq, dkv| {
+        short_backward(isa, inputs, saved, head, keys, dq, dkv);
+    })
+}
+
 fn threads_forward(isa: Bf16Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
-    threads::forward_tasks(inputs, o, lse, |head, rows, o, lse| chunk(isa, inputs, head, rows, o, lse))
+    threads::forward_tasks(inputs, o, lse, |head, rows, o, lse| short(isa, inputs, head, rows, o, lse))
 }
 
 fn threads_backward(isa: Bf16Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
     threads::backward_tasks(inputs, gradients, |head, keys, dq, dkv| {
-        chunk_backward(isa, inputs, saved, head, keys, dq, dkv);
+        short_backward(isa, inputs, saved, head, keys, dq, dkv);
     })
 }
 
@@ -254,5 +267,49 @@ bf16_fn! {
         buffer: &mut [u32],
     ) {
         registers_backward::differentiate(Pairs(b), inputs, saved, head, keys, dq, gradients, buffer)
+    }
+}
+
+/// Where it fits, the head as one block.
+fn short(isa: Bf16Isa, inputs: &Inputs<'_>, head: [usize; 2], rows: Range<usize>, o: Part<'_>, lse: Part<'_>) {
+    if !one_block::fits(inputs) {
+        return chunk(isa, inputs, head, rows, o, lse);
+    }
+    let len = one_block::lengths::<Pairs<Portable>>(inputs).iter().sum();
+    scratch::with(len, |buffer: &mut [u32]| short_pairs(isa, inputs, head, [o, lse], buffer));
+}
+
+bf16_fn! {
+    fn short_pairs<B>(b: B, inputs: &Inputs<'_>, head: [usize; 2], outputs: [Part<'_>; 2], buffer: &mut [u32]) {
+        one_block::attend(Pairs(b), inputs, head, outputs, buffer)
+    }
+}
+
+fn short_backward(
+    isa: Bf16Isa,
+    inputs: &Inputs<'_>,
+    saved: &Saved<'_>,
+    [b, h]: [usize; 2],
+    keys: Range<usize>,
+    dq: &PartOf<'_>,
+    [dk, dv]: [Part<'_>; 2],
+) {
+    if !one_block_backward::fits_backward(inputs) {
+        return chunk_backward(isa, inputs, saved, [b, h], keys, dq, [dk, dv]);
+    }
+    let len = one_block_backward::lengths::<Pairs<Portable>>(inputs).iter().sum();
+    scratch::with(len, |buffer: &mut [u32]| short_pairs_backward(isa, inputs, saved, [b, h], [dq(h), dk, dv], buffer));
+}
+
+bf16_fn! {
+    fn short_pairs_backward<B>(
+        b: B,
+        inputs: &Inputs<'_>,
+        saved: &Saved<'_>,
+        head: [usize; 2],
+        gradients: [Part<'_>; 3],
+        buffer: &mut [u32],
+    ) {
+        one_block_backward::differentiate(Pairs(b), inputs, saved, head, gradients, buffer)
     }
 }

@@ -10,17 +10,15 @@ use crate::simd::Simd;
 /// that the largest element of a row has the weight 1, exactly.
 #[inline(always)]
 pub(super) fn exp2<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    let floor = s.splat(-126.0);
-    let clamped = s.max(floor, x); // NaN goes through
     // Adding 1.5 · 2²³ rounds to an integer, and leaves that integer in the low bits.
     let magic = s.splat(12_582_912.0);
-    let shifted = s.add(clamped, magic);
-    let r = s.sub(clamped, s.sub(shifted, magic));
+    let shifted = s.add(x, magic);
+    let r = s.sub(x, s.sub(shifted, magic));
     let mut p = s.splat(1.559_467_8e-4);
     for c in [1.340_664_3e-3, 9.617_693e-3, 5.550_310_4e-2, 2.402_265_2e-1, 6.931_472_4e-1, 1.0] {
         p = s.mul_add(p, r, s.splat(c));
     }
-    // 2ʳ is in [0.7, 1.42], so n may be added to its exponent, down to −125.
+    // 2ʳ is in [0.7, 1.42], so n may be added to its exponent, down to −125. What comes of a smaller x is not used.
     let scaled = s.from_bits(s.add_u32(s.to_bits(p), s.shl_u32::<23>(s.to_bits(shifted))));
     s.select(s.lt(x, s.splat(-125.0)), s.zero(), scaled)
 }

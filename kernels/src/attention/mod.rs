@@ -40,6 +40,8 @@ mod causal;
 mod decode;
 mod exp2;
 pub mod naive;
+mod one_block;
+mod one_block_backward;
 mod online;
 mod pack;
 mod product;
@@ -142,6 +144,12 @@ pub const FORWARD_RUNGS: &[Rung<Forward>] = &[
         run: registers::forward,
         simd: true,
     },
+    Rung {
+        name: "one_block",
+        idea: "a head of few queries and keys at once, phase by phase, queries in the lanes",
+        run: one_block::forward,
+        simd: true,
+    },
     Rung { name: "threads", idea: "a task for each chunk of the queries of a head", run: threads::forward, simd: true },
 ];
 
@@ -171,6 +179,12 @@ pub const BACKWARD_RUNGS: &[Rung<Backward>] = &[
         name: "registers",
         idea: "P and dS are made in registers; finer tiles on the diagonal",
         run: registers_backward::backward,
+        simd: true,
+    },
+    Rung {
+        name: "one_block",
+        idea: "queries in the lanes; every row of the gradients in one go",
+        run: one_block_backward::backward,
         simd: true,
     },
     Rung {

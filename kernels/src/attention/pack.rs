@@ -34,7 +34,7 @@ pub(super) fn rows<S: Simd>(
 
 /// `to` (D × `to_row`) ← the rows `t` of (b, h), transposed; columns past the last row are zero.
 ///
-/// In squares of 8×8. (Element by element, the compiler made scatters of the stores: a fifth of the forward time.)
+/// In squares of 8×4. (Element by element, the compiler made scatters of the stores: a fifth of the forward time.)
 #[inline(always)]
 pub(super) fn transposed<S: Simd>(
     s: S,
@@ -51,9 +51,7 @@ pub(super) fn transposed<S: Simd>(
         for (r, row) in rows.iter_mut().enumerate() {
             *row = from.row(b, h, t.start + j + r, d);
         }
-        for x in (0..d / 8 * 8).step_by(8) {
-            square8(s, &rows, x, &mut to[x * to_row + j..], to_row);
-        }
+        eight(s, &rows, d / 8 * 8, &mut to[j..], to_row);
         for x in d / 8 * 8..d {
             for (r, row) in rows.iter().enumerate() {
                 to[x * to_row + j + r] = row[x];
@@ -71,44 +69,42 @@ pub(super) fn transposed<S: Simd>(
     }
 }
 
-/// Elements `x` to `x` + 7 of eight rows become columns.
+/// The first d elements of eight rows, a multiple of 8, become columns.
 ///
 /// No closures here: they would be compiled without the instruction set.
 #[inline(always)]
-fn square8<S: Simd>(_: S, rows: &[&[f32]; 8], x: usize, to: &mut [f32], to_row: usize) {
-    let to = &mut to[..7 * to_row + 8];
+fn eight<S: Simd>(_: S, rows: &[&[f32]; 8], d: usize, to: &mut [f32], to_row: usize) {
     #[cfg(target_arch = "x86_64")]
     if const { !matches!(S::ISA, Isa::Portable) } {
         use std::arch::x86_64::*;
-        // SAFETY: a value of a vector type other than the portable one proves AVX; 8 elements are read of each row,
-        // and the last store ends where `to` does.
-        unsafe {
-            let mut v = [_mm256_setzero_ps(); 8];
-            for (v, row) in v.iter_mut().zip(rows) {
-                *v = _mm256_loadu_ps(row[x..x + 8].as_ptr());
-            }
-            let mut pairs = v;
-            for i in [0, 2, 4, 6] {
-                pairs[i] = _mm256_unpacklo_ps(v[i], v[i + 1]);
-                pairs[i + 1] = _mm256_unpackhi_ps(v[i], v[i + 1]);
-            }
-            let mut fours = v;
-            for i in [0, 1, 4, 5] {
-                let to = i / 4 * 4 + i % 4 * 2;
-                fours[to] = _mm256_shuffle_ps::<0x44>(pairs[i], pairs[i + 2]);
-                fours[to + 1] = _mm256_shuffle_ps::<0xee>(pairs[i], pairs[i + 2]);
-            }
-            for i in 0..4 {
-                let at = to.as_mut_ptr().add(i * to_row);
-                _mm256_storeu_ps(at, _mm256_permute2f128_ps::<0x20>(fours[i], fours[i + 4]));
-                _mm256_storeu_ps(at.add(4 * to_row), _mm256_permute2f128_ps::<0x31>(fours[i], fours[i + 4]));
+        let mut whole = d == 0 || (d - 1) * to_row + 8 <= to.len();
+        for row in rows {
+            whole &= d <= row.len();
+        }
+        assert!(whole, "eight rows do not fit");
+        for x in (0..d).step_by(4) {
+            // SAFETY: a value of a vector type other than the portable one proves AVX; 4 elements are read of each row
+            // and 8 written to 4 rows, inside as asserted. d is a multiple of 4.
+            unsafe {
+                let mut v = [_mm256_setzero_ps(); 4];
+                for (i, v) in v.iter_mut().enumerate() {
+                    let (low, high) = (rows[i].as_ptr().add(x), rows[i + 4].as_ptr().add(x));
+                    *v = _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high));
+                }
+                let low = [_mm256_unpacklo_ps(v[0], v[1]), _mm256_unpacklo_ps(v[2], v[3])];
+                let high = [_mm256_unpackhi_ps(v[0], v[1]), _mm256_unpackhi_ps(v[2], v[3])];
+                let at = to.as_mut_ptr().add(x * to_row);
+                _mm256_storeu_ps(at, _mm256_shuffle_ps::<0x44>(low[0], low[1]));
+                _mm256_storeu_ps(at.add(to_row), _mm256_shuffle_ps::<0xee>(low[0], low[1]));
+                _mm256_storeu_ps(at.add(2 * to_row), _mm256_shuffle_ps::<0x44>(high[0], high[1]));
+                _mm256_storeu_ps(at.add(3 * to_row), _mm256_shuffle_ps::<0xee>(high[0], high[1]));
             }
         }
         return;
     }
     for (r, row) in rows.iter().enumerate() {
-        for i in 0..8 {
-            to[i * to_row + r] = row[x + i];
+        for (i, &x) in row[..d].iter().enumerate() {
+            to[i * to_row + r] = x;
         }
     }
 }
@@ -118,19 +114,10 @@ fn square8<S: Simd>(_: S, rows: &[&[f32]; 8], x: usize, to: &mut [f32], to_row: 
 /// The hardware does not foresee them: a row is short, and the next one is a page away.
 #[inline(always)]
 pub(super) fn prefetch(inputs: &Inputs<'_>, [b, kv]: [usize; 2], t: &mut Range<usize>, rows: usize) {
-    for t in t.by_ref().take(rows) {
-        for from in [&inputs.k, &inputs.v] {
-            for line in from.row(b, kv, t, inputs.shape.d).chunks(16) {
-                #[cfg(target_arch = "x86_64")]
-                // SAFETY: a prefetch reads nothing, and every x86-64 has SSE.
-                unsafe {
-                    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-                    _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
-                }
-                #[cfg(not(target_arch = "x86_64"))]
-                let _ = line;
-            }
-        }
+    let now = t.start..(t.start + rows).min(t.end);
+    t.start = now.end;
+    for from in [&inputs.k, &inputs.v] {
+        from.ask([b, kv, inputs.shape.d], now.clone());
     }
 }
 

@@ -5,8 +5,25 @@
 //! 4×4 need at most 10 loads for 16 multiply-adds, so arithmetic is the limit. The blocks lie in L1 and L2, so there is no
 //! further blocking. A may be read transposed, through strides.
 
-use super::words::{F32, Words};
+use super::words::{F32, Vector, Words};
 use crate::{Isa, simd::Simd};
+use std::ops::Range;
+
+/// A step k times. Four in one turn of the loop: the sums are short, and how often a long loop turns is hard to foresee.
+macro_rules! in_fours {
+    ($k:expr, $step:expr) => {
+        let k: usize = $k;
+        for _ in 0..k / 4 {
+            $step;
+            $step;
+            $step;
+            $step;
+        }
+        for _ in 0..k % 4 {
+            $step;
+        }
+    };
+}
 
 /// What C is multiplied with before A·B is added.
 #[derive(Clone, Copy)]
@@ -69,15 +86,15 @@ pub(super) fn multiply<W: Words>(
     assert!(k == 0 || (m - 1) * a.row + (k - 1) * a.col < a.data.len(), "A is too short");
     assert!(k == 0 || (k - 1) * b.row + n <= b.data.len(), "B is too short");
     assert!(if let Beta::Rows(beta) = beta { m <= beta.len() } else { true }, "too few factors");
-    let block = Block::new(k, a, b);
+    let block = Block::new(a, b);
     // SAFETY: the assertions above cover every tile of the m×n elements.
     unsafe {
         if const { matches!(W::S::ISA, Isa::Avx512) } {
-            rows::<W, 8, 2>(w, block, m, n, c.as_mut_ptr(), c_row, beta)
+            rows::<W, 8, 2>(w, (k, block), m, n, c.as_mut_ptr(), c_row, beta)
         } else if const { matches!(W::S::ISA, Isa::Avx2) } {
-            rows::<W, 4, 2>(w, block, m, n, c.as_mut_ptr(), c_row, beta)
+            rows::<W, 4, 2>(w, (k, block), m, n, c.as_mut_ptr(), c_row, beta)
         } else {
-            rows::<W, 4, 1>(w, block, m, n, c.as_mut_ptr(), c_row, beta)
+            rows::<W, 4, 1>(w, (k, block), m, n, c.as_mut_ptr(), c_row, beta)
         }
     }
 }
@@ -92,7 +109,7 @@ pub(super) fn tile<W: Words, const MR: usize, const NR: usize>(
 ) -> [[F32<W>; NR]; MR] {
     assert_inside::<W>([MR, NR, k], a, b);
     // SAFETY: the assertions.
-    unsafe { sums(w, Block::new(k, a, b), [[w.simd().zero(); NR]; MR]) }
+    unsafe { sums(w, k, Block::new(a, b), [[w.simd().zero(); NR]; MR]) }
 }
 
 /// Two products of one shape, [`tile`], step by step together: twice the sums hide the latency of each.
@@ -104,12 +121,41 @@ pub(super) fn tiles<W: Words, const MR: usize, const NR: usize>(
 ) -> [[[F32<W>; NR]; MR]; 2] {
     let mut sums = [[[w.simd().zero(); NR]; MR]; 2];
     operands.iter().for_each(|&(a, b)| assert_inside::<W>([MR, NR, k], a, b));
-    let mut blocks = operands.map(|(a, b)| Block::new(k, a, b));
-    for _ in 0..k {
+    let mut blocks = operands.map(|(a, b)| Block::new(a, b));
+    in_fours!(k, {
         for (block, sums) in blocks.iter_mut().zip(&mut sums) {
             // SAFETY: the assertions; a block is moved past its end only after the last step.
             unsafe { block.step(w, sums) };
         }
+    });
+    sums
+}
+
+/// [`tile`] of 2·MR rows whose halves take different steps of k: neither bound of the second lies before that of the
+/// first, as along a diagonal. Steps that both take load B once.
+#[inline(always)]
+pub(super) fn halves<W: Words, const MR: usize, const NR: usize>(
+    w: W,
+    [first, second]: [Range<usize>; 2],
+    a: Left<'_>,
+    b: Right<'_>,
+) -> [[[F32<W>; NR]; MR]; 2] {
+    let mut sums = [[[w.simd().zero(); NR]; MR]; 2];
+    assert!(first.start <= second.start && first.end <= second.end, "the second half comes later");
+    assert_inside::<W>([2 * MR, NR, second.end], a, b);
+    let [lead, tail] = [second.start.min(first.end), first.end.max(second.start)];
+    let [mut one, mut both] = [first.start, second.start].map(|at| Block::new(a, b).at(at));
+    let mut other = Block::new(a.from(MR), b).at(tail);
+    // SAFETY: the assertions; all steps are before the last one of the second half.
+    unsafe {
+        in_fours!(lead - first.start, one.step(w, &mut sums[0]));
+        in_fours!(first.end.saturating_sub(second.start), {
+            let row = both.row(w);
+            both.add(w, 0, &row, &mut sums[0]);
+            both.add(w, MR, &row, &mut sums[1]);
+            both.next();
+        });
+        in_fours!(second.end - tail, other.step(w, &mut sums[1]));
     }
     sums
 }
@@ -123,7 +169,6 @@ fn assert_inside<W: Words>([m, n, k]: [usize; 3], a: Left<'_>, b: Right<'_>) {
 
 #[derive(Clone, Copy)]
 struct Block {
-    k: usize,
     a: *const u32,
     a_strides: [usize; 2],
     b: *const u32,
@@ -132,8 +177,56 @@ struct Block {
 
 impl Block {
     #[inline(always)]
-    fn new(k: usize, a: Left<'_>, b: Right<'_>) -> Block {
-        Block { k, a: a.data.as_ptr(), a_strides: [a.row, a.col], b: b.data.as_ptr(), b_row: b.row }
+    fn new(a: Left<'_>, b: Right<'_>) -> Block {
+        Block { a: a.data.as_ptr(), a_strides: [a.row, a.col], b: b.data.as_ptr(), b_row: b.row }
+    }
+
+    /// The block `steps` later.
+    #[inline(always)]
+    fn at(self, steps: usize) -> Block {
+        let [a, b] = [self.a_strides[1], self.b_row].map(|step| steps * step);
+        Block { a: self.a.wrapping_add(a), b: self.b.wrapping_add(b), ..self }
+    }
+
+    #[inline(always)]
+    fn next(&mut self) {
+        *self = self.at(1);
+    }
+
+    /// NR vectors of B.
+    ///
+    /// # Safety
+    /// They may be read.
+    #[inline(always)]
+    unsafe fn row<W: Words, const NR: usize>(&self, w: W) -> [Vector<W>; NR] {
+        let s = w.simd();
+        let mut row = [s.splat_u32(0); NR];
+        for (j, row) in row.iter_mut().enumerate() {
+            // SAFETY: as the caller says.
+            *row = s.to_bits(unsafe { s.load_ptr(self.b.add(j * W::S::N).cast()) });
+        }
+        row
+    }
+
+    /// Adds the products of `row` and MR words of A, from row `from` on.
+    ///
+    /// # Safety
+    /// The words may be read.
+    #[inline(always)]
+    unsafe fn add<W: Words, const MR: usize, const NR: usize>(
+        &self,
+        w: W,
+        from: usize,
+        row: &[Vector<W>; NR],
+        sums: &mut [[F32<W>; NR]; MR],
+    ) {
+        for (i, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: as the caller says.
+            let x = w.simd().splat_u32(unsafe { *self.a.add((from + i) * self.a_strides[0]) });
+            for (sum, &y) in sums.iter_mut().zip(row) {
+                *sum = w.dot(x, y, *sum);
+            }
+        }
     }
 
     /// One word of k, for all sums; the block moves on.
@@ -142,21 +235,12 @@ impl Block {
     /// MR words of A and NR vectors of B may be read.
     #[inline(always)]
     unsafe fn step<W: Words, const MR: usize, const NR: usize>(&mut self, w: W, sums: &mut [[F32<W>; NR]; MR]) {
-        let s = w.simd();
-        let mut row = [s.splat_u32(0); NR];
-        for (j, row) in row.iter_mut().enumerate() {
-            // SAFETY: as the caller says.
-            *row = s.to_bits(unsafe { s.load_ptr(self.b.add(j * W::S::N).cast()) });
+        // SAFETY: as the caller says.
+        unsafe {
+            let row = self.row(w);
+            self.add(w, 0, &row, sums);
         }
-        for (i, sums) in sums.iter_mut().enumerate() {
-            // SAFETY: as the caller says.
-            let x = s.splat_u32(unsafe { *self.a.add(i * self.a_strides[0]) });
-            for (sum, &y) in sums.iter_mut().zip(&row) {
-                *sum = w.dot(x, y, *sum);
-            }
-        }
-        self.a = self.a.wrapping_add(self.a_strides[1]);
-        self.b = self.b.wrapping_add(self.b_row);
+        self.next();
     }
 }
 
@@ -165,13 +249,12 @@ impl Block {
 #[inline(always)]
 unsafe fn sums<W: Words, const MR: usize, const NR: usize>(
     w: W,
+    k: usize,
     mut block: Block,
     mut sums: [[F32<W>; NR]; MR],
 ) -> [[F32<W>; NR]; MR] {
-    for _ in 0..block.k {
-        // SAFETY: as the caller says; the pointers move past the end only after the last step, and wrap.
-        unsafe { block.step(w, &mut sums) };
-    }
+    // SAFETY: as the caller says; the pointers move past the end only after the last step, and wrap.
+    in_fours!(k, unsafe { block.step(w, &mut sums) });
     sums
 }
 
@@ -180,7 +263,7 @@ unsafe fn sums<W: Words, const MR: usize, const NR: usize>(
 #[inline(always)]
 unsafe fn rows<W: Words, const MR: usize, const NR: usize>(
     w: W,
-    block: Block,
+    (k, block): (usize, Block),
     m: usize,
     n: usize,
     c: *mut f32,
@@ -191,15 +274,15 @@ unsafe fn rows<W: Words, const MR: usize, const NR: usize>(
     // SAFETY: as the caller says; rows i .. i + MR of m.
     unsafe {
         while i + MR <= m {
-            columns::<W, MR, NR>(w, block, n, c, c_row, beta, i);
+            columns::<W, MR, NR>(w, (k, block), n, c, c_row, beta, i);
             i += MR;
         }
         if MR > 4 && i + 4 <= m {
-            columns::<W, 4, 4>(w, block, n, c, c_row, beta, i);
+            columns::<W, 4, 4>(w, (k, block), n, c, c_row, beta, i);
             i += 4;
         }
         while i < m {
-            columns::<W, 1, 4>(w, block, n, c, c_row, beta, i);
+            columns::<W, 1, 4>(w, (k, block), n, c, c_row, beta, i);
             i += 1;
         }
     }
@@ -210,7 +293,7 @@ unsafe fn rows<W: Words, const MR: usize, const NR: usize>(
 #[inline(always)]
 unsafe fn columns<W: Words, const MR: usize, const NR: usize>(
     w: W,
-    mut block: Block,
+    (k, mut block): (usize, Block),
     n: usize,
     c: *mut f32,
     c_row: usize,
@@ -228,7 +311,7 @@ unsafe fn columns<W: Words, const MR: usize, const NR: usize>(
     unsafe {
         block.a = block.a.wrapping_add(i * block.a_strides[0]);
         let c = c.add(i * c_row);
-        let at = |j| Block { b: block.b.wrapping_add(j), ..block };
+        let at = |j| (k, Block { b: block.b.wrapping_add(j), ..block });
         while j + NR * lanes <= n {
             update::<W, MR, NR>(w, at(j), c.add(j), c_row, zero, factors);
             j += NR * lanes;
@@ -248,7 +331,7 @@ unsafe fn columns<W: Words, const MR: usize, const NR: usize>(
 #[inline(always)]
 unsafe fn update<W: Words, const MR: usize, const NR: usize>(
     w: W,
-    block: Block,
+    (k, block): (usize, Block),
     c: *mut f32,
     c_row: usize,
     zero: bool,
@@ -265,7 +348,7 @@ unsafe fn update<W: Words, const MR: usize, const NR: usize>(
                 }
             }
         }
-        for (i, sums) in sums(w, block, start).iter().enumerate() {
+        for (i, sums) in sums(w, k, block, start).iter().enumerate() {
             for (j, &sum) in sums.iter().enumerate() {
                 s.store_ptr(c.add(i * c_row + j * W::S::N), sum);
             }

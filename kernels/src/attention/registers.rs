@@ -17,6 +17,7 @@ use super::{
     exp2::exp2,
     pack,
     product::{Beta, Left, Right, multiply, tile},
+    queries,
     simd::{KEYS, columns},
     view::Part,
     words::{F32, Plain, Words},
@@ -151,13 +152,7 @@ pub(super) fn attend<W: Words>(
             if scale < 0.0 {
                 pack::negate(w, k_t);
             }
-            let v = match pack::in_place::<W>(&inputs.v, [b, kv, d], keys.clone(), single) {
-                Some((data, row)) => Right { data, row },
-                None => {
-                    pack::joined(w, &inputs.v, [b, kv, d], keys, v);
-                    Right { data: v, row: pack::width(d) }
-                }
-            };
+            let v = queries::right(w, &inputs.v, [b, kv, d], keys, single, v);
             let block = Block { first, k: k_t, v };
             let mut next = (first + KEYS).min(seen.end)..(first + 2 * KEYS).min(seen.end);
             for r in (0..n).step_by(PANEL) {
@@ -176,17 +171,22 @@ pub(super) fn attend<W: Words>(
     log_sum_exp(s, rows, &mut state, &mut lse_rows);
 }
 
-/// lse = max·ln 2 + ln sum, with ln 2 in two parts, lest the change of units costs a rounding of a large maximum.
+/// The log-sum-exp of each row.
 #[inline(always)]
 fn log_sum_exp<S: Simd>(s: S, rows: Range<usize>, state: &mut State<'_>, lse: &mut Part<'_>) {
     for (max, sum) in state.max.chunks_exact(S::N).zip(state.sum.chunks_exact_mut(S::N)) {
-        let (max, log) = (s.load(max), math::ln(s, s.load(sum)));
-        let low = s.mul_add(max, s.splat(LN_2_LOW), log);
-        s.store(sum, s.mul_add(max, s.splat(LN_2_HIGH), low));
+        s.store(sum, in_log(s, s.load(max), s.load(sum)));
     }
     for (i, &sum) in rows.zip(&*state.sum) {
         lse.row(i)[0] = sum;
     }
+}
+
+/// max·ln 2 + ln sum, with ln 2 in two parts, lest the change of units costs a rounding of a large maximum.
+#[inline(always)]
+pub(super) fn in_log<S: Simd>(s: S, max: S::F32, sum: S::F32) -> S::F32 {
+    let low = s.mul_add(max, s.splat(LN_2_LOW), math::ln(s, sum));
+    s.mul_add(max, s.splat(LN_2_HIGH), low)
 }
 
 /// The panel of queries from row `r` on meets a block of keys.

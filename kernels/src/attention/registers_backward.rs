@@ -16,7 +16,7 @@ use super::{
     exp2::exp2,
     pack,
     product::{Beta, Left, Right, multiply, tiles},
-    queries::{Rows, prepare, rows},
+    queries::{Rows, deltas, log2_sums, right, rows},
     registers::{hide, partly_hidden},
     simd::{KEYS, columns},
     view::{Part, PartOf},
@@ -200,7 +200,8 @@ pub(super) fn differentiate<W: Words>(
         dv.fill(0.0);
     }
     dq.fill(0.0);
-    prepare(w, inputs, saved, [b, h], delta, lse);
+    log2_sums(w, inputs, saved, [b, h], lse);
+    deltas(w, inputs, saved, [b, h], delta);
     let single = tq <= QUERIES && keys.len() <= KEYS;
     let scale = inputs.options.scale * LOG2_E;
     let context = Context {
@@ -219,13 +220,7 @@ pub(super) fn differentiate<W: Words>(
             pack::negate(w, k_t);
         }
         pack::words_transposed(w, &inputs.v, [b, kv, d], block.clone(), (v_t, KEYS), space);
-        let right = match pack::in_place::<W>(&inputs.k, [b, kv, d], block.clone(), single) {
-            Some((data, row)) => Right { data, row },
-            None => {
-                pack::joined(w, &inputs.k, [b, kv, d], block.clone(), k);
-                Right { data: k, row: width }
-            }
-        };
+        let right = right(w, &inputs.k, [b, kv, d], block.clone(), single, k);
         let queries = inputs.queries(block.clone());
         let mut next = block.end..(block.end + KEYS).min(keys.end);
         let block = Block { keys: block, k_t, v_t, k: right, at: first - keys.start };

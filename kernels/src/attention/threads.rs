@@ -7,19 +7,19 @@
 //!
 //! Measured (Zen 4, two threads whose multiply-adds peak at 217 to 236, AVX-512, f32, causal, packed operands, medians in
 //! GFLOP/s of the nominal half, on a machine with other work; PyTorch 2 on the same machine in brackets; dropout before
-//! the rung `registers`):
+//! the rung `registers`; T = 64 in a quieter hour than the others, the rung `registers` then at 110 / 117 and 137 / 137):
 //!
 //! | B×H×T×D | forward | forward + backward |
 //! | --- | --- | --- |
-//! | 12×4×64×32 | 93 (19) | 104 (21) |
-//! | 12×4×64×64 | 121 | 126 |
+//! | 12×4×64×32 | 125 (19) | 131 (21) |
+//! | 12×4×64×64 | 140 | 145 |
 //! | 16×6×256×64 | 134 (46) | 140 (53) |
 //! | the same, dropout 0.2 | 110 | 125: 22.5 ms (140 ms) |
 //! | 1×12×1024×64 | 165 (94) | 168 (86) |
 //! | 1×12×4096×64 | 172 (123) | 187 (103) |
 
 use super::{
-    Inputs, Output, Saved, Shape, Strides, registers, registers_backward, simd, simd_backward, tiles,
+    Inputs, Output, Saved, Shape, Strides, one_block, one_block_backward, simd, simd_backward, tiles,
     view::{Part, PartOf},
 };
 use crate::{
@@ -45,7 +45,7 @@ const KEYS: usize = 256;
 pub(super) fn forward(isa: Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
     forward_tasks(inputs, o, lse, |head, rows, mut o, mut lse| {
         if in_registers(isa, inputs.shape.tk) {
-            return registers::chunk(isa, inputs, head, rows, o, lse);
+            return one_block::chunk(isa, inputs, head, rows, o, lse);
         }
         simd::chunk(isa, tiles::PANEL, inputs, head, rows, |i, row, row_lse| {
             o.row(i).copy_from_slice(row);
@@ -57,7 +57,7 @@ pub(super) fn forward(isa: Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f
 pub(super) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
     backward_tasks(inputs, gradients, |head, keys, dq, mut dkv| {
         if in_registers(isa, inputs.shape.tk) {
-            return registers_backward::chunk(isa, inputs, saved, head, keys, dq, dkv);
+            return one_block_backward::chunk(isa, inputs, saved, head, keys, dq, dkv);
         }
         let write_dq = |h: usize, i: usize, row: &[f32]| dq(h).row(i).copy_from_slice(row);
         let write_dkv = |j: usize, dk_row: &[f32], dv_row: &[f32]| {
@@ -68,7 +68,7 @@ pub(super) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradien
     });
 }
 
-/// Whether the rung `registers` is the faster one: there have to be registers enough, and the diagonal has to count. At
+/// Whether the rungs from `registers` on are the faster ones: there have to be registers enough, and the diagonal has to count. At
 /// T = 1024 it still is by a little, at 4096 panels of eight rows are by 5%, forward and backward.
 fn in_registers(isa: Isa, keys: usize) -> bool {
     isa == Isa::Avx512 && keys <= MANY
@@ -83,7 +83,7 @@ pub(super) fn forward_tasks(
 ) {
     let Shape { b, h, tq, tk, d, .. } = inputs.shape;
     let chunks = tq.div_ceil((tq / 4).clamp(ROWS[0], ROWS[1]));
-    let rows = tq.div_ceil(chunks.max(1)).next_multiple_of(registers::PANEL);
+    let rows = tq.div_ceil(chunks.max(1)).next_multiple_of(super::registers::PANEL);
     let lse = Output::new("lse", lse, [b, h, tq], Strides { b: h * tq, h: tq, t: 1 }, 1);
     for_each(b * h * chunks, rows * tk * d / LANES, |task| {
         let (head, chunk) = (task / chunks, task % chunks);

@@ -27,6 +27,39 @@ impl<'a, E> View<'a, E> {
     }
 }
 
+impl View<'_> {
+    /// Asks for rows of (b, h) ahead of time; nothing happens where there are none.
+    #[inline(always)]
+    pub(super) fn ask(&self, [b, h, d]: [usize; 3], rows: Range<usize>) {
+        let Strides { b: b_step, h: h_step, .. } = self.strides;
+        let head = self.data.as_ptr().wrapping_add(b.wrapping_mul(b_step)).wrapping_add(h.wrapping_mul(h_step));
+        ask::<false>(head, rows, self.strides.t, d);
+    }
+}
+
+/// Asks for rows of d elements, `stride` apart, that are to be read or written soon.
+#[inline(always)]
+fn ask<const WRITE: bool>(row_0: *const f32, rows: Range<usize>, stride: usize, d: usize) {
+    for t in rows {
+        for x in (0..d).step_by(16) {
+            let line = row_0.wrapping_add(t.wrapping_mul(stride)).wrapping_add(x);
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: neither reads or writes anything, wherever it points; x86-64 has both, if only as a no-operation.
+            unsafe {
+                if WRITE {
+                    // The intrinsic becomes a prefetch for reading unless a feature is on that has no stable name.
+                    std::arch::asm!("prefetchw [{}]", in(reg) line, options(nostack, preserves_flags, readonly));
+                } else {
+                    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+                    _mm_prefetch::<_MM_HINT_T0>(line.cast());
+                }
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            let _ = line;
+        }
+    }
+}
+
 /// What forward and backward read.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs<'a, E = f32> {
@@ -263,6 +296,18 @@ impl Output<'_> {
 }
 
 impl Part<'_> {
+    /// D.
+    #[inline(always)]
+    pub(super) fn width(&self) -> usize {
+        self.d
+    }
+
+    /// Asks for rows ahead of time, to write to them; nothing happens where there are none.
+    #[inline(always)]
+    pub(super) fn ask(&self, rows: Range<usize>) {
+        ask::<true>(self.data, rows, self.stride, self.d);
+    }
+
     /// Row t.
     #[inline(always)]
     pub(super) fn row(&mut self, t: usize) -> &mut [f32] {

@@ -129,6 +129,19 @@ fn every_rung_over_odd_shapes() {
 }
 
 #[test]
+fn short_sequences() {
+    for (tq, tk, d) in [(64, 64, 32), (40, 64, 48), (20, 50, 32), (50, 19, 80)] {
+        let case = |h_kv| Case::new(Shape { b: 2, h: 2, h_kv, tq, tk, d });
+        for h_kv in [1, 2] {
+            case(h_kv).check_bf16("causal");
+            Case { causal: false, ..case(h_kv) }.check_bf16("full");
+            Case { window: Some(13), ..case(h_kv) }.check_bf16("window");
+            Case { window: Some(6), causal: false, scale: -0.4, ..case(h_kv) }.check_bf16("window, not causal");
+        }
+    }
+}
+
+#[test]
 fn large_logits() {
     for (t, d) in [(7, 1), (65, 20), (130, 64)] {
         let case = Case::new(square(1, 2, t, d));
