@@ -272,7 +272,7 @@ bf16_fn! {
 
 /// Where it fits, the head as one block.
 fn short(isa: Bf16Isa, inputs: &Inputs<'_>, head: [usize; 2], rows: Range<usize>, o: Part<'_>, lse: Part<'_>) {
-    if !one_block::fits(inputs) {
+    if !one_block::fits(isa.isa(), inputs) {
         return chunk(isa, inputs, head, rows, o, lse);
     }
     let len = one_block::lengths::<Pairs<Portable>>(inputs).iter().sum();
@@ -294,7 +294,7 @@ fn short_backward(
     dq: &PartOf<'_>,
     [dk, dv]: [Part<'_>; 2],
 ) {
-    if !one_block_backward::fits_backward(inputs) {
+    if !one_block_backward::fits_backward(isa.isa(), inputs) {
         return chunk_backward(isa, inputs, saved, [b, h], keys, dq, [dk, dv]);
     }
     let len = one_block_backward::lengths::<Pairs<Portable>>(inputs).iter().sum();

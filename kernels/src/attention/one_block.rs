@@ -11,7 +11,8 @@
 //! of the next head, asked for while P·V runs, are worth a tenth, and cost 4% where they are near. Two thirds of the
 //! time are now in the loops of the products, at nine tenths of the peak.
 //!
-//! Masks and dropout are rows of keys, and go to the rung below, as do longer sequences.
+//! Masks and dropout are rows of keys, and go to the rung below, as do longer sequences and all instruction sets with fewer
+//! registers than AVX-512.
 
 use super::{
     Inputs, Output, Saved, Shape,
@@ -37,18 +38,18 @@ pub(super) fn forward(isa: Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f
     registers::serial(inputs, o, lse, |head, rows, o, lse| chunk(isa, inputs, head, rows, o, lse));
 }
 
-/// Whether a head is one block, and nothing but the causal rule and the window hide its keys.
-pub(super) fn fits(inputs: &Inputs<'_>) -> bool {
+/// Whether a head is one block, nothing but the causal rule and the window hide its keys, and there are registers enough.
+pub(super) fn fits(isa: Isa, inputs: &Inputs<'_>) -> bool {
     let (shape, options) = (inputs.shape, inputs.options);
     let few = |t| (1..=MOST).contains(&t);
     // A window of nothing: between the bounds of two queries there are keys that neither sees.
     let plain = options.mask.is_none() && options.dropout.is_none() && options.window != Some(0);
-    few(shape.tq) && few(shape.tk) && shape.d > 0 && plain
+    isa == Isa::Avx512 && few(shape.tq) && few(shape.tk) && shape.d > 0 && plain
 }
 
 /// The forward pass of the queries `rows` of one head.
 pub(super) fn chunk(isa: Isa, inputs: &Inputs<'_>, head: [usize; 2], rows: Range<usize>, o: Part<'_>, lse: Part<'_>) {
-    if !fits(inputs) {
+    if !fits(isa, inputs) {
         return registers::chunk(isa, inputs, head, rows, o, lse);
     }
     let len = lengths::<Plain<crate::simd::Portable>>(inputs).iter().sum();
@@ -80,6 +81,21 @@ struct Context<'a, 'b> {
 /// The forward pass of one head that [`fits`], on words of any kind.
 #[inline(always)]
 pub(super) fn attend<W: Words>(
+    w: W,
+    inputs: &Inputs<'_>,
+    head: [usize; 2],
+    outputs: [Part<'_>; 2],
+    buffer: &mut [u32],
+) {
+    if const { matches!(W::S::ISA, Isa::Avx512) } {
+        one_block(w, inputs, head, outputs, buffer);
+    } else {
+        unreachable!("it does not fit"); // so that nothing is compiled for the others
+    }
+}
+
+#[inline(always)]
+fn one_block<W: Words>(
     w: W,
     inputs: &Inputs<'_>,
     [b, h]: [usize; 2],

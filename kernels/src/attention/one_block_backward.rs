@@ -41,8 +41,8 @@ pub(super) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradien
 }
 
 /// Whether this is for them: heads of one block, each with keys of its own.
-pub(super) fn fits_backward(inputs: &Inputs<'_>) -> bool {
-    fits(inputs) && inputs.shape.h == inputs.shape.h_kv
+pub(super) fn fits_backward(isa: Isa, inputs: &Inputs<'_>) -> bool {
+    fits(isa, inputs) && inputs.shape.h == inputs.shape.h_kv
 }
 
 /// The backward pass of the keys of one head; `dq` gives its rows.
@@ -55,7 +55,7 @@ pub(super) fn chunk(
     dq: &PartOf<'_>,
     [dk, dv]: [Part<'_>; 2],
 ) {
-    if !fits_backward(inputs) {
+    if !fits_backward(isa, inputs) {
         return registers_backward::chunk(isa, inputs, saved, [b, h], keys, dq, [dk, dv]);
     }
     let len = lengths::<Plain<Portable>>(inputs).iter().sum();
@@ -117,6 +117,22 @@ struct Squares<'a> {
 /// The backward pass of one head that [`fits_backward`], on words of any kind.
 #[inline(always)]
 pub(super) fn differentiate<W: Words>(
+    w: W,
+    inputs: &Inputs<'_>,
+    saved: &Saved<'_>,
+    head: [usize; 2],
+    gradients: [Part<'_>; 3],
+    buffer: &mut [u32],
+) {
+    if const { matches!(W::S::ISA, Isa::Avx512) } {
+        one_block(w, inputs, saved, head, gradients, buffer);
+    } else {
+        unreachable!("it does not fit"); // so that nothing is compiled for the others
+    }
+}
+
+#[inline(always)]
+fn one_block<W: Words>(
     w: W,
     inputs: &Inputs<'_>,
     saved: &Saved<'_>,

@@ -9,22 +9,6 @@ use super::words::{F32, Vector, Words};
 use crate::{Isa, simd::Simd};
 use std::ops::Range;
 
-/// A step k times. Four in one turn of the loop: the sums are short, and how often a long loop turns is hard to foresee.
-macro_rules! in_fours {
-    ($k:expr, $step:expr) => {
-        let k: usize = $k;
-        for _ in 0..k / 4 {
-            $step;
-            $step;
-            $step;
-            $step;
-        }
-        for _ in 0..k % 4 {
-            $step;
-        }
-    };
-}
-
 /// What C is multiplied with before A·B is added.
 #[derive(Clone, Copy)]
 pub(super) enum Beta<'a> {
@@ -122,12 +106,12 @@ pub(super) fn tiles<W: Words, const MR: usize, const NR: usize>(
     let mut sums = [[[w.simd().zero(); NR]; MR]; 2];
     operands.iter().for_each(|&(a, b)| assert_inside::<W>([MR, NR, k], a, b));
     let mut blocks = operands.map(|(a, b)| Block::new(a, b));
-    in_fours!(k, {
+    for _ in 0..k {
         for (block, sums) in blocks.iter_mut().zip(&mut sums) {
             // SAFETY: the assertions; a block is moved past its end only after the last step.
             unsafe { block.step(w, sums) };
         }
-    });
+    }
     sums
 }
 
@@ -148,14 +132,18 @@ pub(super) fn halves<W: Words, const MR: usize, const NR: usize>(
     let mut other = Block::new(a.from(MR), b).at(tail);
     // SAFETY: the assertions; all steps are before the last one of the second half.
     unsafe {
-        in_fours!(lead - first.start, one.step(w, &mut sums[0]));
-        in_fours!(first.end.saturating_sub(second.start), {
+        for _ in 0..lead - first.start {
+            one.step(w, &mut sums[0]);
+        }
+        for _ in 0..first.end.saturating_sub(second.start) {
             let row = both.row(w);
             both.add(w, 0, &row, &mut sums[0]);
             both.add(w, MR, &row, &mut sums[1]);
             both.next();
-        });
-        in_fours!(second.end - tail, other.step(w, &mut sums[1]));
+        }
+        for _ in 0..second.end - tail {
+            other.step(w, &mut sums[1]);
+        }
     }
     sums
 }
@@ -253,8 +241,10 @@ unsafe fn sums<W: Words, const MR: usize, const NR: usize>(
     mut block: Block,
     mut sums: [[F32<W>; NR]; MR],
 ) -> [[F32<W>; NR]; MR] {
-    // SAFETY: as the caller says; the pointers move past the end only after the last step, and wrap.
-    in_fours!(k, unsafe { block.step(w, &mut sums) });
+    for _ in 0..k {
+        // SAFETY: as the caller says; the pointers move past the end only after the last step, and wrap.
+        unsafe { block.step(w, &mut sums) };
+    }
     sums
 }
 
