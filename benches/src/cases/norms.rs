@@ -5,7 +5,7 @@ use gradus_kernels::{Float, layer_norm, oracle, rms_norm};
 
 const EPS: f32 = 1e-5;
 
-/// Inputs and outputs of both norms, in both directions; what one does not need stays empty.
+/// Inputs and outputs of the norms, in both directions; what one does not need stays empty.
 #[derive(Default)]
 struct Data<E> {
     rows: usize,
@@ -16,6 +16,9 @@ struct Data<E> {
     mean: Vec<E>,
     rstd: Vec<E>,
     dy: Vec<E>,
+    /// What is added to x, and the sum.
+    added: Vec<E>,
+    h: Vec<E>,
     /// Forward y, backward dx.
     out: Vec<E>,
     dgamma: Vec<E>,
@@ -37,12 +40,19 @@ impl<E: Float> Data<E> {
             out: vec![E::zero(); rows * c],
             dgamma: vec![E::zero(); c],
             dbeta: vec![E::zero(); c],
+            added: Vec::new(),
+            h: Vec::new(),
         }
+    }
+
+    fn with_sum(self) -> Data<E> {
+        let len = self.rows * self.c;
+        Data { added: cast(&oracle::values(5, len)), h: vec![E::zero(); len], ..self }
     }
 
     fn spoil(&mut self) {
         let nan = E::of(f64::NAN);
-        [&mut self.out, &mut self.dgamma, &mut self.dbeta].into_iter().for_each(|x| x.fill(nan));
+        [&mut self.h, &mut self.out, &mut self.dgamma, &mut self.dbeta].into_iter().for_each(|x| x.fill(nan));
     }
 
     fn layer_norm(mut self) -> Data<E> {
@@ -89,6 +99,24 @@ pub(super) fn layer_norm_backward(rows: usize, c: usize) -> Box<dyn Case> {
     };
     let (data, expected) = (Data::new(rows, c).layer_norm(), (reference(rows, c), reference(rows, c)));
     Box::new(ladder(&layer_norm::BACKWARD_RUNGS, data, call, Data::spoil, parts, expected))
+}
+
+pub(super) fn add_layer_norm(rows: usize, c: usize) -> Box<dyn Case> {
+    fn parts<E: Float>(d: &Data<E>) -> Parts<E> {
+        vec![d.h.clone(), d.out.clone(), d.mean.clone(), d.rstd.clone()]
+    }
+    fn reference<E: Float>(rows: usize, c: usize) -> Parts<E> {
+        let mut d = Data::<E>::new(rows, c).with_sum();
+        let (gamma, beta, h, y) = (Some(&d.gamma[..]), Some(&d.beta[..]), &mut d.h, &mut d.out);
+        layer_norm::residual::naive(rows, c, EPS, &d.x, &d.added, gamma, beta, h, y, &mut d.mean, &mut d.rstd);
+        parts(&d)
+    }
+    let call = |run: layer_norm::AddForward, isa, d: &mut Data<f32>| {
+        let (gamma, beta, h, y) = (Some(&d.gamma[..]), Some(&d.beta[..]), &mut d.h, &mut d.out);
+        run(isa, d.rows, d.c, EPS, &d.x, &d.added, gamma, beta, h, y, &mut d.mean, &mut d.rstd);
+    };
+    let (data, expected) = (Data::new(rows, c).with_sum(), (reference(rows, c), reference(rows, c)));
+    Box::new(ladder(&layer_norm::ADD_FORWARD_RUNGS, data, call, Data::spoil, parts, expected))
 }
 
 pub(super) fn rms_norm_forward(rows: usize, c: usize) -> Box<dyn Case> {

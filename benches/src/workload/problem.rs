@@ -48,6 +48,8 @@ pub enum Problem {
     LogSoftmax { pass: Pass, rows: usize, c: usize },
     /// Layer norm with γ and β.
     LayerNorm { pass: Pass, rows: usize, c: usize },
+    /// The sum of two matrices, and its layer norm.
+    AddLayerNorm { rows: usize, c: usize },
     /// RMS norm with γ.
     RmsNorm { pass: Pass, rows: usize, c: usize },
     /// GELU; `erf` is the exact form, else GPT-2's with tanh.
@@ -113,6 +115,7 @@ impl Problem {
                 row_work(pass, [rows, c], both(pass, 5, 4), 0, 0)
             }
             Problem::LayerNorm { pass, rows, c } => row_work(pass, [rows, c], both(pass, 8, 14), 2, 2),
+            Problem::AddLayerNorm { rows, c } => each(rows * c, 9, 2 * (rows + 1) * c, 2 * rows * (c + 1)),
             Problem::RmsNorm { pass, rows, c } => row_work(pass, [rows, c], both(pass, 5, 10), 1, 1),
             Problem::Gelu { pass, rows, c, .. } => row_work(pass, [rows, c], both(pass, 10, 15), 0, 0),
             Problem::BiasGelu { pass, rows, c } => row_work(pass, [rows, c], both(pass, 11, 16), 1, 0),
@@ -164,6 +167,7 @@ impl Problem {
             Problem::Softmax { rows, c, .. }
             | Problem::LogSoftmax { rows, c, .. }
             | Problem::LayerNorm { rows, c, .. }
+            | Problem::AddLayerNorm { rows, c }
             | Problem::RmsNorm { rows, c, .. }
             | Problem::BiasGelu { rows, c, .. }
             | Problem::RowSum { rows, c } => format!("{rows}×{c}"),
