@@ -224,3 +224,19 @@ fn copies_past_the_caches_are_the_same() {
     assert!(narrow[1..].chunks_exact(n).zip(bytes.chunks_exact(4099)).all(|(y, x)| *y == x[..n]));
     assert_eq!((narrow[0], &narrow[1 + rows * n..]), (5, &[5, 5][..]));
 }
+
+#[test]
+fn whole_lines_past_the_caches_are_the_same() {
+    // As tensors have them: rows of whole cache lines from the start of one on.
+    #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+    #[repr(C, align(64))]
+    struct Line([f32; 16]);
+    let (b, t, h, d) = (11, 256, 24, 64);
+    let (shape, p, q) = ([b, h, t, d], [t * h * d, d, h * d, 1], [t * h * d, t * d, d, 1]);
+    let x = oracle::values(1, b * t * h * d);
+    let (mut expected, mut lines) = (vec![5.0; x.len()], vec![Line([5.0; 16]); x.len() / 16 + 1]);
+    naive::copy(&shape, &x, &p, &mut expected, &q);
+    let (y, after) = bytemuck::cast_slice_mut::<Line, f32>(&mut lines).split_at_mut(x.len());
+    copy(&shape, &x, &p, y, &q);
+    assert!(*y == expected && after == [5.0; 16]);
+}
