@@ -7,8 +7,8 @@
 //! only chooses which function it calls. δ is that of the rounded dO, so that the rows of dS still sum up to about 0.
 //!
 //! # How
-//! The rungs `registers` and `one_block` are written for words (`words.rs`); here a word is a pair of neighbours along the sum: along D
-//! in Q·Kᵀ and dO·Vᵀ, along the keys in P·V and dS·K, along the queries in Pᵀ·dO and dSᵀ·Q. P of two queries, or of 32
+//! The rungs `registers` and `one_block` are written for words (`words.rs`); here a word is a pair of neighbours along
+//! the sum: along D in Q·Kᵀ and dO·Vᵀ, along the keys in P·V and dS·K, along the queries in Pᵀ·dO and dSᵀ·Q. P of two queries, or of 32
 //! keys, is rounded and paired by one instruction or two, and V, K, Q and dO are packed once more with their rows joined.
 //!
 //! # What it buys

@@ -3,8 +3,9 @@
 //! B is packed once, by all threads, and then every task packs its own rows of A and multiplies. The tasks are cut by
 //! the shape alone and each element of C is summed by one task in one order, so the bits do not depend on the number
 //! of threads. Work that is too small for a second thread stays on the one that has it, and three kinds of product
-//! go other ways: matrix times vector ([`super::gemv`]), a small C with a long sum (`split_k.rs`), and a batch
-//! of small products, where a task takes several of them whole.
+//! go other ways: matrix times vector ([`super::gemv`]), a C that is not large with a long sum, as the
+//! gradient of a weight over many positions (`split_k.rs`), and a batch of small products, where a task takes several of
+//! them whole.
 //!
 //! Measured on 2 threads, GFLOP/s of 228, NN / NT / TN: 512×512×512 210 / 211 / 199; 1024×1024×1024 213 / 214 / 206;
 //! 2048×2048×2048 209 / 207 / 207. As x·Wᵀ / dy·W / dyᵀ·x of a layer: 16384 tokens, 384→1152 208 / 211 / 207;

@@ -2,11 +2,11 @@
 //!
 //! Each is a range reduction, a polynomial of few terms on what is left, and the undoing of the reduction, in the way
 //! of the Cephes library (Moshier, 1992). The polynomials are minimax fits (Remez exchange in 40 digits, rounded to
-//! `f32`, or a search on a grid) made for this file; they stop where their error falls under half a unit of rounding, for more terms would
-//! only cost time. The activations are written so that one exponential and one division do the whole work.
+//! `f32`, or a search on a grid) made for this file; they stop where their error falls under half a unit of
+//! rounding, for more terms would only cost time. The activations are written so that one exponential and one division do the whole work.
 //!
-//! Largest error over every 997th of all bit patterns of `f32`, against `f64`, in units in the last place ([`exp_weight`]: over two
-//! million points):
+//! Largest error over every 997th of all bit patterns of `f32`, against `f64`, in units in the last place
+//! ([`exp_weight`]: over two million points):
 //!
 //! | | AVX2, AVX-512 | portable (no fused multiply-add) | asserted |
 //! | --- | --- | --- | --- |
