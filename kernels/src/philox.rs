@@ -8,8 +8,9 @@ use crate::simd::Simd;
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
-/// The elements that 16 counters serve: element e has counter 16·⌊e/64⌋ + e mod 16 and word ⌊e/16⌋ mod 4 of it, so
-/// that a vector of counters makes four runs of neighbouring elements.
+/// The elements that 8 counters serve, each with half a word: element e has counter 8·⌊e/64⌋ + ⌊(e mod 16) / 2⌋, of it
+/// word ⌊e/16⌋ mod 4, and of that the low half where e is even, the high half where it is odd. So a vector of counters
+/// makes four runs of neighbouring elements.
 pub const GROUP: usize = 64;
 
 /// One block of Philox 4×32-10.
@@ -32,7 +33,8 @@ pub fn block(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
 
 /// Which elements are dropped: each with probability `p`, by the random sequence (`seed`, `stream`).
 ///
-/// A training run has one seed; every place where it drops elements, at every step, has a stream of its own.
+/// An element is decided by 16 random bits, so `p` is rounded to a multiple of 2⁻¹⁶; what is kept is scaled by the
+/// rounded one, and the expectation is exact. A training run has one seed; every place where it drops elements, at every step, has a stream of its own.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
     /// The probability that an element is dropped, in [0, 1).
@@ -44,14 +46,14 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// What kept elements are multiplied with, 1 / (1 − p), so that the expectation stays.
+    /// What kept elements are multiplied with, 1 / (1 − p) for the rounded p, so that the expectation stays.
     pub fn scale(&self) -> f32 {
-        1.0 / (1.0 - self.p)
+        65_536.0 / (65_536 - self.threshold()) as f32
     }
 
-    /// A random word below this drops its element.
+    /// 16 random bits below this drop their element: 2¹⁶·p rounded, and less than 2¹⁶.
     pub fn threshold(&self) -> u32 {
-        (f64::from(self.p) * 4_294_967_296.0) as u32
+        ((self.p * 65_536.0).round() as u32).min(65_535)
     }
 
     fn key(&self) -> [u32; 2] {
@@ -60,28 +62,27 @@ impl Dropout {
 
     /// Whether the element is kept: the specification of [`Self::drop_masks`].
     pub fn keeps(&self, element: u64) -> bool {
-        let counter = element / GROUP as u64 * 16 + element % 16;
+        let counter = element / GROUP as u64 * 8 + element % 16 / 2;
         let words = [counter as u32, (counter >> 32) as u32, self.stream as u32, (self.stream >> 32) as u32];
-        block(words, self.key())[(element / 16 % 4) as usize] >= self.threshold()
+        let word = block(words, self.key())[(element / 16 % 4) as usize];
+        word >> (element % 2 * 16) & 0xffff >= self.threshold()
     }
 
     /// The lanes to drop, for the elements 64·`group` + 16·w + N·`part` …, w = 0 to 3, with `part` < 16 / N.
     #[inline(always)]
     pub fn drop_masks<S: Simd>(&self, s: S, group: u64, part: usize) -> [S::Mask; 4] {
-        let first = group * 16 + (part * S::N) as u64; // 16 counters of a group never cross 2³²
-        let counters = s.add_u32(s.splat_u32(first as u32), s.iota_u32());
-        let even = self.block_even(s, counters, (first >> 32) as u32);
-        let odd = self.block_even(s, s.odd_to_even_u32(counters), (first >> 32) as u32);
-        let word = |w: usize| s.interleave_even_u32(even[w], odd[w]);
-        let (c0, c1, c2, c3) = (word(0), word(1), word(2), word(3));
-        let threshold = s.splat_u32(self.threshold());
-        [s.lt_u32(c0, threshold), s.lt_u32(c1, threshold), s.lt_u32(c2, threshold), s.lt_u32(c3, threshold)]
+        let first = group * 8 + (part * S::N / 2) as u64; // 8 counters of a group never cross 2³²
+        let counters = s.add_u32(s.splat_u32(first as u32), s.shr_u32::<1>(s.iota_u32()));
+        let [w0, w1, w2, w3] = self.block_even(s, counters, (first >> 32) as u32);
+        let threshold = s.splat_u32(self.threshold() << 16);
+        // Each half at the top of a lane of its own, with less below it, which decides nothing.
+        let drop = |word| s.lt_u32(s.interleave_even_u32(s.shl_u32::<16>(word), word), threshold);
+        [drop(w0), drop(w1), drop(w2), drop(w3)]
     }
 
     /// [`block`] of the counters in the even lanes, whose second word is `high`; the odd lanes hold what comes up.
     ///
-    /// A product is 64 bits wide and fills two lanes, so half of the counters go at a time, and the low half of a
-    /// product is the next word where it stands. In the first two rounds one of the two products is the same in all
+    /// A product is 64 bits wide and fills two lanes, and the low half of it is the next word where it stands. In the first two rounds one of the two products is the same in all
     /// lanes, and is made outside of the vectors.
     #[inline(always)]
     fn block_even<S: Simd>(&self, s: S, c0: S::U32, high: u32) -> [S::U32; 4] {
@@ -147,6 +148,18 @@ mod tests {
                     assert_eq!(k == 1.0, dropout.keeps(group * 64 + i as u64), "{isa}, group {group}, element {i}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn p_is_met_to_16_bits_and_something_is_kept() {
+        let dropout = |p| Dropout { p, seed: 1, stream: 0 };
+        for (p, threshold) in
+            [(0.0, 0), (1e-7, 0), (1.0 / 65_536.0, 1), (0.2, 13_107), (0.5, 32_768), (0.999_999_9, 65_535)]
+        {
+            assert_eq!(dropout(p).threshold(), threshold, "{p}");
+            let kept = f64::from(65_536 - threshold) / 65_536.0;
+            approx::assert_relative_eq!(f64::from(dropout(p).scale()) * kept, 1.0, epsilon = 1e-7);
         }
     }
 

@@ -20,7 +20,7 @@ use super::{
     registers::{hide, partly_hidden},
     simd::{KEYS, columns},
     view::{Part, PartOf},
-    words::{F32, Plain, Words},
+    words::{Plain, Words},
 };
 use crate::{
     Isa, scratch,
@@ -262,12 +262,13 @@ fn panel<W: Words>(
         return;
     }
     let start = seen.start / 16 * 16;
+    let drops = drops(w, context, queries.start, block.keys.start);
     for column in (start..seen.end).step_by(W::S::N) {
         if const { matches!(W::S::ISA, Isa::Avx512) } {
-            square::<W, 8>(w, context, block, queries.start, here, column, buffers);
+            square::<W, 8>(w, context, block, &drops, [queries.start, here, column], buffers);
         } else {
-            square::<W, 4>(w, context, block, queries.start, here, column, buffers);
-            square::<W, 4>(w, context, block, queries.start + 4, here + 4, column, buffers);
+            square::<W, 4>(w, context, block, &drops, [queries.start, here, column], buffers);
+            square::<W, 4>(w, context, block, &drops, [queries.start + 4, here + 4, column], buffers);
         }
     }
     for part in (0..queries.len()).step_by(ROWS) {
@@ -296,9 +297,8 @@ fn square<W: Words, const MR: usize>(
     w: W,
     context: &Context<'_, '_>,
     block: &Block<'_>,
-    i: usize,
-    here: usize,
-    column: usize,
+    drops: &Option<Drops<W::S>>,
+    [i, here, column]: [usize; 3],
     buffers: &mut Buffers<'_>,
 ) {
     let (s, n, inputs) = (w.simd(), W::S::N, context.inputs);
@@ -315,7 +315,15 @@ fn square<W: Words, const MR: usize>(
         }
         let (lse, delta) = (s.splat(-buffers.lse[i + row]), s.splat(buffers.delta[i + row]));
         let all = exp2(s, s.mul_add(scale, p[row][0], lse));
-        let (kept, dp) = drop_out(w, context, i + row, first, all, ds[row][0]);
+        let (kept, dp) = match (drops, inputs.options.dropout) {
+            (Some(drops), Some(dropout)) => {
+                let drop = drops[(here + row) % PANEL][column % 16 / n][column / 16];
+                // dS needs all of P, dV what was kept of it.
+                let dp = s.mul(s.splat(dropout.scale()), ds[row][0]);
+                (s.select(drop, s.zero(), all), s.select(drop, s.zero(), dp))
+            }
+            _ => (all, ds[row][0]),
+        };
         p[row][0] = kept;
         ds[row][0] = s.mul(all, s.sub(dp, delta));
     }
@@ -334,22 +342,23 @@ fn square<W: Words, const MR: usize>(
     }
 }
 
-/// What dropout leaves of P for dV, and of dP: dS needs all of P.
+/// The lanes that dropout takes from the rows of a panel and a block of keys: those of row r, of part p of its sixteens
+/// and of sixteen w are `[r][p][w]`.
+type Drops<S> = [[[<S as Simd>::Mask; 4]; 2]; PANEL];
+
+/// The lanes that dropout takes from the queries from `i` on and the keys from `key` on.
 #[inline(always)]
-fn drop_out<W: Words>(
-    w: W,
-    context: &Context<'_, '_>,
-    i: usize,
-    key: usize,
-    p: F32<W>,
-    dp: F32<W>,
-) -> (F32<W>, F32<W>) {
-    let (s, inputs) = (w.simd(), context.inputs);
-    let Some(dropout) = inputs.options.dropout.filter(|_| i < inputs.shape.tq) else { return (p, dp) };
-    let group = inputs.first_group(context.head[0], context.head[1], i) + (key / KEYS) as u64;
-    let (word, part) = (key % KEYS / 16, key % 16 / W::S::N);
-    let drop = dropout.drop_masks(s, group, part)[word];
-    (s.select(drop, s.zero(), p), s.select(drop, s.zero(), s.mul(s.splat(dropout.scale()), dp)))
+fn drops<W: Words>(w: W, context: &Context<'_, '_>, i: usize, key: usize) -> Option<Drops<W::S>> {
+    let dropout = context.inputs.options.dropout?;
+    let s = w.simd();
+    let mut drops = [[[s.lt_u32(s.splat_u32(0), s.splat_u32(0)); 4]; 2]; PANEL];
+    for (row, drops) in drops.iter_mut().enumerate() {
+        let group = context.inputs.first_group(context.head[0], context.head[1], i + row) + (key / KEYS) as u64;
+        for (part, drops) in drops[..16 / W::S::N].iter_mut().enumerate() {
+            *drops = dropout.drop_masks(s, group, part);
+        }
+    }
+    Some(drops)
 }
 
 /// What a block of queries adds to the gradients of a block of keys.

@@ -6,7 +6,7 @@
 //! Which elements are dropped follows from (seed, stream, i) alone, by [`crate::philox`]: the backward pass, which is
 //! the same function on the gradient, makes the mask again, so there is none to store.
 //!
-//! Cost for n elements: 8·n bytes, and ten rounds of Philox, some 60 integer operations, for four elements.
+//! Cost for n elements: 8·n bytes, and ten rounds of Philox, some 60 integer operations, for eight elements.
 //!
 //! The ladder: [`naive`], [`simd`], [`threads`].
 //!
@@ -39,7 +39,7 @@ pub static RUNGS: [Rung<Apply>; 3] = [
     },
     Rung {
         name: "simd",
-        idea: "16 or 8 counters at a time, whose four words serve 64 or 32 elements",
+        idea: "8 or 4 counters at a time, whose eight halves of words serve 64 or 32 elements",
         run: simd::apply,
         simd: true,
     },
