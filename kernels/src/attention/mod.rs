@@ -40,6 +40,7 @@ mod causal;
 mod decode;
 mod exp2;
 pub mod naive;
+mod next_head;
 mod one_block;
 mod one_block_backward;
 mod online;

@@ -15,8 +15,9 @@
 //! registers than AVX-512.
 
 use super::{
-    Inputs, Output, Saved, Shape,
+    Inputs, Output,
     exp2::exp2,
+    next_head::NextHead,
     pack,
     product::{Left, Right, halves, tile},
     queries,
@@ -137,43 +138,13 @@ fn one_block<W: Words>(
     for (i, &lse) in lse.iter().enumerate().take(tq) {
         lse_rows.row(i)[0] = lse;
     }
-    let next = Next::new(inputs, [b, h]);
+    let next = NextHead::new(inputs, [b, h]);
     for i in (0..tq).step_by(2 * HALF) {
         let rows = i..(i + 2 * HALF).min(tq);
         next.ask(inputs, rows.clone());
         let steps = steps::<W>(tq, i, |rows| inputs.keys(rows.start).start..inputs.keys(rows.end - 1).end);
         let p = Left { data: &bytemuck::cast_slice(scores)[i..], row: 1, col: MOST };
         product(w, steps, p, v, (&mut o_rows, rows), &factors[i..]);
-    }
-}
-
-/// The head after this one: as a rule the same thread takes it next, and its rows lie apart from each other, where the
-/// hardware does not foresee them.
-pub(super) struct Next {
-    q: [usize; 3],
-    k: [usize; 3],
-}
-
-impl Next {
-    #[inline(always)]
-    pub(super) fn new(inputs: &Inputs<'_>, [b, h]: [usize; 2]) -> Self {
-        let Shape { h: heads, d, .. } = inputs.shape;
-        let [b, h] = if h + 1 < heads { [b, h + 1] } else { [b + 1, 0] };
-        Next { q: [b, h, d], k: [b, inputs.kv_head(h), d] }
-    }
-
-    /// Asks for these rows of Q, K and V.
-    #[inline(always)]
-    pub(super) fn ask(&self, inputs: &Inputs<'_>, rows: Range<usize>) {
-        inputs.q.ask(self.q, rows.clone());
-        inputs.k.ask(self.k, rows.clone());
-        inputs.v.ask(self.k, rows);
-    }
-
-    /// Asks for these rows of dO.
-    #[inline(always)]
-    pub(super) fn ask_gradient(&self, saved: &Saved<'_>, rows: Range<usize>) {
-        saved.d_o.ask(self.q, rows);
     }
 }
 

@@ -19,7 +19,8 @@
 use super::{
     Inputs, Output, Saved,
     exp2::exp2,
-    one_block::{HALF, MOST, Next, Seen, fits, product, queries_transposed, steps},
+    next_head::NextHead,
+    one_block::{HALF, MOST, Seen, fits, product, queries_transposed, steps},
     pack,
     product::{Left, Right, tiles},
     queries::{self, rows},
@@ -189,7 +190,7 @@ fn one_block<W: Words>(
     let q = queries::right(w, &inputs.q, head, 0..tq, true, q2);
     let d_o = queries::right(w, &saved.d_o, head, 0..tq, true, do2);
     let (row, scales) = (MOST / W::STEPS, [inputs.options.scale; 2 * HALF]);
-    let next = Next::new(inputs, [b, h]);
+    let next = NextHead::new(inputs, [b, h]);
     let [p, ds, ds_keys] = squares.words::<W>();
     for j in (0..tk).step_by(2 * HALF) {
         let steps = steps::<W>(tk, j, |keys| inputs.queries(keys));

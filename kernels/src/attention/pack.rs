@@ -3,8 +3,12 @@
 //! A block is used by every query (or key) block that meets it, so a copy costs little; and rows that lie a power of
 //! two apart, as those of a \[B,T,3,H,D\] buffer may, would fall into the same few lines of the first-level cache.
 
-use super::{Inputs, Strides, View, words::Words};
-use crate::{Isa, simd::Simd};
+use super::{Inputs, Strides, View, next_head::take, words::Words};
+use crate::{
+    Isa,
+    rows::{Access, Whole},
+    simd::Simd,
+};
 use std::ops::Range;
 
 /// D rounded up to whole vectors at every instruction set: the width of packed rows.
@@ -114,8 +118,7 @@ fn eight<S: Simd>(_: S, rows: &[&[f32]; 8], d: usize, to: &mut [f32], to_row: us
 /// The hardware does not foresee them: a row is short, and the next one is a page away.
 #[inline(always)]
 pub(super) fn prefetch(inputs: &Inputs<'_>, [b, kv]: [usize; 2], t: &mut Range<usize>, rows: usize) {
-    let now = t.start..(t.start + rows).min(t.end);
-    t.start = now.end;
+    let now = take(t, rows);
     for from in [&inputs.k, &inputs.v] {
         from.ask([b, kv, inputs.shape.d], now.clone());
     }
@@ -224,12 +227,12 @@ pub(super) fn negate<W: Words>(w: W, words: &mut [u32]) {
     }
 }
 
-/// `to` ← factor · the elements of `from`.
+/// `to` ← factor · the elements of `from`; `far`: past the caches, which [`Simd::fence`] has to end.
 #[inline(always)]
-pub(super) fn scaled<S: Simd>(s: S, factor: S::F32, from: &[f32], to: &mut [f32]) {
+pub(super) fn scaled<S: Simd>(s: S, factor: S::F32, from: &[f32], to: &mut [f32], far: bool) {
     for (from, to) in from.chunks(S::N).zip(to.chunks_mut(S::N)) {
         if to.len() == S::N {
-            s.store(to, s.mul(factor, s.load(from)));
+            Whole.write(s, far, to, s.mul(factor, s.load(from)));
         } else {
             s.store_partial(to, s.mul(factor, s.load_partial(from)));
         }

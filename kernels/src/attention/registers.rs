@@ -15,6 +15,7 @@
 use super::{
     Inputs, Output, Strides,
     exp2::exp2,
+    next_head::{NextHead, take},
     pack,
     product::{Beta, Left, Right, multiply, tile},
     queries,
@@ -146,6 +147,8 @@ pub(super) fn attend<W: Words>(
         // A factor of 0 would make NaN of the scores that are hidden.
         let magnitude = if scale == 0.0 { f32::MIN_POSITIVE } else { scale.abs() };
         let context = Context { inputs, head: [b, h], rows: rows.clone(), q, scale: magnitude, single };
+        let next_head = NextHead::new(inputs, [b, h]);
+        let mut later = 0..if n == inputs.shape.tq { n } else { 0 };
         for first in blocks.step_by(KEYS) {
             let keys = first..(first + KEYS).min(inputs.shape.tk);
             pack::words_transposed(w, &inputs.k, [b, kv, d], keys.clone(), (k_t, KEYS), space);
@@ -156,7 +159,11 @@ pub(super) fn attend<W: Words>(
             let block = Block { first, k: k_t, v };
             let mut next = (first + KEYS).min(seen.end)..(first + 2 * KEYS).min(seen.end);
             for r in (0..n).step_by(PANEL) {
-                pack::prefetch(inputs, [b, kv], &mut next, 2);
+                if later.is_empty() {
+                    pack::prefetch(inputs, [b, kv], &mut next, 2);
+                } else if inputs.keys(rows.start + r).end > first {
+                    next_head.ask(inputs, take(&mut later, 2));
+                }
                 meet(w, &context, &block, r, &mut state, &mut o_rows);
             }
         }
@@ -169,6 +176,7 @@ pub(super) fn attend<W: Words>(
         }
     }
     log_sum_exp(s, rows, &mut state, &mut lse_rows);
+    s.fence();
 }
 
 /// The log-sum-exp of each row.
@@ -300,11 +308,12 @@ fn panel<W: Words, const MR: usize, const NV: usize>(
     );
     if range.end <= block.first + KEYS {
         let scale = inputs.options.dropout.map_or(1.0, |dropout| dropout.scale());
+        let far = o_rows.is_far();
         for (row, i) in queries.enumerate() {
             let sum = s.reduce_sum(s.load(&state.sums[(r + row) * 16..]));
             state.sum[r + row] = sum;
             let factor = s.splat(if sum == 0.0 { 0.0 } else { scale / sum });
-            pack::scaled(s, factor, &o[row * width..], o_rows.row(i));
+            pack::scaled(s, factor, &o[row * width..], o_rows.row(i), far);
         }
     }
 }

@@ -234,16 +234,19 @@ pub(super) fn differentiate<W: Words>(
         }
     }
     let factor = s.splat(inputs.options.scale);
+    let far = dq_rows.is_far();
     for i in 0..tq {
-        pack::scaled(s, factor, &buffers.dq[i * width..], dq_rows.row(i));
+        pack::scaled(s, factor, &buffers.dq[i * width..], dq_rows.row(i), far);
     }
     if h + 1 == heads.end {
+        let far = dk_rows.is_far();
         let kept = s.splat(inputs.options.dropout.map_or(1.0, |dropout| dropout.scale()));
         for (r, j) in keys.enumerate() {
-            pack::scaled(s, factor, &buffers.dk[r * width..], dk_rows.row(j));
-            pack::scaled(s, kept, &buffers.dv[r * width..], dv_rows.row(j));
+            pack::scaled(s, factor, &buffers.dk[r * width..], dk_rows.row(j), far);
+            pack::scaled(s, kept, &buffers.dv[r * width..], dv_rows.row(j), far);
         }
     }
+    s.fence();
 }
 
 /// P and dS of a panel of queries, which stand from row `here` of their block on, and what they add to dQ.

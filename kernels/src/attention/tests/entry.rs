@@ -32,6 +32,33 @@ fn packed_and_strided_give_the_same_bits() {
 }
 
 #[test]
+fn outputs_beyond_the_caches_have_the_bits_of_small_ones() {
+    // 4.3 million elements of O: its rows, and those of the gradients, are written past the caches. D = 60 is no whole
+    // line of them.
+    for (d, batches) in [(64, 480), (60, 500)] {
+        let shape = square(batches, 2, 70, d);
+        let one = Shape { b: 1, ..shape };
+        let len = one.tq * one.h * d;
+        assert!(crate::rows::is_far(batches * len) && !crate::rows::is_far(len));
+        let options = Options { scale: 0.3, causal: true, window: None, mask: None, dropout: None };
+        let (qkv, d_o) = (values(1, batches * 3 * len), values(2, batches * len));
+        let (mut o, mut lse) = (vec![POISON; batches * len], vec![POISON; batches * one.h * one.tq]);
+        forward_packed(shape, &options, &qkv, &mut o, &mut lse);
+        let mut d_qkv = vec![POISON; qkv.len()];
+        backward_packed(shape, &options, &qkv, &o, &lse, &d_o, &mut d_qkv);
+        for b in (0..batches).step_by(37) {
+            let qkv = &qkv[b * 3 * len..][..3 * len];
+            let (mut o_b, mut lse_b) = (vec![POISON; len], vec![POISON; one.h * one.tq]);
+            forward_packed(one, &options, qkv, &mut o_b, &mut lse_b);
+            assert!(o[b * len..][..len] == o_b, "O of {b}, D = {d}");
+            let mut d_qkv_b = vec![POISON; qkv.len()];
+            backward_packed(one, &options, qkv, &o_b, &lse_b, &d_o[b * len..][..len], &mut d_qkv_b);
+            assert!(d_qkv[b * 3 * len..][..3 * len] == d_qkv_b, "gradients of {b}, D = {d}");
+        }
+    }
+}
+
+#[test]
 fn short_slices_and_overlapping_rows_are_refused() {
     let shape = square(2, 2, 3, 4);
     let s = contiguous(shape);
