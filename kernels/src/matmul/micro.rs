@@ -108,8 +108,9 @@ fn tiles<S: Simd, const R: usize, const V: usize>(
         let mut i = 0;
         while i < c.rows {
             let rows = PANEL_ROWS.min(c.rows - i);
-            // One prefetch each step: 8 steps go down 8 rows of the next block, or 8 columns where those lie together.
-            let ahead = match next.filter(|_| j == 0) {
+            // With the last panel of B, lest it is gone again when it is packed, a line each step: 8 steps go down 8
+            // rows of the next block, or 8 columns where those lie together.
+            let ahead = match next.filter(|_| j + width >= c.columns) {
                 Some(next) if next.row == 1 => (next.data.as_ptr().wrapping_add(i), next.col, next.col.wrapping_mul(8)),
                 Some(next) => (next.data.as_ptr().wrapping_add(i.wrapping_mul(next.row)), next.row, 8),
                 None => (a.as_ptr(), 0, 0),
@@ -183,11 +184,6 @@ unsafe fn panel<S: Simd, const R: usize, const V: usize>(s: S, rows: usize, mut 
 unsafe fn multiply_tile<S: Simd, const R: usize, const V: usize>(s: S, rows: usize, tile: Tile) -> usize {
     let mut sums = [[s.zero(); V]; R];
     let Tile { k, mut a, mut b, width, ahead: (ahead, one, eight), .. } = tile;
-    for r in 0..R.min(rows) {
-        for v in 0..V {
-            prefetch(tile.c.wrapping_add(r * tile.stride + v * S::N));
-        }
-    }
     // The first step sets the sums: zeroed as an array they would be written to memory before they are registers.
     // SAFETY: step 0 of both panels, and k > 0.
     unsafe {
@@ -200,20 +196,23 @@ unsafe fn multiply_tile<S: Simd, const R: usize, const V: usize>(s: S, rows: usi
         a = a.add(PANEL_ROWS);
         b = b.add(width);
     }
-    for p in 1..k {
+    // A line of C each step: all at once, they would keep the loads of the panels waiting.
+    let lines = k.min(R * V + 1);
+    for p in 1..lines {
+        prefetch(tile.c.wrapping_add((p % R) * tile.stride + p / R % V * S::N));
         prefetch(ahead.wrapping_add((p % 8).wrapping_mul(one).wrapping_add((p / 8).wrapping_mul(eight))));
         // SAFETY: step p of both panels, p < k.
         unsafe {
-            let mut row = [s.zero(); V];
-            for v in 0..V {
-                row[v] = s.load_ptr(b.add(v * S::N));
-            }
-            for r in 0..R {
-                let a = s.splat(*a.add(r));
-                for v in 0..V {
-                    sums[r][v] = s.mul_add(a, row[v], sums[r][v]);
-                }
-            }
+            step(s, a, b, &mut sums);
+            a = a.add(PANEL_ROWS);
+            b = b.add(width);
+        }
+    }
+    for p in lines..k {
+        prefetch(ahead.wrapping_add((p % 8).wrapping_mul(one).wrapping_add((p / 8).wrapping_mul(eight))));
+        // SAFETY: step p of both panels, p < k.
+        unsafe {
+            step(s, a, b, &mut sums);
             a = a.add(PANEL_ROWS);
             b = b.add(width);
         }
@@ -221,6 +220,32 @@ unsafe fn multiply_tile<S: Simd, const R: usize, const V: usize>(s: S, rows: usi
     // SAFETY: the caller's; V is the number of vectors that these columns need.
     unsafe { store_tile(s, (tile.c, tile.stride), (rows.min(R), tile.columns), sums, tile.add) };
     R
+}
+
+/// A step of k: R·V multiply-adds.
+///
+/// # Safety
+/// R elements of A and V vectors of B may be read.
+#[inline(always)]
+unsafe fn step<S: Simd, const R: usize, const V: usize>(
+    s: S,
+    a: *const f32,
+    b: *const f32,
+    sums: &mut [[S::F32; V]; R],
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut row = [s.zero(); V];
+        for v in 0..V {
+            row[v] = s.load_ptr(b.add(v * S::N));
+        }
+        for r in 0..R {
+            let a = s.splat(*a.add(r));
+            for v in 0..V {
+                sums[r][v] = s.mul_add(a, row[v], sums[r][v]);
+            }
+        }
+    }
 }
 
 /// Writes or adds a tile: the first `rows` of R and `columns` of V·N sums.

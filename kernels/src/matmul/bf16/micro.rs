@@ -45,7 +45,7 @@ fn tiles<B: Bf16, const R: usize, const V: usize>(
         let columns = width.min(c.columns - j);
         for i in (0..c.rows).step_by(PANEL_ROWS) {
             let rows = PANEL_ROWS.min(c.rows - i);
-            let ahead = Ahead::of(next.filter(|_| j == 0), i, k, x.as_ptr());
+            let ahead = Ahead::of(next.filter(|_| j + width >= c.columns), i, k, x.as_ptr());
             // SAFETY: the assertions: panels of k steps follow at i·k and j·k; rows and columns lie in the block.
             unsafe {
                 let (x, y) = (x.as_ptr().add(i * k), y.as_ptr().add(j * k));
@@ -84,6 +84,12 @@ impl Ahead {
             }
             None => Ahead { first: nothing.cast(), one: 0, eight: 0 },
         }
+    }
+
+    /// What to ask for at step p.
+    #[inline(always)]
+    fn at(&self, p: usize) -> *const f32 {
+        self.first.wrapping_add((p % 8).wrapping_mul(self.one).wrapping_add((p / 8).wrapping_mul(self.eight)))
     }
 }
 
@@ -141,27 +147,23 @@ unsafe fn multiply_tile<B: Bf16, const R: usize, const V: usize>(b: B, rows: usi
     let n = B::S::N;
     let mut sums = [[s.zero(); V]; R];
     let Tile { k, mut x, mut y, width, ahead, .. } = tile;
-    for r in 0..R.min(rows) {
-        for v in 0..V {
-            prefetch(tile.c.wrapping_add(r * tile.stride + v * n));
-        }
-    }
-    for p in 0..k {
-        prefetch(
-            ahead.first.wrapping_add((p % 8).wrapping_mul(ahead.one).wrapping_add((p / 8).wrapping_mul(ahead.eight))),
-        );
+    // A line of C each step: all at once, they would keep the loads of the panels waiting.
+    let lines = k.min(R * V);
+    for p in 0..lines {
+        prefetch(tile.c.wrapping_add((p % R) * tile.stride + p / R * n));
+        prefetch(ahead.at(p));
         // SAFETY: step p of both panels, p < k.
         unsafe {
-            let mut row = [s.splat_u32(0); V];
-            for v in 0..V {
-                row[v] = b.load_ptr(y.add(v * n));
-            }
-            for r in 0..R {
-                let x = s.splat_u32(*x.add(r));
-                for v in 0..V {
-                    sums[r][v] = b.dot(x, row[v], sums[r][v]);
-                }
-            }
+            step(b, x, y, &mut sums);
+            x = x.add(PANEL_ROWS);
+            y = y.add(width);
+        }
+    }
+    for p in lines..k {
+        prefetch(ahead.at(p));
+        // SAFETY: step p of both panels, p < k.
+        unsafe {
+            step(b, x, y, &mut sums);
             x = x.add(PANEL_ROWS);
             y = y.add(width);
         }
@@ -169,4 +171,31 @@ unsafe fn multiply_tile<B: Bf16, const R: usize, const V: usize>(b: B, rows: usi
     // SAFETY: the caller's; V is the number of vectors that these columns need.
     unsafe { store_tile(s, (tile.c, tile.stride), (rows.min(R), tile.columns), sums, tile.add) };
     R
+}
+
+/// A step of k: R·V dot products of pairs.
+///
+/// # Safety
+/// R pairs of A and V vectors of pairs of B may be read.
+#[inline(always)]
+unsafe fn step<B: Bf16, const R: usize, const V: usize>(
+    b: B,
+    x: *const u32,
+    y: *const u32,
+    sums: &mut [[<B::S as Simd>::F32; V]; R],
+) {
+    let s = b.simd();
+    // SAFETY: the caller's.
+    unsafe {
+        let mut row = [s.splat_u32(0); V];
+        for v in 0..V {
+            row[v] = b.load_ptr(y.add(v * B::S::N));
+        }
+        for r in 0..R {
+            let x = s.splat_u32(*x.add(r));
+            for v in 0..V {
+                sums[r][v] = b.dot(x, row[v], sums[r][v]);
+            }
+        }
+    }
 }
