@@ -6,6 +6,7 @@
 //! What is compared takes turns ([`turn`]): a shared machine has seconds in which everything is slower, and they should
 //! fall on all. The median of the medians of the turns stands ([`Timing::of_runs`]).
 
+use gradus_kernels::parallel::keep_awake;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -154,6 +155,13 @@ fn repeat(effort: Effort, mut once: impl FnMut() -> f64) -> Timing {
 fn median(times: &mut [f64]) -> f64 {
     times.sort_unstable_by(f64::total_cmp);
     (times[(times.len() - 1) / 2] + times[times.len() / 2]) / 2.0
+}
+
+/// Does `work`, in which a rung is run again and again, as a training step does its operations: with the other threads
+/// of the pool awake. Otherwise work of some 100 µs may be over on one thread before another has woken up, time after
+/// time. A peer may have threads of its own, which those would keep from the cores.
+pub fn awake<R>(peer: bool, work: impl FnOnce() -> R) -> R {
+    if peer { work() } else { keep_awake(work) }
 }
 
 /// The seconds of one call.

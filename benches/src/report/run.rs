@@ -11,7 +11,7 @@ use crate::{
     budget::{Budget, Pace},
     cases::{self, Case, Entry},
     machine::Gauge,
-    timing::{Effort, Flush, SLOW_SECONDS, Timing, Turns, measure, measure_after, turn},
+    timing::{Effort, Flush, SLOW_SECONDS, Timing, Turns, awake, measure, measure_after, turn},
     workload::{Precision, Unit, Workload},
 };
 use gradus_kernels::Isa;
@@ -136,8 +136,8 @@ impl Ladders {
         let mut entrants = self.entrants(workload, &mut *case, &mut measured.skipped)?;
         let (seconds, mut theirs) = (self.effort.turn(), Turns::default());
         for _ in 0..self.effort.rounds {
-            for Entrant { rung, isa, once, turns, .. } in entrants.iter_mut().filter(|e| e.turns.wants_another()) {
-                turns.add(turn(seconds, *once, || case.run(*rung, *isa)));
+            for Entrant { rung, entry, isa, once, turns } in entrants.iter_mut().filter(|e| e.turns.wants_another()) {
+                turns.add(awake(entry.peer, || turn(seconds, *once, || case.run(*rung, *isa))));
             }
             let Some(python) = torch.as_deref_mut().filter(|_| theirs.wants_another()) else { continue };
             match python.turn(&workload.problem, seconds, 0.0) {
@@ -192,7 +192,7 @@ impl Ladders {
 
     fn cold(&self, case: &mut dyn Case, rung: usize, isa: Isa) -> Timing {
         let mut flush = Flush::new(self.flush_bytes);
-        measure_after(self.effort, || flush.run(), || case.run(rung, isa))
+        awake(false, || measure_after(self.effort, || flush.run(), || case.run(rung, isa)))
     }
 }
 
@@ -207,7 +207,7 @@ fn scale(workload: &Workload, measured: &Measured, plan: &Plan) -> Result<Option
             let mut case = cases::case(&workload.problem);
             let rung = case.rungs().iter().position(|entry| entry.name == top.rung).unwrap_or(0);
             case.run(rung, Isa::active());
-            measure(plan.settings.effort, || case.run(rung, Isa::active()))
+            awake(false, || measure(plan.settings.effort, || case.run(rung, Isa::active())))
         })?;
         points.push((threads, timing));
         threads *= 2;
