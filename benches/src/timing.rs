@@ -116,20 +116,6 @@ pub fn turn(seconds_of_turn: f64, once: f64, mut work: impl FnMut()) -> Timing {
     })
 }
 
-/// Times `work`, which has run before, so that its memory is there and its first cost is paid.
-pub fn measure(effort: Effort, mut work: impl FnMut()) -> Timing {
-    let slow = seconds(&mut work);
-    if slow > SLOW_SECONDS {
-        return Timing::once(slow);
-    }
-    let once = seconds(&mut work);
-    let group = (GROUP_SECONDS / once.max(1e-9)).ceil().clamp(1.0, 1000.0) as usize;
-    repeat(effort, || {
-        let all = seconds(|| (0..group).for_each(|_| work()));
-        all / group as f64
-    })
-}
-
 /// Times `work` with `before` run, untimed, ahead of each repetition: what a call takes whose data is in no cache.
 pub fn measure_after(effort: Effort, mut before: impl FnMut(), mut work: impl FnMut()) -> Timing {
     repeat(effort, || {
@@ -239,6 +225,5 @@ mod tests {
         let effort = Effort { seconds: 0.0, least: 3, rounds: 1 };
         measure_after(effort, || flushed += 1, || calls += 1);
         assert_eq!((calls, flushed), (3, 3));
-        assert!(measure(effort, || calls += 1).repetitions == 3 && calls > 6, "short work is timed in groups");
     }
 }

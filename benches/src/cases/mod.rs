@@ -60,7 +60,7 @@ fn bf16_isa(isa: Isa) -> Bf16Isa {
 }
 
 /// A workload with its memory, ready to be run.
-pub trait Case {
+pub trait Case: Send {
     /// The rungs, from the bottom up, and peers after them.
     fn rungs(&self) -> Vec<Entry>;
 
@@ -184,7 +184,7 @@ fn ladder<F: Copy + 'static, D: 'static>(
     Ladder { rungs, data, call, reset, outputs, plain, exact, precision: Precision::F32, bounds: None }
 }
 
-impl<F: Copy, D> Case for Ladder<F, D> {
+impl<F: Copy + Send + Sync, D: Send> Case for Ladder<F, D> {
     fn rungs(&self) -> Vec<Entry> {
         let precision = self.precision;
         let entry =

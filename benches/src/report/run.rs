@@ -11,7 +11,7 @@ use crate::{
     budget::{Budget, Pace},
     cases::{self, Case, Entry},
     machine::Gauge,
-    timing::{Effort, Flush, SLOW_SECONDS, Timing, Turns, awake, measure, measure_after, turn},
+    timing::{Effort, Flush, SLOW_SECONDS, Timing, Turns, awake, measure_after, turn},
     workload::{Precision, Unit, Workload},
 };
 use gradus_kernels::Isa;
@@ -36,8 +36,12 @@ pub struct Plan {
 /// # Errors
 /// Where the threads cannot be started.
 pub fn on_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> Result<R> {
+    Ok(pool(threads)?.install(work))
+}
+
+fn pool(threads: usize) -> Result<rayon::ThreadPool> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    Ok(pool.map_err(|error| format!("{threads} threads: {error}"))?.install(work))
+    pool.map_err(|error| format!("{threads} threads: {error}"))
 }
 
 /// Measures. `progress` gets a line before each part of the work: what, and how much of it is done, from 0 to 1.
@@ -196,22 +200,22 @@ impl Ladders {
     }
 }
 
-/// The top rung on 1, 2, 4 … threads, below the number of the run, and on that.
+/// The top rung on 1, 2, 4 … threads, below the number of the run, and on that, in turns.
 fn scale(workload: &Workload, measured: &Measured, plan: &Plan) -> Result<Option<Scaling>> {
     let Some(top) = measured.figures.iter().rfind(|figure| !figure.peer) else { return Ok(None) };
-    let Some(full) = measured.figures.iter().find(|figure| figure.rung == top.rung) else { return Ok(None) };
-    let mut points = Vec::new();
-    let mut threads = 1;
-    while threads < plan.threads {
-        let timing = on_threads(threads, || {
-            let mut case = cases::case(&workload.problem);
-            let rung = case.rungs().iter().position(|entry| entry.name == top.rung).unwrap_or(0);
-            case.run(rung, Isa::active());
-            awake(false, || measure(plan.settings.effort, || case.run(rung, Isa::active())))
-        })?;
-        points.push((threads, timing));
-        threads *= 2;
+    let below = std::iter::successors(Some(1), |threads| Some(2 * threads)).take_while(|&n| n < plan.threads);
+    let sides = below.chain([plan.threads]).map(|threads| Ok((threads, pool(threads)?, Turns::default())));
+    let mut sides = sides.collect::<Result<Vec<_>>>()?;
+    let (effort, isa) = (plan.settings.effort, Isa::active());
+    let mut case = on_threads(plan.threads, || cases::case(&workload.problem))?;
+    let rung = case.rungs().iter().position(|entry| entry.name == top.rung).unwrap_or(0);
+    for _ in 0..effort.rounds.max(1) {
+        for (_, pool, turns) in sides.iter_mut().filter(|side| side.2.wants_another()) {
+            let case = &mut case;
+            let turn = || turn(effort.turn(), top.warm.median_s, || case.run(rung, isa));
+            turns.add(pool.install(|| awake(false, turn)));
+        }
     }
-    points.push((plan.threads, full.warm));
+    let points = sides.iter().filter_map(|(threads, _, turns)| Some((*threads, turns.timing()?))).collect();
     Ok(Some(Scaling { id: workload.id(), rung: top.rung.clone(), points }))
 }
