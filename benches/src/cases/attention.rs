@@ -4,14 +4,13 @@
 //! keys alone; the last n keys are seen by the last n queries alone, so their dK and dV come from these. Each part is a
 //! small problem of its own for the oracle.
 
-use super::{Case, Parts, cast, ladder};
+use super::{Buffer, Case, Parts, cast, ladder, values, zeros};
 use gradus_kernels::{
     Float, Isa, Rung,
     attention::{
         self, BACKWARD_RUNGS, Backward, DECODE_RUNGS, FORWARD_RUNGS, Forward, Inputs, Options, Output, Saved, Shape,
         Strides, View, naive,
     },
-    oracle,
 };
 
 /// The queries at each end that are compared.
@@ -19,15 +18,15 @@ const SAMPLE: usize = 64;
 
 pub(super) struct Data {
     pub(super) shape: Shape,
-    pub(super) q: Vec<f32>,
-    pub(super) k: Vec<f32>,
-    pub(super) v: Vec<f32>,
-    pub(super) o: Vec<f32>,
-    pub(super) lse: Vec<f32>,
-    pub(super) d_o: Vec<f32>,
-    pub(super) dq: Vec<f32>,
-    pub(super) dk: Vec<f32>,
-    pub(super) dv: Vec<f32>,
+    pub(super) q: Buffer,
+    pub(super) k: Buffer,
+    pub(super) v: Buffer,
+    pub(super) o: Buffer,
+    pub(super) lse: Buffer,
+    pub(super) d_o: Buffer,
+    pub(super) dq: Buffer,
+    pub(super) dk: Buffer,
+    pub(super) dv: Buffer,
 }
 
 pub(super) fn options(d: usize) -> Options<'static> {
@@ -39,47 +38,42 @@ pub(super) fn strides(Shape { h, d, .. }: Shape, t: usize) -> Strides {
     Strides { b: h * t * d, h: t * d, t: d }
 }
 
+fn inputs<'a>(shape: Shape, q: &'a [f32], k: &'a [f32], v: &'a [f32]) -> Inputs<'a> {
+    let view = |data, t| View { data, strides: strides(shape, t) };
+    let Shape { tq, tk, d, .. } = shape;
+    Inputs::new(shape, options(d), view(q, tq), view(k, tk), view(v, tk))
+}
+
 impl Data {
     pub(super) fn new([b, h, tq, d]: [usize; 4], tk: usize) -> Data {
         let shape = Shape { b, h, h_kv: h, tq, tk, d };
         let [queries, keys] = [tq, tk].map(|t| b * h * t * d);
-        let [q, d_o] = [1, 4].map(|seed| oracle::values(seed, queries));
-        let [k, v] = [2, 3].map(|seed| oracle::values(seed, keys));
-        let [o, dq] = [0; 2].map(|_| vec![0.0; queries]);
-        let [dk, dv] = [0; 2].map(|_| vec![0.0; keys]);
-        let mut data = Data { shape, q, k, v, o, lse: vec![0.0; b * h * tq], d_o, dq, dk, dv };
+        let [q, d_o] = [1, 4].map(|seed| values(seed, queries));
+        let [k, v] = [2, 3].map(|seed| values(seed, keys));
+        let [o, dq] = [0; 2].map(|_| zeros(queries));
+        let [dk, dv] = [0; 2].map(|_| zeros(keys));
+        let mut data = Data { shape, q, k, v, o, lse: zeros(b * h * tq), d_o, dq, dk, dv };
         let Data { q, k, v, o, lse, .. } = &mut data;
         let [of_q, of_k] = [strides(shape, tq), strides(shape, tk)];
         attention::forward(shape, &options(d), q, of_q, k, of_k, v, of_k, o, of_q, lse);
         data
     }
 
-    pub(super) fn inputs(&self) -> Inputs<'_> {
-        let view = |data, t| View { data, strides: strides(self.shape, t) };
-        let Shape { tq, tk, d, .. } = self.shape;
-        let (q, k, v) = (view(&self.q[..], tq), view(&self.k[..], tk), view(&self.v[..], tk));
-        Inputs::new(self.shape, options(d), q, k, v)
-    }
-
     /// Runs a forward pass over the operands.
     pub(super) fn forward_by(&mut self, run: impl FnOnce(&Inputs<'_>, Output<'_>, &mut [f32])) {
-        let (mut o, mut lse) = (std::mem::take(&mut self.o), std::mem::take(&mut self.lse));
-        let Shape { b, h, tq, d, .. } = self.shape;
-        run(&self.inputs(), Output::new("o", &mut o, [b, h, tq], strides(self.shape, tq), d), &mut lse);
-        (self.o, self.lse) = (o, lse);
+        let Data { shape, q, k, v, o, lse, .. } = self;
+        let Shape { b, h, tq, d, .. } = *shape;
+        run(&inputs(*shape, q, k, v), Output::new("o", o, [b, h, tq], strides(*shape, tq), d), lse);
     }
 
     /// Runs a backward pass over them.
     pub(super) fn backward_by(&mut self, run: impl FnOnce(&Inputs<'_>, &Saved<'_>, [Output<'_>; 3])) {
-        let [mut dq, mut dk, mut dv] = [&mut self.dq, &mut self.dk, &mut self.dv].map(std::mem::take);
-        let Shape { b, h, tq, d, .. } = self.shape;
-        let s = strides(self.shape, tq);
-        let view = |data| View { data, strides: s };
-        let saved = Saved::new(self.shape, view(&self.o[..]), &self.lse, view(&self.d_o[..]));
-        let gradients =
-            [("dq", &mut dq), ("dk", &mut dk), ("dv", &mut dv)].map(|(name, x)| Output::new(name, x, [b, h, tq], s, d));
-        run(&self.inputs(), &saved, gradients);
-        (self.dq, self.dk, self.dv) = (dq, dk, dv);
+        let Data { shape, q, k, v, o, lse, d_o, dq, dk, dv } = self;
+        let Shape { b, h, tq, d, .. } = *shape;
+        let s = strides(*shape, tq);
+        let saved = Saved::new(*shape, View { data: &o[..], strides: s }, lse, View { data: &d_o[..], strides: s });
+        let gradients = [("dq", dq), ("dk", dk), ("dv", dv)].map(|(name, x)| Output::new(name, x, [b, h, tq], s, d));
+        run(&inputs(*shape, q, k, v), &saved, gradients);
     }
 
     /// The parts that are compared: for each of two heads its number, and first query and number of the queries.
@@ -177,9 +171,9 @@ pub(super) fn spoil_backward(data: &mut Data) {
 /// Some queries of one head, and the keys that they see.
 pub(super) struct Sub<E> {
     pub(super) shape: Shape,
-    pub(super) q: Vec<E>,
-    pub(super) k: Vec<E>,
-    pub(super) v: Vec<E>,
+    pub(super) q: Buffer<E>,
+    pub(super) k: Buffer<E>,
+    pub(super) v: Buffer<E>,
     pub(super) o: Vec<E>,
     pub(super) lse: Vec<E>,
 }

@@ -6,7 +6,7 @@
 //! sum, and twice that is allowed. Where a query sees one key, P = 1 is exact, and O has to be the rounded V.
 
 use super::{
-    Case, Ladder, Parts,
+    Buffer, Case, Ladder, Parts, aligned,
     attention::{
         Data, Sub, backward_outputs, backward_reference, forward_outputs, forward_reference, spoil_backward,
         spoil_forward,
@@ -33,8 +33,8 @@ impl Data {
 
     /// The rounded operands, with the O and lse that the backward pass is given.
     fn rounded(&self) -> Data {
-        let [q, k, v, d_o] = [&self.q, &self.k, &self.v, &self.d_o].map(|x| bf16::rounded(x));
-        let [o, lse, dq, dk, dv] = [&self.o, &self.lse, &self.dq, &self.dk, &self.dv].map(Vec::clone);
+        let [q, k, v, d_o] = [&self.q, &self.k, &self.v, &self.d_o].map(|x| aligned(bf16::rounded(x)));
+        let [o, lse, dq, dk, dv] = [&self.o, &self.lse, &self.dq, &self.dk, &self.dv].map(Buffer::clone);
         Data { shape: self.shape, q, k, v, d_o, o, lse, dq, dk, dv }
     }
 }
@@ -81,8 +81,8 @@ fn backward_ladder<F: Copy>(
 
 /// A part with the O and lse that a backward pass is given.
 fn given<E: Float>(data: &Data, head: usize, first: usize, n: usize) -> Sub<E> {
-    let o = cast(data.rows(&data.o, head, first, n));
-    let lse = cast(&data.lse[head * data.shape.tq + first..][..n]);
+    let o = cast(data.rows(&data.o, head, first, n)).to_vec();
+    let lse = cast(&data.lse[head * data.shape.tq + first..][..n]).to_vec();
     Sub { o, lse, ..Sub::new(data, head, first, n) }
 }
 

@@ -1,6 +1,6 @@
 //! Cross-entropy from logits.
 
-use super::{Case, Parts, cast, indices, ladder, scaled};
+use super::{Buffer, Case, Parts, cast, indices, ladder, scaled, zeros};
 use gradus_kernels::{
     Float,
     cross_entropy::{BACKWARD_RUNGS, Backward, FORWARD_RUNGS, Forward, Options, naive},
@@ -9,12 +9,12 @@ use gradus_kernels::{
 struct Data<E> {
     rows: usize,
     v: usize,
-    logits: Vec<E>,
+    logits: Buffer<E>,
     targets: Vec<u32>,
-    losses: Vec<E>,
-    lse: Vec<E>,
+    losses: Buffer<E>,
+    lse: Buffer<E>,
     loss: E,
-    dlogits: Vec<E>,
+    dlogits: Buffer<E>,
 }
 
 impl<E: Float> Data<E> {
@@ -22,15 +22,15 @@ impl<E: Float> Data<E> {
     fn new(rows: usize, v: usize) -> Data<E> {
         let logits = cast(&scaled(1, rows * v, 4.0));
         let targets = indices(2, rows, v);
-        let (mut losses, mut lse) = (vec![E::zero(); rows], vec![E::zero(); rows]);
+        let (mut losses, mut lse) = (zeros(rows), zeros(rows));
         let loss = naive::forward(rows, v, Options::default(), &logits, &targets, &mut losses, &mut lse);
-        Data { rows, v, logits, targets, losses, lse, loss, dlogits: vec![E::zero(); rows * v] }
+        Data { rows, v, logits, targets, losses, lse, loss, dlogits: zeros(rows * v) }
     }
 }
 
 pub(super) fn forward(rows: usize, v: usize) -> Box<dyn Case> {
     fn parts<E: Float>(d: &Data<E>) -> Parts<E> {
-        vec![vec![d.loss], d.losses.clone(), d.lse.clone()]
+        vec![vec![d.loss], d.losses.to_vec(), d.lse.to_vec()]
     }
     let expected = (parts(&Data::new(rows, v)), parts(&Data::new(rows, v)));
     let call = |run: Forward, isa, d: &mut Data<f32>| {
@@ -46,7 +46,7 @@ pub(super) fn forward(rows: usize, v: usize) -> Box<dyn Case> {
 
 pub(super) fn backward(rows: usize, v: usize) -> Box<dyn Case> {
     fn parts<E: Float>(d: &Data<E>) -> Parts<E> {
-        vec![d.dlogits.clone()]
+        vec![d.dlogits.to_vec()]
     }
     fn reference<E: Float>(rows: usize, v: usize) -> Parts<E> {
         let mut d = Data::<E>::new(rows, v);

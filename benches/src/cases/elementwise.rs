@@ -1,6 +1,6 @@
 //! What has one result for each element: GELU, dropout, addition, a copy into another order; and sums of rows.
 
-use super::{Case, Parts, cast, ends, ladder, scaled};
+use super::{Buffer, Case, Parts, cast, ends, ladder, scaled, values, zeros};
 use gradus_kernels::{
     Float,
     dropout::{self, Dropout},
@@ -8,7 +8,6 @@ use gradus_kernels::{
         BIAS_GELU_BACKWARD_RUNGS, BIAS_GELU_RUNGS, BINARY_RUNGS, BiasGeluBackwardFn, BiasGeluFn, Binary, BinaryFn,
         COPY_RUNGS, CopyFn, UNARY_BACKWARD_RUNGS, UNARY_RUNGS, Unary, UnaryBackwardFn, UnaryFn, naive,
     },
-    oracle,
     reduce::{self, Reduce, ReduceFn},
 };
 
@@ -16,18 +15,18 @@ use gradus_kernels::{
 struct Data {
     op: Unary,
     shape: Vec<usize>,
-    x: Vec<f32>,
-    dy: Vec<f32>,
-    bias: Vec<f32>,
-    y: Vec<f32>,
+    x: Buffer,
+    dy: Buffer,
+    bias: Buffer,
+    y: Buffer,
 }
 
 impl Data {
     fn new(shape: &[usize], outputs: usize) -> Data {
         let n = shape.iter().product();
-        let (x, dy) = (scaled(1, n, 4.0), oracle::values(2, n));
-        let bias = oracle::values(3, *shape.last().unwrap_or(&0));
-        Data { op: Unary::GeluTanh, shape: shape.into(), x, dy, bias, y: vec![0.0; outputs] }
+        let (x, dy) = (scaled(1, n, 4.0), values(2, n));
+        let bias = values(3, *shape.last().unwrap_or(&0));
+        Data { op: Unary::GeluTanh, shape: shape.into(), x, dy, bias, y: zeros(outputs) }
     }
 
     /// The elements of a row.
@@ -53,7 +52,7 @@ fn outputs(d: &Data) -> Parts<f32> {
 }
 
 fn whole(d: &Data) -> Parts<f32> {
-    vec![d.y.clone()]
+    vec![d.y.to_vec()]
 }
 
 fn gelu(n: usize, erf: bool) -> Data {
@@ -116,8 +115,8 @@ pub(super) fn dropout(n: usize) -> Box<dyn Case> {
 pub(super) fn add(n: usize) -> Box<dyn Case> {
     let d = Data::new(&[n], n);
     let sum = |x: f32, dy: f32| x + dy;
-    let plain: Vec<f32> = d.x.iter().zip(&d.dy).map(|(&x, &dy)| sum(x, dy)).collect();
-    let exact = d.x.iter().zip(&d.dy).map(|(&x, &dy)| f64::from(x) + f64::from(dy)).collect();
+    let plain: Vec<f32> = d.x.iter().zip(d.dy.iter()).map(|(&x, &dy)| sum(x, dy)).collect();
+    let exact = d.x.iter().zip(d.dy.iter()).map(|(&x, &dy)| f64::from(x) + f64::from(dy)).collect();
     let call = |run: BinaryFn, isa, d: &mut Data| run(isa, Binary::Add, &d.shape, &d.x, &[1], &d.dy, &[1], &mut d.y);
     Box::new(ladder(&BINARY_RUNGS, d, call, spoil, whole, (vec![plain], vec![exact])))
 }
@@ -132,7 +131,7 @@ pub(super) fn heads([b, t, h, d]: [usize; 4]) -> Box<dyn Case> {
     let [from, to] = strides(&data.shape);
     let mut plain = vec![0.0; data.x.len()];
     naive::copy(&data.shape, &data.x, &from, &mut plain, &to);
-    let exact = cast(&plain);
+    let exact = cast(&plain).to_vec();
     let call = |run: CopyFn, isa, data: &mut Data| {
         let [from, to] = strides(&data.shape);
         run(isa, &data.shape, &data.x, &from, &mut data.y, &to);

@@ -1,10 +1,9 @@
 //! Rows of a table, and the scatter of their gradients.
 
-use super::{Case, Parts, cast, indices, ladder};
+use super::{Buffer, Case, Parts, cast, indices, ladder, values, zeros};
 use gradus_kernels::{
     Float,
     embedding::{BACKWARD_RUNGS, Backward, FORWARD_RUNGS, Forward, naive},
-    oracle,
 };
 
 struct Data<E> {
@@ -12,19 +11,19 @@ struct Data<E> {
     c: usize,
     ids: Vec<u32>,
     /// Forward the table, backward dy.
-    input: Vec<E>,
-    output: Vec<E>,
+    input: Buffer<E>,
+    output: Buffer<E>,
 }
 
 impl<E: Float> Data<E> {
     fn new(ids: usize, v: usize, c: usize, input: usize, output: usize) -> Data<E> {
-        let input = cast(&oracle::values(1, input * c));
-        Data { v, c, ids: indices(2, ids, v), input, output: vec![E::zero(); output * c] }
+        let input = cast(&values(1, input * c));
+        Data { v, c, ids: indices(2, ids, v), input, output: zeros(output * c) }
     }
 }
 
 fn parts<E: Float>(d: &Data<E>) -> Parts<E> {
-    vec![d.output.clone()]
+    vec![d.output.to_vec()]
 }
 
 fn spoil(d: &mut Data<f32>) {

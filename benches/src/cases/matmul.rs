@@ -1,31 +1,30 @@
 //! The matrix product, also of one row (`decode`), where peers join the ladder under the feature of that name.
 
-use super::{Case, Parts, cast, ladder};
+use super::{Buffer, Case, Parts, cast, ladder, values, zeros};
 use crate::workload::Layout;
 use gradus_kernels::{
     Float,
     matmul::{self, RUNGS, Run, Shape, Strides},
-    oracle,
 };
 
 pub(super) struct Data {
     pub(super) shape: Shape,
-    pub(super) a: Vec<f32>,
+    pub(super) a: Buffer,
     pub(super) a_strides: Strides,
-    pub(super) b: Vec<f32>,
+    pub(super) b: Buffer,
     pub(super) b_strides: Strides,
-    pub(super) c: Vec<f32>,
+    pub(super) c: Buffer,
 }
 
 pub(super) fn data(layout: Layout, m: usize, k: usize, n: usize) -> Data {
     let strides = |row, col| Strides { batch: 0, row, col };
     Data {
         shape: Shape { batch: 1, m, n, k },
-        a: oracle::values(1, m * k),
+        a: values(1, m * k),
         a_strides: if layout == Layout::TN { strides(1, m) } else { strides(k, 1) },
-        b: oracle::values(2, k * n),
+        b: values(2, k * n),
         b_strides: if layout == Layout::NT { strides(1, k) } else { strides(n, 1) },
-        c: vec![0.0; m * n],
+        c: zeros(m * n),
     }
 }
 
@@ -46,7 +45,7 @@ mod with_peers {
     use crate::{
         Result,
         cases::{
-            Entry, Ladder,
+            Entry, Ladder, aligned,
             peers::{self, Operands, Peer},
         },
         timing::seconds,
@@ -91,7 +90,7 @@ mod with_peers {
             let Some(peer) = rung.checked_sub(RUNGS.len()) else { return self.ladder.check(rung, isa) };
             let peer = &mut self.peers[peer];
             let once = seconds(|| peer.run());
-            self.ladder.data.c = peer.result();
+            self.ladder.data.c = aligned(peer.result());
             let got = outputs(&self.ladder.data);
             self.ladder.compare(&got, None, peer.name(), isa)?;
             Ok(once)

@@ -3,8 +3,9 @@
 //! The oracle is the product of the rounded operands, so that the rule of the other products holds unchanged.
 
 use super::{
-    Case, bf16_isa, ladder,
+    Buffer, Case, aligned, bf16_isa, ladder,
     matmul::{Data, data, outputs, reference},
+    zeros,
 };
 use crate::workload::{Layout, Precision};
 use gradus_kernels::{
@@ -32,11 +33,12 @@ pub(super) fn case(layout: Layout, m: usize, k: usize, n: usize) -> Box<dyn Case
 pub(super) fn decode(k: usize, n: usize) -> Box<dyn Case> {
     let mut data = data(Layout::NT, 1, k, n);
     let expected = (vec![reference(&data, rounded)], vec![reference(&data, rounded)]);
-    let weight: Vec<bf16> = std::mem::take(&mut data.b).into_iter().map(round).collect();
-    let call = |run: stored::Run, isa, (d, weight): &mut (Data, Vec<bf16>)| {
+    let weight = aligned(data.b.iter().copied().map(round));
+    data.b = zeros(0);
+    let call = |run: stored::Run, isa, (d, weight): &mut (Data, Buffer<bf16>)| {
         run(bf16_isa(isa), d.shape, &d.a, d.a_strides, weight, d.b_strides, &mut d.c, false);
     };
-    let spoil = |(d, _): &mut (Data, Vec<bf16>)| d.c.fill(f32::NAN);
+    let spoil = |(d, _): &mut (Data, Buffer<bf16>)| d.c.fill(f32::NAN);
     let mut ladder = ladder(stored::RUNGS, (data, weight), call, spoil, |(d, _)| outputs(d), expected);
     ladder.precision = Precision::Bf16;
     Box::new(ladder)

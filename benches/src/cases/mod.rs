@@ -9,6 +9,7 @@
 
 mod attention;
 mod attention_bf16;
+mod buffer;
 mod cross_entropy;
 mod elementwise;
 mod embedding;
@@ -27,6 +28,7 @@ use crate::{
     timing::seconds,
     workload::{Gpt, Pass, Precision, Problem},
 };
+use buffer::{Buffer, aligned, zeros};
 use gradus_kernels::{Bf16Isa, Float, Isa, Rung, oracle};
 
 /// What is known of a rung besides its speed.
@@ -231,8 +233,8 @@ fn within(got: &[f32], exact: &[f64], bounds: &[f64]) -> Result<()> {
 }
 
 /// The same values as `E`.
-fn cast<E: Float>(x: &[f32]) -> Vec<E> {
-    x.iter().map(|&x| E::of(f64::from(x))).collect()
+fn cast<E: Float>(x: &[f32]) -> Buffer<E> {
+    aligned(x.iter().map(|&x| E::of(f64::from(x))))
 }
 
 /// The first and the last rows of a matrix whose rows have `c` elements; all of a small one.
@@ -245,9 +247,14 @@ fn ends(x: &[f32], c: usize) -> Vec<f32> {
     [&x[..part], &x[x.len() - part..]].concat()
 }
 
+/// `len` values between −1 and 1.
+fn values(seed: u64, len: usize) -> Buffer {
+    aligned(oracle::values(seed, len))
+}
+
 /// `len` values between −`scale` and `scale`.
-fn scaled(seed: u64, len: usize, scale: f32) -> Vec<f32> {
-    oracle::values(seed, len).into_iter().map(|x| x * scale).collect()
+fn scaled(seed: u64, len: usize, scale: f32) -> Buffer {
+    aligned(oracle::values(seed, len).into_iter().map(|x| x * scale))
 }
 
 /// `len` numbers below `below`.

@@ -1,53 +1,52 @@
 //! Layer norm and RMS norm, with their parameters.
 
-use super::{Case, Parts, cast, ladder, scaled};
-use gradus_kernels::{Float, layer_norm, oracle, rms_norm};
+use super::{Buffer, Case, Parts, aligned, cast, ladder, scaled, values, zeros};
+use gradus_kernels::{Float, layer_norm, rms_norm};
 
 const EPS: f32 = 1e-5;
 
 /// Inputs and outputs of the norms, in both directions; what one does not need stays empty.
-#[derive(Default)]
 struct Data<E> {
     rows: usize,
     c: usize,
-    x: Vec<E>,
-    gamma: Vec<E>,
-    beta: Vec<E>,
-    mean: Vec<E>,
-    rstd: Vec<E>,
-    dy: Vec<E>,
+    x: Buffer<E>,
+    gamma: Buffer<E>,
+    beta: Buffer<E>,
+    mean: Buffer<E>,
+    rstd: Buffer<E>,
+    dy: Buffer<E>,
     /// What is added to x, and the sum.
-    added: Vec<E>,
-    h: Vec<E>,
+    added: Buffer<E>,
+    h: Buffer<E>,
     /// Forward y, backward dx.
-    out: Vec<E>,
-    dgamma: Vec<E>,
-    dbeta: Vec<E>,
+    out: Buffer<E>,
+    dgamma: Buffer<E>,
+    dbeta: Buffer<E>,
 }
 
 impl<E: Float> Data<E> {
     fn new(rows: usize, c: usize) -> Data<E> {
-        let shifted = scaled(1, rows * c, 2.0).into_iter().map(|x| x + 0.5).collect::<Vec<f32>>();
+        let shifted = aligned(scaled(1, rows * c, 2.0).iter().map(|x| x + 0.5));
         Data {
             rows,
             c,
             x: cast(&shifted),
             gamma: cast(&scaled(2, c, 1.5)),
-            beta: cast(&oracle::values(3, c)),
-            mean: vec![E::zero(); rows],
-            rstd: vec![E::zero(); rows],
-            dy: cast(&oracle::values(4, rows * c)),
-            out: vec![E::zero(); rows * c],
-            dgamma: vec![E::zero(); c],
-            dbeta: vec![E::zero(); c],
-            added: Vec::new(),
-            h: Vec::new(),
+            beta: cast(&values(3, c)),
+            mean: zeros(rows),
+            rstd: zeros(rows),
+            dy: cast(&values(4, rows * c)),
+            out: zeros(rows * c),
+            dgamma: zeros(c),
+            dbeta: zeros(c),
+            added: zeros(0),
+            h: zeros(0),
         }
     }
 
     fn with_sum(self) -> Data<E> {
         let len = self.rows * self.c;
-        Data { added: cast(&oracle::values(5, len)), h: vec![E::zero(); len], ..self }
+        Data { added: cast(&values(5, len)), h: zeros(len), ..self }
     }
 
     fn spoil(&mut self) {
@@ -71,7 +70,7 @@ impl<E: Float> Data<E> {
 
 pub(super) fn layer_norm_forward(rows: usize, c: usize) -> Box<dyn Case> {
     fn parts<E: Float>(d: &Data<E>) -> Parts<E> {
-        vec![d.out.clone(), d.mean.clone(), d.rstd.clone()]
+        vec![d.out.to_vec(), d.mean.to_vec(), d.rstd.to_vec()]
     }
     let expected = (parts(&Data::new(rows, c).layer_norm()), parts(&Data::new(rows, c).layer_norm()));
     let call = |run: layer_norm::Forward, isa, d: &mut Data<f32>| {
@@ -83,7 +82,7 @@ pub(super) fn layer_norm_forward(rows: usize, c: usize) -> Box<dyn Case> {
 
 pub(super) fn layer_norm_backward(rows: usize, c: usize) -> Box<dyn Case> {
     fn parts<E: Float>(d: &Data<E>) -> Parts<E> {
-        vec![d.out.clone(), d.dgamma.clone(), d.dbeta.clone()]
+        vec![d.out.to_vec(), d.dgamma.to_vec(), d.dbeta.to_vec()]
     }
     fn reference<E: Float>(rows: usize, c: usize) -> Parts<E> {
         let mut d = Data::<E>::new(rows, c).layer_norm();
@@ -103,7 +102,7 @@ pub(super) fn layer_norm_backward(rows: usize, c: usize) -> Box<dyn Case> {
 
 pub(super) fn add_layer_norm(rows: usize, c: usize) -> Box<dyn Case> {
     fn parts<E: Float>(d: &Data<E>) -> Parts<E> {
-        vec![d.h.clone(), d.out.clone(), d.mean.clone(), d.rstd.clone()]
+        vec![d.h.to_vec(), d.out.to_vec(), d.mean.to_vec(), d.rstd.to_vec()]
     }
     fn reference<E: Float>(rows: usize, c: usize) -> Parts<E> {
         let mut d = Data::<E>::new(rows, c).with_sum();
@@ -121,7 +120,7 @@ pub(super) fn add_layer_norm(rows: usize, c: usize) -> Box<dyn Case> {
 
 pub(super) fn rms_norm_forward(rows: usize, c: usize) -> Box<dyn Case> {
     fn parts<E: Float>(d: &Data<E>) -> Parts<E> {
-        vec![d.out.clone(), d.rstd.clone()]
+        vec![d.out.to_vec(), d.rstd.to_vec()]
     }
     let expected = (parts(&Data::new(rows, c).rms_norm()), parts(&Data::new(rows, c).rms_norm()));
     let call = |run: rms_norm::Forward, isa, d: &mut Data<f32>| {
@@ -132,7 +131,7 @@ pub(super) fn rms_norm_forward(rows: usize, c: usize) -> Box<dyn Case> {
 
 pub(super) fn rms_norm_backward(rows: usize, c: usize) -> Box<dyn Case> {
     fn parts<E: Float>(d: &Data<E>) -> Parts<E> {
-        vec![d.out.clone(), d.dgamma.clone()]
+        vec![d.out.to_vec(), d.dgamma.to_vec()]
     }
     fn reference<E: Float>(rows: usize, c: usize) -> Parts<E> {
         let mut d = Data::<E>::new(rows, c).rms_norm();

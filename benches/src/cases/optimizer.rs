@@ -1,10 +1,9 @@
 //! A step of AdamW, and the sum of squares that clipping needs.
 
-use super::{Case, Parts, cast, ends, ladder, scaled};
+use super::{Buffer, Case, Parts, aligned, cast, ends, ladder, scaled, values};
 use gradus_kernels::{
     Float,
     optimizer::{ADAMW_RUNGS, AdamW, NORM_RUNGS, adamw::Step, naive},
-    oracle,
 };
 
 const OPTIONS: AdamW =
@@ -12,19 +11,19 @@ const OPTIONS: AdamW =
 
 struct Data {
     /// p, m and v before the first step.
-    first: [Vec<f32>; 3],
-    state: [Vec<f32>; 3],
-    g: Vec<f32>,
+    first: [Buffer; 3],
+    state: [Buffer; 3],
+    g: Buffer,
 }
 
 pub(super) fn adamw(n: usize) -> Box<dyn Case> {
-    let squares = scaled(3, n, 0.1).into_iter().map(|x| x * x).collect();
-    let first = [oracle::values(1, n), scaled(2, n, 0.1), squares];
-    let data = Data { state: first.clone(), first, g: oracle::values(4, n) };
+    let squares = aligned(scaled(3, n, 0.1).iter().map(|x| x * x));
+    let first = [values(1, n), scaled(2, n, 0.1), squares];
+    let data = Data { state: first.clone(), first, g: values(4, n) };
     fn reference<E: Float>(d: &Data) -> Parts<E> {
         let [mut p, mut m, mut v] = [0, 1, 2].map(|i| cast::<E>(&ends(&d.first[i], 1)));
         naive::adamw(OPTIONS, &mut p, &cast::<E>(&ends(&d.g, 1)), &mut m, &mut v);
-        vec![p, m, v]
+        [p, m, v].map(|x| x.to_vec()).into()
     }
     let expected = (reference(&data), reference(&data));
     let call = |run: Step, isa, d: &mut Data| {
@@ -36,7 +35,7 @@ pub(super) fn adamw(n: usize) -> Box<dyn Case> {
 }
 
 pub(super) fn sum_of_squares(n: usize) -> Box<dyn Case> {
-    let g = oracle::values(1, n);
+    let g = values(1, n);
     let sum = naive::sum_of_squares(&g);
     let expected = (vec![vec![sum as f32]], vec![vec![sum]]);
     Box::new(ladder(

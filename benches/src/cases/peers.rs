@@ -3,10 +3,11 @@
 //! Each is called by its safe interface, with its operands prepared outside of what is timed: faer by its own,
 //! matrixmultiply through ndarray, and gemm through candle, whose product also allocates its result.
 
+use super::{Buffer, zeros};
 use crate::workload::Layout;
 use candle_core::{Device, Tensor};
 use faer::{Accum, Mat, MatRef, Par};
-use ndarray::{Array2, ArrayView2, ShapeBuilder};
+use ndarray::{ArrayView2, ArrayViewMut2, ShapeBuilder};
 
 /// A product C = A·B, as `layout` says how A and B are stored.
 pub(super) struct Operands {
@@ -14,8 +15,8 @@ pub(super) struct Operands {
     pub(super) m: usize,
     pub(super) k: usize,
     pub(super) n: usize,
-    pub(super) a: Vec<f32>,
-    pub(super) b: Vec<f32>,
+    pub(super) a: Buffer,
+    pub(super) b: Buffer,
 }
 
 /// Somebody else's matrix product.
@@ -34,7 +35,7 @@ pub(super) trait Peer {
 pub(super) fn all(operands: impl Fn() -> Operands) -> Vec<Box<dyn Peer>> {
     vec![
         Box::new(Faer { result: Mat::zeros(operands().m, operands().n), operands: operands() }),
-        Box::new(Ndarray { result: Array2::zeros((operands().m, operands().n)), operands: operands() }),
+        Box::new(Ndarray { result: zeros(operands().m * operands().n), operands: operands() }),
         Box::new(Candle::new(&operands())),
     ]
 }
@@ -66,7 +67,7 @@ impl Peer for Faer {
 
 struct Ndarray {
     operands: Operands,
-    result: Array2<f32>,
+    result: Buffer,
 }
 
 impl Peer for Ndarray {
@@ -84,10 +85,11 @@ impl Peer for Ndarray {
         };
         let a = view(m, k, layout == Layout::TN, &a[..]);
         let b = view(k, n, layout == Layout::NT, &b[..]);
-        ndarray::linalg::general_mat_mul(1.0, &a, &b, 0.0, &mut self.result);
+        let mut c = ArrayViewMut2::from_shape((m, n), &mut self.result).expect("the result has this size");
+        ndarray::linalg::general_mat_mul(1.0, &a, &b, 0.0, &mut c);
     }
     fn result(&self) -> Vec<f32> {
-        self.result.iter().copied().collect()
+        self.result.to_vec()
     }
 }
 

@@ -1,8 +1,8 @@
 //! Softmax and log-softmax of rows.
 
-use super::{Case, Parts, cast, ends, ladder, scaled};
+use super::{Buffer, Case, Parts, cast, ends, ladder, scaled, values, zeros};
 use gradus_kernels::{
-    Float, Rung, oracle,
+    Float, Rung,
     softmax::{self, BACKWARD_RUNGS, Backward, FORWARD_RUNGS, Forward, LOG_BACKWARD_RUNGS, LOG_FORWARD_RUNGS, naive},
 };
 
@@ -10,9 +10,9 @@ struct Data {
     rows: usize,
     c: usize,
     /// Forward x, backward y.
-    x: Vec<f32>,
-    dy: Vec<f32>,
-    out: Vec<f32>,
+    x: Buffer,
+    dy: Buffer,
+    out: Buffer,
 }
 
 impl Data {
@@ -33,8 +33,8 @@ fn spoil(d: &mut Data) {
     d.out.fill(f32::NAN);
 }
 
-fn data(rows: usize, c: usize, x: Vec<f32>, dy: Vec<f32>) -> Data {
-    Data { rows, c, x, dy, out: vec![0.0; rows * c] }
+fn data(rows: usize, c: usize, x: Buffer, dy: Buffer) -> Data {
+    Data { rows, c, x, dy, out: zeros(rows * c) }
 }
 
 fn forward_case(
@@ -43,7 +43,7 @@ fn forward_case(
     plain: fn(usize, usize, &[f32], &mut [f32]),
     exact: fn(usize, usize, &[f64], &mut [f64]),
 ) -> Box<dyn Case> {
-    let data = data(rows, c, scaled(1, rows * c, 8.0), Vec::new());
+    let data = data(rows, c, scaled(1, rows * c, 8.0), zeros(0));
     let plain = data.reference(|rows, c, x, _, y| plain(rows, c, x, y));
     let exact = data.reference(|rows, c, x, _, y| exact(rows, c, x, y));
     Box::new(ladder(rungs, data, |run, isa, d| run(isa, d.rows, d.c, &d.x, &mut d.out), spoil, outputs, (plain, exact)))
@@ -56,9 +56,9 @@ fn backward_case(
     plain: fn(usize, usize, &[f32], &[f32], &mut [f32]),
     exact: fn(usize, usize, &[f64], &[f64], &mut [f64]),
 ) -> Box<dyn Case> {
-    let mut y = vec![0.0; rows * c];
+    let mut y = zeros(rows * c);
     forward(rows, c, &scaled(1, rows * c, 8.0), &mut y);
-    let data = data(rows, c, y, oracle::values(2, rows * c));
+    let data = data(rows, c, y, values(2, rows * c));
     let expected = (data.reference(plain), data.reference(exact));
     let call = |run: Backward, isa, d: &mut Data| run(isa, d.rows, d.c, &d.x, &d.dy, &mut d.out);
     Box::new(ladder(rungs, data, call, spoil, outputs, expected))
