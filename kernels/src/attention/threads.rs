@@ -5,18 +5,19 @@
 //! of which adds up a dQ of its own; these are then added in a fixed order. So nothing is computed twice, no two
 //! threads ever write one element, and the result is the same on any number of threads.
 //!
-//! Measured (Zen 4, two threads whose multiply-adds peak at 217 to 236, AVX-512, f32, causal, packed operands, medians in
-//! GFLOP/s of the nominal half, on a machine with other work; PyTorch 2 on the same machine in brackets; dropout before
-//! the rung `registers`; T = 64 in a quieter hour than the others, the rung `registers` then at 110 / 117 and 137 / 137):
+//! Measured (Zen 4, two threads whose multiply-adds peak at 231 to 236, AVX-512, f32, causal, packed operands on cache
+//! lines, medians in GFLOP/s of the nominal half; PyTorch 2 on the same machine in brackets):
 //!
 //! | B×H×T×D | forward | forward + backward |
 //! | --- | --- | --- |
-//! | 12×4×64×32 | 125 (19) | 131 (21) |
-//! | 12×4×64×64 | 140 | 145 |
-//! | 16×6×256×64 | 134 (46) | 140 (53) |
-//! | the same, dropout 0.2 | 110 | 125: 22.5 ms (140 ms) |
-//! | 1×12×1024×64 | 165 (94) | 168 (86) |
-//! | 1×12×4096×64 | 172 (123) | 187 (103) |
+//! | 12×4×64×32 | 127 (19) | 134 (21) |
+//! | 16×6×256×64 | 145 (46) | 154 (53) |
+//! | the same, dropout 0.2 | 132 | 145: 19.5 ms (140 ms) |
+//! | 1×12×1024×64 | 177 (94) | 177 (86) |
+//! | 1×12×4096×64 | 182 (123) | 193 (103) |
+//!
+//! A group of dropout's masks serves 64 keys; backward they are drawn once for a panel and a block of keys, not for each
+//! sixteen keys again: at 64×6×256×64 the backward pass took 62.8 ms, and with that and shorter random numbers 54.0.
 
 use super::{
     Inputs, Output, Saved, Shape, Strides, one_block, one_block_backward, simd, simd_backward, tiles,
