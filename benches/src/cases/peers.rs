@@ -20,7 +20,7 @@ pub(super) struct Operands {
 }
 
 /// Somebody else's matrix product.
-pub(super) trait Peer {
+pub(super) trait Peer: Send {
     /// Its name.
     fn name(&self) -> &'static str;
     /// What it is.
