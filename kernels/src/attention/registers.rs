@@ -8,7 +8,8 @@
 //!
 //! Measured (two threads as in [`super::threads`], median of 3000 calls, in turn with the rungs below): at 12×4×64×32
 //! 136 µs against 164, at 16×6×256×64 6.0 ms against 6.3. A dense copy of V in place of its rows in memory, and asking
-//! for the rows of the next head ahead of time, made the first 149 µs. Half of the time is now in the products.
+//! for the rows of the next head ahead of time, made the first 149 µs (from memory the latter
+//! pays: `next_head.rs`). Half of the time is now in the products.
 //! With the 16 registers of AVX2 and of the portable level a query stands alone: 7% and 20% slower than `tiles`, which
 //! [`super::threads`] takes there.
 
