@@ -34,7 +34,8 @@ pub fn block(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
 /// Which elements are dropped: each with probability `p`, by the random sequence (`seed`, `stream`).
 ///
 /// An element is decided by 16 random bits, so `p` is rounded to a multiple of 2⁻¹⁶; what is kept is scaled by the
-/// rounded one, and the expectation is exact. A training run has one seed; every place where it drops elements, at every step, has a stream of its own.
+/// rounded one, and the expectation is exact. A training run has one seed; every place where it drops elements, at every
+/// step, has a stream of its own.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
     /// The probability that an element is dropped, in [0, 1).
