@@ -2,7 +2,13 @@
 //!
 //! A result is then bitwise the same on 1, 2 or N threads, and small work stays on the thread that has it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 /// The least work, in elementary operations (about one per nanosecond and lane), that is worth a task of its own.
 ///
@@ -27,33 +33,47 @@ pub fn items_per_task(items: usize, cost: usize) -> usize {
     items.div_ceil(1 << grains.ilog2()).max(1)
 }
 
+/// How long a thread that is kept awake looks for a task in vain: longer than the serial stretches of a small step.
+const PATIENCE: Duration = Duration::from_micros(200);
+
 /// Runs `work` while the other threads of its pool keep looking for tasks instead of going to sleep.
 ///
 /// rayon's idle workers sleep after some 20 µs, about as long as the serial operations of a small training step take, and
 /// waking one takes longer than a small operation. A step of the small preset (2 threads, AVX-512, medians of four runs
 /// in turn) went from 29.8 to 31.1 thousand tokens a second. Outside a pool, or with one thread, this is `work()`.
+///
+/// A thread that finds nothing for 0.2 ms goes back to rayon, and must: it may have come here in the middle of a task,
+/// while that waited for a part of itself that another thread had taken. `work` then waits for the task, which cannot go
+/// on before its thread has left. Looking until the end of `work` stopped one in some thousand generated tokens for ever.
 pub fn keep_awake<R>(work: impl FnOnce() -> R) -> R {
     let Some(caller) = rayon::current_thread_index().filter(|_| rayon::current_num_threads() > 1) else {
         return work();
     };
-    let done = AtomicBool::new(false);
-    rayon::in_place_scope(|scope| {
-        scope.spawn_broadcast(|_, context| {
-            while context.index() != caller && !done.load(Ordering::Acquire) {
-                if rayon::yield_now() != Some(rayon::Yield::Executed) {
-                    std::hint::spin_loop();
-                }
-            }
-        });
-        let _end = OnDrop(&done);
-        work()
-    })
+    let done = Arc::new(AtomicBool::new(false));
+    let _end = OnDrop(done.clone());
+    rayon::spawn_broadcast(move |context| {
+        if context.index() != caller {
+            look_for_tasks(&done);
+        }
+    });
+    work()
 }
 
-/// Says that the work is done, also where it panicked: the others must not look for tasks for ever.
-struct OnDrop<'a>(&'a AtomicBool);
+fn look_for_tasks(done: &AtomicBool) {
+    let mut idle_since = Instant::now();
+    while !done.load(Ordering::Acquire) && idle_since.elapsed() < PATIENCE {
+        if rayon::yield_now() == Some(rayon::Yield::Executed) {
+            idle_since = Instant::now();
+        } else {
+            std::hint::spin_loop();
+        }
+    }
+}
 
-impl Drop for OnDrop<'_> {
+/// Says that the work is done, also where it panicked: the others need not look for tasks any longer.
+struct OnDrop(Arc<AtomicBool>);
+
+impl Drop for OnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Release);
     }
@@ -76,6 +96,35 @@ mod tests {
             assert_eq!(pool(threads).install(sum), 499_500);
             assert_eq!(pool(threads).install(|| keep_awake(sum)), 499_500, "one inside another");
         }
+    }
+
+    /// A task that has begun waits, and its thread meanwhile comes to look for tasks for the very work that needs it.
+    #[test]
+    fn work_goes_on_where_it_needs_a_task_beneath_one_who_looks() {
+        let [task_began, work_began, task_done] = [const { AtomicBool::new(false) }; 3];
+        let set = |flag: &AtomicBool| flag.store(true, Ordering::Release);
+        let begun = Instant::now();
+        let wait_for = |flag: &AtomicBool| {
+            while !flag.load(Ordering::Acquire) {
+                assert!(begun.elapsed() < Duration::from_secs(60), "the task that the work needs stands still");
+                std::hint::spin_loop();
+            }
+        };
+        let work = || {
+            set(&work_began);
+            wait_for(&task_done);
+        };
+        let task = || {
+            set(&task_began);
+            wait_for(&work_began);
+            assert_eq!(rayon::yield_now(), Some(rayon::Yield::Executed), "it is asked to stay awake");
+            set(&task_done);
+        };
+        let other = || {
+            wait_for(&task_began);
+            keep_awake(work);
+        };
+        pool(2).install(|| rayon::join(other, task));
     }
 
     #[test]
