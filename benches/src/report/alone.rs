@@ -3,7 +3,10 @@
 //! each line that it is sent, the seconds of a turn, it answers with what it found. When there are no more, it checks
 //! what it computed.
 
-use super::run::on_threads;
+use super::{
+    partner::{PATIENCE, Partner},
+    run::on_threads,
+};
 use crate::{
     Result, cases,
     timing::{Timing, seconds, turn},
@@ -13,8 +16,8 @@ use gradus_gpt::memory;
 use gradus_kernels::Isa;
 use serde::{Deserialize, Serialize};
 use std::{
-    io::{self, BufRead, BufReader, Read, Write},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    io::{self, BufRead},
+    process::{Command, Stdio},
 };
 
 /// How long it runs before it is timed, in seconds; once at least.
@@ -84,12 +87,7 @@ fn serve(problem: &workload::Problem) -> Result<()> {
 
 /// The process, from outside.
 #[derive(Debug)]
-pub struct Alone {
-    child: Child,
-    /// None when there are no more turns.
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
-}
+pub struct Alone(Partner);
 
 impl Alone {
     /// Starts the process, which then warms up.
@@ -99,72 +97,34 @@ impl Alone {
     pub fn start(id: &str, threads: usize) -> Result<Alone> {
         let program = std::env::current_exe().map_err(|error| format!("this program is not found: {error}"))?;
         let mut command = Command::new(program);
-        command.args(["alone", id, "--threads", &threads.to_string()]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| format!("cannot be started: {error}"))?;
-        let output = child.stdout.take().ok_or("its output is missing")?;
-        Ok(Alone { input: child.stdin.take(), child, output: BufReader::new(output) })
+        command.args(["alone", id, "--threads", &threads.to_string()]).stderr(Stdio::piped());
+        let partner = Partner::start(&mut command, PATIENCE).map_err(|error| format!("cannot be started: {error}"))?;
+        Ok(Alone(partner))
     }
 
     /// A turn of about `seconds`.
     ///
     /// # Errors
-    /// Its own line, or that it ended without one.
+    /// Its own line, or that it ended without one, or stands still.
     pub fn turn(&mut self, seconds: f64) -> Result<Run> {
-        let sent = self.input.as_mut().map(|input| writeln!(input, "{seconds}").and_then(|()| input.flush()));
-        let mut line = String::new();
-        let read = self.output.read_line(&mut line);
-        if !matches!(sent, Some(Ok(()))) || !matches!(read, Ok(1..)) {
+        self.0.send(&seconds.to_string());
+        let Some(line) = self.0.answer()? else {
             self.finish()?;
             return Err("it ended before its turn".into());
-        }
+        };
         serde_json::from_str(&line).map_err(|error| format!("its answer cannot be read: {error}"))
     }
 
     /// Has it check what it computed, and waits for its end.
     ///
     /// # Errors
-    /// Its own line.
+    /// Its own line, or that it stands still.
     pub fn finish(&mut self) -> Result<()> {
-        self.input = None;
-        let status = self.child.wait().map_err(|error| error.to_string())?;
+        let (status, stderr) = self.0.finish()?;
         if status.success() {
             return Ok(());
         }
-        let mut text = String::new();
-        if let Some(mut stderr) = self.child.stderr.take() {
-            let _ = stderr.read_to_string(&mut text); // what is missing, the status says
-        }
-        let line = text.lines().last().map_or_else(|| status.to_string(), Into::into);
+        let line = stderr.lines().last().map_or_else(|| status.to_string(), Into::into);
         Err(line.trim_start_matches("error: ").into())
-    }
-}
-
-impl Drop for Alone {
-    fn drop(&mut self) {
-        // It is ours. Where it has ended already, there is nothing to do.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_several_runs_the_median_time_and_the_highest_peak_count() {
-        let run =
-            |median_s, peak_mib| Run { timing: Timing { median_s, minimum_s: median_s, repetitions: 1 }, peak_mib };
-        let all = Run::of_runs(&[run(3.0, Some(50.0)), run(1.0, None), run(2.0, Some(60.0))]);
-        assert_eq!((all.timing.median_s, all.timing.repetitions, all.peak_mib), (2.0, 3, Some(60.0)));
-    }
-
-    #[test]
-    fn a_run_comes_back_from_its_line() {
-        let run = Run { timing: Timing { median_s: 0.5, minimum_s: 0.25, repetitions: 3 }, peak_mib: Some(52.0) };
-        let line = serde_json::to_string(&run).unwrap();
-        assert_eq!(line, r#"{"median_s":0.5,"minimum_s":0.25,"repetitions":3,"peak_mib":52.0}"#);
-        assert_eq!(serde_json::from_str::<Run>(&line).unwrap(), run);
     }
 }

@@ -5,6 +5,7 @@ pub mod compare;
 pub mod data;
 pub mod derived;
 pub mod markdown;
+pub mod partner;
 pub mod plots;
 pub mod programs;
 mod progress;

@@ -3,12 +3,14 @@
 //! It runs while we wait, in turns with the rungs of a case, so that both see the same machine. It gets the best settings of its allocator:
 //! by default it gives every large tensor back to the system and pays for its pages again and again.
 
-use super::alone::Run;
+use super::{
+    alone::Run,
+    partner::{PATIENCE, Partner},
+};
 use crate::{Result, workload::Problem};
 use serde::Deserialize;
 use std::{
-    io::{BufRead, BufReader, Write},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Command, Stdio},
     thread,
     time::Duration,
 };
@@ -24,9 +26,7 @@ const MALLOC: &str = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_t
 /// A Python with PyTorch in it.
 #[derive(Debug)]
 pub struct Torch {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
+    partner: Partner,
     version: String,
     python: String,
     threads: usize,
@@ -50,20 +50,9 @@ impl Torch {
     pub fn start(python: &str, threads: usize) -> Result<Torch> {
         let mut command = Command::new(python);
         command.args(["-c", SERVER, &threads.to_string()]);
-        command.env("OMP_NUM_THREADS", threads.to_string()).env("GLIBC_TUNABLES", MALLOC);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().map_err(|error| format!("--torch {python}: {error}"))?;
-        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(format!("--torch {python}: its input and output are missing"));
-        };
-        let mut torch = Torch {
-            child,
-            input,
-            output: BufReader::new(output),
-            version: String::new(),
-            python: python.into(),
-            threads,
-        };
+        command.env("OMP_NUM_THREADS", threads.to_string()).env("GLIBC_TUNABLES", MALLOC).stderr(Stdio::null());
+        let partner = Partner::start(&mut command, PATIENCE).map_err(|error| format!("--torch {python}: {error}"))?;
+        let mut torch = Torch { partner, version: String::new(), python: python.into(), threads };
         match torch.answer() {
             Ok(Answer::Version { version }) => torch.version = version,
             Ok(Answer::Error { error }) => return Err(format!("--torch {python}: {error}")),
@@ -92,7 +81,7 @@ impl Torch {
     /// One line where it fails.
     pub fn turn(&mut self, problem: &Problem, seconds: f64, warm_up: f64) -> Result<Option<Run>> {
         let request = serde_json::json!({ "problem": problem, "seconds": seconds, "warm_up": warm_up });
-        writeln!(self.input, "{request}").and_then(|()| self.input.flush()).map_err(|error| error.to_string())?;
+        self.partner.send(&request.to_string());
         match self.answer()? {
             Answer::Run(run) => {
                 thread::sleep(COOL_DOWN);
@@ -105,20 +94,8 @@ impl Torch {
     }
 
     fn answer(&mut self) -> Result<Answer> {
-        let mut line = String::new();
-        let read = self.output.read_line(&mut line).map_err(|error| error.to_string())?;
-        if read == 0 {
-            return Err("it ended".into());
-        }
+        let line = self.partner.answer()?.ok_or("it ended")?;
         serde_json::from_str(&line).map_err(|_| format!("it said {:?}", line.trim()))
-    }
-}
-
-impl Drop for Torch {
-    fn drop(&mut self) {
-        // It is ours, and waits for a question that will not come. Where it is gone already, there is nothing to do.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
