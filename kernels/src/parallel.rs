@@ -2,12 +2,9 @@
 //!
 //! A result is then bitwise the same on 1, 2 or N threads, and small work stays on the thread that has it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 /// The least work, in elementary operations (about one per nanosecond and lane), that is worth a task of its own.
@@ -33,8 +30,9 @@ pub fn items_per_task(items: usize, cost: usize) -> usize {
     items.div_ceil(1 << grains.ilog2()).max(1)
 }
 
-/// How long a thread that is kept awake looks for a task in vain: longer than the serial stretches of a small step.
-const PATIENCE: Duration = Duration::from_micros(200);
+/// How often a thread that is kept awake looks for a task in vain: some 0.2 ms, longer than the serial stretches of a
+/// small step.
+const PATIENCE: u32 = 1 << 12;
 
 /// Runs `work` while the other threads of its pool keep looking for tasks instead of going to sleep.
 ///
@@ -42,7 +40,7 @@ const PATIENCE: Duration = Duration::from_micros(200);
 /// waking one takes longer than a small operation. A step of the small preset (2 threads, AVX-512, medians of four runs
 /// in turn) went from 29.8 to 31.1 thousand tokens a second. Outside a pool, or with one thread, this is `work()`.
 ///
-/// A thread that finds nothing for 0.2 ms goes back to rayon, and must: it may have come here in the middle of a task,
+/// A thread that finds nothing for some 0.2 ms goes back to rayon, and must: it may have come here in the middle of a task,
 /// while that waited for a part of itself that another thread had taken. `work` then waits for the task, which cannot go
 /// on before its thread has left. Looking until the end of `work` stopped one in some thousand generated tokens for ever.
 pub fn keep_awake<R>(work: impl FnOnce() -> R) -> R {
@@ -60,11 +58,12 @@ pub fn keep_awake<R>(work: impl FnOnce() -> R) -> R {
 }
 
 fn look_for_tasks(done: &AtomicBool) {
-    let mut idle_since = Instant::now();
-    while !done.load(Ordering::Acquire) && idle_since.elapsed() < PATIENCE {
+    let mut in_vain = 0;
+    while in_vain < PATIENCE && !done.load(Ordering::Acquire) {
         if rayon::yield_now() == Some(rayon::Yield::Executed) {
-            idle_since = Instant::now();
+            in_vain = 0;
         } else {
+            in_vain += 1;
             std::hint::spin_loop();
         }
     }
@@ -83,6 +82,7 @@ impl Drop for OnDrop {
 mod tests {
     use super::*;
     use rayon::prelude::*;
+    use std::time::{Duration, Instant};
 
     fn pool(threads: usize) -> rayon::ThreadPool {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads start")
