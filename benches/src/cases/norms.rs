@@ -67,6 +67,18 @@ impl<E: Float> Data<E> {
         (input, layer_norm::Gradients { dx: out, add: false, dgamma: Some(dgamma), dbeta: Some(dbeta) })
     }
 
+    fn rms_norm_forward(&mut self) -> (rms_norm::Input<'_, E>, rms_norm::Output<'_, E>) {
+        let Data { rows, c, x, gamma, out, rstd, .. } = self;
+        let input = rms_norm::Input { rows: *rows, c: *c, eps: EPS, x, gamma: Some(gamma) };
+        (input, rms_norm::Output { y: out, rrms: rstd })
+    }
+
+    fn rms_norm_backward(&mut self) -> (rms_norm::BackwardInput<'_, E>, rms_norm::Gradients<'_, E>) {
+        let Data { rows, c, x, gamma, rstd, dy, out, dgamma, .. } = self;
+        let input = rms_norm::BackwardInput { rows: *rows, c: *c, x, gamma: Some(gamma), rrms: rstd, dy };
+        (input, rms_norm::Gradients { dx: out, add: false, dgamma: Some(dgamma) })
+    }
+
     fn layer_norm(mut self) -> Data<E> {
         let (input, _, _, output) = self.layer_norm_forward();
         layer_norm::naive::forward(input, output);
@@ -74,8 +86,8 @@ impl<E: Float> Data<E> {
     }
 
     fn rms_norm(mut self) -> Data<E> {
-        let Data { rows, c, .. } = self;
-        rms_norm::naive::forward(rows, c, EPS, &self.x, Some(&self.gamma), &mut self.out, &mut self.rstd);
+        let (input, output) = self.rms_norm_forward();
+        rms_norm::naive::forward(input, output);
         self
     }
 }
@@ -134,7 +146,8 @@ pub(super) fn rms_norm_forward(rows: usize, c: usize) -> Box<dyn Case> {
     }
     let expected = (parts(&Data::new(rows, c).rms_norm()), parts(&Data::new(rows, c).rms_norm()));
     let call = |run: rms_norm::Forward, isa, d: &mut Data<f32>| {
-        run(isa, d.rows, d.c, EPS, &d.x, Some(&d.gamma), &mut d.out, &mut d.rstd);
+        let (input, output) = d.rms_norm_forward();
+        run(isa, input, output);
     };
     Box::new(ladder(&rms_norm::FORWARD_RUNGS, Data::new(rows, c), call, Data::spoil, parts, expected))
 }
@@ -145,13 +158,13 @@ pub(super) fn rms_norm_backward(rows: usize, c: usize) -> Box<dyn Case> {
     }
     fn reference<E: Float>(rows: usize, c: usize) -> Parts<E> {
         let mut d = Data::<E>::new(rows, c).rms_norm();
-        let (dx, dgamma) = (&mut d.out, Some(&mut d.dgamma[..]));
-        rms_norm::naive::backward(rows, c, &d.x, Some(&d.gamma), &d.rstd, &d.dy, dx, false, dgamma);
+        let (input, gradients) = d.rms_norm_backward();
+        rms_norm::naive::backward(input, gradients);
         parts(&d)
     }
     let call = |run: rms_norm::Backward, isa, d: &mut Data<f32>| {
-        let (dx, dgamma) = (&mut d.out, Some(&mut d.dgamma[..]));
-        run(isa, d.rows, d.c, &d.x, Some(&d.gamma), &d.rstd, &d.dy, dx, false, dgamma);
+        let (input, gradients) = d.rms_norm_backward();
+        run(isa, input, gradients);
     };
     let (data, expected) = (Data::new(rows, c).rms_norm(), (reference(rows, c), reference(rows, c)));
     Box::new(ladder(&rms_norm::BACKWARD_RUNGS, data, call, Data::spoil, parts, expected))

@@ -2,7 +2,7 @@
 
 use super::{fits_last_axis, rows, run, same_shape};
 use crate::{Result, Tensor};
-use gradus_kernels::layer_norm;
+use gradus_kernels::{layer_norm, rms_norm};
 
 /// The output of a norm and the statistics that its backward pass needs, one number a row each.
 #[derive(Clone, Debug)]
@@ -115,7 +115,10 @@ pub fn rms_norm(x: &Tensor, gamma: Option<&Tensor>, eps: f32) -> Result<Normed> 
     run!(
         "rms_norm",
         dtype,
-        rms_norm::forward(rows, c, eps, x.data(), gamma.as_ref().map(|t| t.data()), y.data_mut(), rrms.data_mut(),)
+        rms_norm::forward(
+            rms_norm::Input { rows, c, eps, x: x.data(), gamma: gamma.as_ref().map(|t| t.data()) },
+            rms_norm::Output { y: y.data_mut(), rrms: rrms.data_mut() },
+        )
     );
     Ok(Normed { y, mean: None, rstd: rrms })
 }
@@ -142,15 +145,15 @@ pub fn rms_norm_backward(
         "rms_norm_backward",
         dtype,
         rms_norm::backward(
-            rows,
-            c,
-            x.data(),
-            gamma.as_ref().map(|t| t.data()),
-            rrms.data(),
-            dy.data(),
-            dx.make_mut(),
-            add,
-            dgamma.as_mut().map(|t| t.data_mut()),
+            rms_norm::BackwardInput {
+                rows,
+                c,
+                x: x.data(),
+                gamma: gamma.as_ref().map(|t| t.data()),
+                rrms: rrms.data(),
+                dy: dy.data(),
+            },
+            rms_norm::Gradients { dx: dx.make_mut(), add, dgamma: dgamma.as_mut().map(|t| t.data_mut()) },
         )
     );
     Ok(NormGradients { dx, dgamma, dbeta: None })
