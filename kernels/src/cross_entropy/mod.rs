@@ -103,39 +103,30 @@ pub struct BackwardInput<'a, E = f32> {
     pub d_loss: E,
 }
 
-/// Checks the sizes, the targets and the smoothing; how many rows count.
-fn expect(rows: usize, v: usize, options: Options, logits: usize, targets: &[u32]) -> usize {
+/// Checks the sizes and targets; how many rows count.
+fn expect(rows: usize, v: usize, options: Options, logits: usize, targets: &[u32], per_row: &[usize]) -> usize {
     expect_len("logits", rows, v, logits);
     expect_len("targets", rows, 1, targets.len());
+    per_row.iter().for_each(|&len| expect_len("losses or log-sum-exp", rows, 1, len));
     assert!((0.0..=1.0).contains(&options.label_smoothing), "label smoothing {}", options.label_smoothing);
     options.counted(v, targets)
 }
 
-fn expect_per_row(rows: usize, len: usize) {
-    expect_len("losses or log-sum-exp", rows, 1, len);
-}
-
 impl<E> Input<'_, E> {
-    /// Panics unless the lengths, targets and options are as the fields say; how many rows count.
-    fn check(&self) -> usize {
-        expect(self.rows, self.v, self.options, self.logits.len(), self.targets)
-    }
-}
-
-impl<E> Output<'_, E> {
-    /// Panics unless all lengths are those that the fields name.
-    fn check(&self, rows: usize) {
-        [self.losses.len(), self.lse.len()].into_iter().for_each(|len| expect_per_row(rows, len));
+    /// Panics unless the lengths, targets and options are as their fields say; how many rows count.
+    fn check(&self, output: &Output<'_, E>) -> usize {
+        let Input { rows, v, options, logits, targets } = *self;
+        expect(rows, v, options, logits.len(), targets, &[output.losses.len(), output.lse.len()])
     }
 }
 
 impl<E> BackwardInput<'_, E> {
-    /// Panics unless the lengths, targets and options are as the fields say, and unless `dlogits` is `rows` × `v`; how
-    /// many rows count.
+    /// Panics unless the lengths, targets and options are as their fields say, and `dlogits` is `rows` × `v`; how many
+    /// rows count.
     fn check(&self, dlogits: &[E]) -> usize {
-        expect_per_row(self.rows, self.lse.len());
+        let count = expect(self.rows, self.v, self.options, self.logits.len(), self.targets, &[self.lse.len()]);
         expect_len("dlogits", self.rows, self.v, dlogits.len());
-        expect(self.rows, self.v, self.options, self.logits.len(), self.targets)
+        count
     }
 }
 

@@ -5,8 +5,7 @@ use crate::Float;
 
 /// The mean loss of the rows that count; fills `losses` and `lse`.
 pub fn forward<E: Float>(input: Input<'_, E>, output: Output<'_, E>) -> E {
-    let count = input.check();
-    output.check(input.rows);
+    let count = input.check(&output);
     let Input { rows, v, options, logits, targets } = input;
     let Output { losses, lse } = output;
     let smoothing = E::of(f64::from(options.label_smoothing));

@@ -24,8 +24,7 @@ use crate::{
 
 /// The mean loss of the rows that count; fills `losses` and `lse`.
 pub fn forward(isa: Isa, input: Input<'_>, output: Output<'_>) -> f32 {
-    let count = input.check();
-    output.check(input.rows);
+    let count = input.check(&output);
     let Output { losses, lse } = output;
     forward_rows(isa, input, Output { losses: &mut *losses, lse });
     mean(losses, count)

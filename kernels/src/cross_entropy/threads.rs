@@ -40,8 +40,7 @@ pub fn forward(isa: Isa, input: Input<'_>, output: Output<'_>) -> f32 {
     if per_task >= input.rows {
         return simd::forward(isa, input, output);
     }
-    let count = input.check();
-    output.check(input.rows);
+    let count = input.check(&output);
     let Output { losses, lse } = output;
     let outputs = Output { losses: &mut *losses, lse }.of_tasks(per_task);
     outputs.enumerate().for_each(|(i, output)| simd::forward_rows(isa, input.of_task(i, per_task), output));

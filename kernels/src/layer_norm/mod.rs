@@ -108,32 +108,21 @@ fn expect(rows: usize, c: usize, matrices: &[usize], statistics: &[usize], param
 }
 
 impl<E> Input<'_, E> {
-    /// Panics unless all lengths are those that the fields name.
-    fn check(&self) {
-        expect(self.rows, self.c, &[self.x.len()], &[], &[self.gamma.map(<[E]>::len), self.beta.map(<[E]>::len)]);
-    }
-}
-
-impl<E> Output<'_, E> {
-    /// Panics unless all lengths are those that the fields name.
-    fn check(&self, rows: usize, c: usize) {
-        expect(rows, c, &[self.y.len()], &[self.mean.len(), self.rstd.len()], &[]);
+    /// Panics where a length is not the one that its field names.
+    fn check(&self, output: &Output<'_, E>) {
+        let matrices = [self.x.len(), output.y.len()];
+        let parameters = [self.gamma, self.beta].map(|p| p.map(<[E]>::len));
+        expect(self.rows, self.c, &matrices, &[output.mean.len(), output.rstd.len()], &parameters);
     }
 }
 
 impl<E> BackwardInput<'_, E> {
-    /// Panics unless all lengths are those that the fields name.
-    fn check(&self) {
-        let (matrices, statistics) = ([self.x.len(), self.dy.len()], [self.mean.len(), self.rstd.len()]);
-        expect(self.rows, self.c, &matrices, &statistics, &[self.gamma.map(<[E]>::len)]);
-    }
-}
-
-impl<E> Gradients<'_, E> {
-    /// Panics unless all lengths are those that the fields name.
-    fn check(&self, rows: usize, c: usize) {
-        let parameters = [&self.dgamma, &self.dbeta].map(|d| d.as_ref().map(|d| d.len()));
-        expect(rows, c, &[self.dx.len()], &[], &parameters);
+    /// Panics where a length is not the one that its field names.
+    fn check(&self, gradients: &Gradients<'_, E>) {
+        let Gradients { dx, dgamma, dbeta, .. } = gradients;
+        let matrices = [self.x.len(), self.dy.len(), dx.len()];
+        let parameters = [self.gamma, dgamma.as_deref(), dbeta.as_deref()].map(|p| p.map(<[E]>::len));
+        expect(self.rows, self.c, &matrices, &[self.mean.len(), self.rstd.len()], &parameters);
     }
 }
 

@@ -10,8 +10,7 @@ fn mean_of<E: Float>(values: impl ExactSizeIterator<Item = E>) -> E {
 
 /// y = (x − μ)·rstd·γ + β
 pub fn forward<E: Float>(input: Input<'_, E>, output: Output<'_, E>) {
-    input.check();
-    output.check(input.rows, input.c);
+    input.check(&output);
     let Input { rows, c, eps, x, gamma, beta } = input;
     let Output { y, mean, rstd } = output;
     for r in 0..rows {
@@ -28,8 +27,7 @@ pub fn forward<E: Float>(input: Input<'_, E>, output: Output<'_, E>) {
 
 /// dx = rstd·(g − mean(g) − x̂·mean(g∘x̂)) with g = dy∘γ, or dx += that with `add`; dγ = Σ dy∘x̂; dβ = Σ dy
 pub fn backward<E: Float>(input: BackwardInput<'_, E>, gradients: Gradients<'_, E>) {
-    input.check();
-    gradients.check(input.rows, input.c);
+    input.check(&gradients);
     let BackwardInput { rows, c, x, gamma, mean, rstd, dy } = input;
     let Gradients { dx, add, mut dgamma, mut dbeta } = gradients;
     for d in [dgamma.as_deref_mut(), dbeta.as_deref_mut()].into_iter().flatten() {

@@ -16,15 +16,15 @@ use crate::{
 };
 use rayon::prelude::*;
 
-/// Panics unless the input is what [`Input`] says, and `added` and h are `rows` × `c`.
-fn check<E>(input: &Input<'_, E>, added: &[E], h: &[E]) {
-    input.check();
+/// Panics where a length is not the one that its field names, and unless `added` and h are `rows` × `c`.
+fn check<E>(input: &Input<'_, E>, added: &[E], h: &[E], output: &Output<'_, E>) {
+    input.check(output);
     expect(input.rows, input.c, &[added.len(), h.len()], &[], &[]);
 }
 
 /// The specification: the sum, then [`naive::forward`] of it.
 pub fn naive<E: Float>(input: Input<'_, E>, added: &[E], h: &mut [E], output: Output<'_, E>) {
-    check(&input, added, h);
+    check(&input, added, h, &output);
     for ((h, &x), &added) in h.iter_mut().zip(input.x).zip(added) {
         *h = x + added;
     }
@@ -33,7 +33,7 @@ pub fn naive<E: Float>(input: Input<'_, E>, added: &[E], h: &mut [E], output: Ou
 
 /// One operation after the other, each at its best.
 pub fn apart(isa: Isa, input: Input<'_>, added: &[f32], h: &mut [f32], output: Output<'_>) {
-    check(&input, added, h);
+    check(&input, added, h, &output);
     let n = [h.len()];
     (BINARY_RUNGS[BINARY_RUNGS.len() - 1].run)(isa, Binary::Add, &n, input.x, &[1], added, &[1], h);
     super::stream::forward(isa, Input { x: h, ..input }, output);
@@ -46,8 +46,7 @@ pub fn fused(isa: Isa, input: Input<'_>, added: &[f32], h: &mut [f32], output: O
     if per_task >= rows || c == 0 {
         return fused_to(isa, far, input, added, h, output);
     }
-    check(&input, added, h);
-    output.check(rows, c);
+    check(&input, added, h, &output);
     let outputs = h.par_chunks_mut(per_task * c).zip(output.of_tasks(per_task, c));
     outputs.enumerate().for_each(|(i, (h, output))| {
         let (_, elements) = rows_of_task(i, per_task, rows, c);
@@ -120,8 +119,7 @@ fn fused_rows<S: Simd, const R: usize>(
 simd_fn! {
     /// [`fused`] on one thread; where `far` is set, h and y are written past the caches.
     fn fused_to<S>(s: S, far: bool, input: Input<'_>, added: &[f32], h: &mut [f32], output: Output<'_>) {
-        check(&input, added, h);
-        output.check(input.rows, input.c);
+        check(&input, added, h, &output);
         let Input { rows, c, eps, x, gamma, beta } = input;
         let Output { y, mean, rstd } = output;
         let mut r = 0;

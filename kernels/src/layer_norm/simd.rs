@@ -89,8 +89,7 @@ fn forward_rows<S: Simd, const R: usize>(
 simd_fn! {
     /// [`forward`]; where `far` is set, y is written past the caches.
     pub(super) fn forward_to<S>(s: S, far: bool, input: Input<'_>, output: Output<'_>) {
-        input.check();
-        output.check(input.rows, input.c);
+        input.check(&output);
         let Input { rows, c, eps, x, gamma, beta } = input;
         let Output { y, mean, rstd } = output;
         let mut r = 0;
@@ -170,8 +169,7 @@ fn backward_rows<S: Simd, const R: usize>(
 simd_fn! {
     /// [`backward`]; where `far` is set, dx is written past the caches.
     pub(super) fn backward_to<S>(s: S, far: bool, input: BackwardInput<'_>, gradients: Gradients<'_>) {
-        input.check();
-        gradients.check(input.rows, input.c);
+        input.check(&gradients);
         let BackwardInput { rows, c, x, gamma, mean, rstd, dy } = input;
         let Gradients { dx, add, mut dgamma, mut dbeta } = gradients;
         for d in [dgamma.as_deref_mut(), dbeta.as_deref_mut()].into_iter().flatten() {

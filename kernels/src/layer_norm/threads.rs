@@ -46,8 +46,7 @@ pub(super) fn forward_to(isa: Isa, far: bool, input: Input<'_>, output: Output<'
     if per_task >= rows || c == 0 {
         return simd::forward_to(isa, far, input, output);
     }
-    input.check();
-    output.check(rows, c);
+    input.check(&output);
     output.of_tasks(per_task, c).enumerate().for_each(|(i, output)| {
         simd::forward_to(isa, far, input.of_task(i, per_task), output);
     });
@@ -62,8 +61,7 @@ pub(super) fn backward_to(isa: Isa, far: bool, input: BackwardInput<'_>, gradien
     if per_task >= rows || c == 0 {
         return simd::backward_to(isa, far, input, gradients);
     }
-    input.check();
-    gradients.check(rows, c);
+    input.check(&gradients);
     let Gradients { dx, add, dgamma, dbeta } = gradients;
     let (want_gamma, want_beta) = (dgamma.is_some(), dbeta.is_some());
     scratch::with(rows.div_ceil(per_task) * 2 * c, |partial: &mut [f32]| {

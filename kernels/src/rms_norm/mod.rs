@@ -79,38 +79,26 @@ pub struct Gradients<'a, E = f32> {
 }
 
 /// Panics unless the matrices are `rows` × `c`, `rrms` has `rows` elements and the parameters have `c`.
-fn expect(rows: usize, c: usize, matrices: &[usize], rrms: Option<usize>, parameter: Option<usize>) {
+fn expect(rows: usize, c: usize, matrices: &[usize], rrms: usize, parameters: &[Option<usize>]) {
     matrices.iter().for_each(|&len| expect_len("x, y, dy or dx", rows, c, len));
-    rrms.into_iter().for_each(|len| expect_len("rrms", rows, 1, len));
-    parameter.into_iter().for_each(|len| expect_len("gamma or its gradient", 1, c, len));
+    expect_len("rrms", rows, 1, rrms);
+    parameters.iter().flatten().for_each(|&len| expect_len("gamma or its gradient", 1, c, len));
 }
 
 impl<E> Input<'_, E> {
-    /// Panics unless all lengths are those that the fields name.
-    fn check(&self) {
-        expect(self.rows, self.c, &[self.x.len()], None, self.gamma.map(<[E]>::len));
-    }
-}
-
-impl<E> Output<'_, E> {
-    /// Panics unless all lengths are those that the fields name.
-    fn check(&self, rows: usize, c: usize) {
-        expect(rows, c, &[self.y.len()], Some(self.rrms.len()), None);
+    /// Panics where a length is not the one that its field names.
+    fn check(&self, output: &Output<'_, E>) {
+        let matrices = [self.x.len(), output.y.len()];
+        expect(self.rows, self.c, &matrices, output.rrms.len(), &[self.gamma.map(<[E]>::len)]);
     }
 }
 
 impl<E> BackwardInput<'_, E> {
-    /// Panics unless all lengths are those that the fields name.
-    fn check(&self) {
-        let matrices = [self.x.len(), self.dy.len()];
-        expect(self.rows, self.c, &matrices, Some(self.rrms.len()), self.gamma.map(<[E]>::len));
-    }
-}
-
-impl<E> Gradients<'_, E> {
-    /// Panics unless all lengths are those that the fields name.
-    fn check(&self, rows: usize, c: usize) {
-        expect(rows, c, &[self.dx.len()], None, self.dgamma.as_ref().map(|d| d.len()));
+    /// Panics where a length is not the one that its field names.
+    fn check(&self, gradients: &Gradients<'_, E>) {
+        let matrices = [self.x.len(), self.dy.len(), gradients.dx.len()];
+        let parameters = [self.gamma, gradients.dgamma.as_deref()].map(|p| p.map(<[E]>::len));
+        expect(self.rows, self.c, &matrices, self.rrms.len(), &parameters);
     }
 }
 

@@ -5,8 +5,7 @@ use crate::Float;
 
 /// y = x·rrms·γ
 pub fn forward<E: Float>(input: Input<'_, E>, output: Output<'_, E>) {
-    input.check();
-    output.check(input.rows, input.c);
+    input.check(&output);
     let Input { rows, c, eps, x, gamma } = input;
     let Output { y, rrms } = output;
     for r in 0..rows {
@@ -21,8 +20,7 @@ pub fn forward<E: Float>(input: Input<'_, E>, output: Output<'_, E>) {
 
 /// dx = rrms·(g − x̂·mean(g∘x̂)) with g = dy∘γ, or dx += that with `add`; dγ = Σ dy∘x̂
 pub fn backward<E: Float>(input: BackwardInput<'_, E>, gradients: Gradients<'_, E>) {
-    input.check();
-    gradients.check(input.rows, input.c);
+    input.check(&gradients);
     let BackwardInput { rows, c, x, gamma, rrms, dy } = input;
     let Gradients { dx, add, mut dgamma } = gradients;
     if let Some(dgamma) = &mut dgamma {

@@ -20,8 +20,7 @@ pub fn backward(isa: Isa, input: BackwardInput<'_>, gradients: Gradients<'_>) {
 simd_fn! {
     /// [`forward`]; where `far` is set, y is written past the caches.
     pub(super) fn forward_to<S>(s: S, far: bool, input: Input<'_>, output: Output<'_>) {
-        input.check();
-        output.check(input.rows, input.c);
+        input.check(&output);
         let Input { rows, c, eps, x, gamma } = input;
         let Output { y, rrms } = output;
         for r in 0..rows {
@@ -46,8 +45,7 @@ simd_fn! {
 simd_fn! {
     /// [`backward`]; where `far` is set, dx is written past the caches.
     pub(super) fn backward_to<S>(s: S, far: bool, input: BackwardInput<'_>, gradients: Gradients<'_>) {
-        input.check();
-        gradients.check(input.rows, input.c);
+        input.check(&gradients);
         let BackwardInput { rows, c, x, gamma, rrms, dy } = input;
         let Gradients { dx, add, mut dgamma } = gradients;
         if let Some(dgamma) = &mut dgamma {
