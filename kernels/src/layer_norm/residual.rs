@@ -122,6 +122,7 @@ simd_fn! {
         check(&input, added, h, &output);
         let Input { rows, c, eps, x, gamma, beta } = input;
         let Output { y, mean, rstd } = output;
+        let (gamma, beta) = (gamma.map(|g| &g[..c]), beta.map(|b| &b[..c]));
         let mut r = 0;
         while r < rows {
             let n = rows_at_once(rows - r, c, LONGEST);

@@ -1,4 +1,5 @@
 //! Vectors: the passes of the naive rung on 16 or 8 lanes. While a row is written, the next one is asked for.
+//! γ and its gradient are cut to c elements for the reason in [`crate::layer_norm::simd`].
 
 use super::{BackwardInput, Gradients, Input, Output};
 use crate::{
@@ -23,6 +24,7 @@ simd_fn! {
         input.check(&output);
         let Input { rows, c, eps, x, gamma } = input;
         let Output { y, rrms } = output;
+        let gamma = gamma.map(|g| &g[..c]);
         for r in 0..rows {
             let (all, x, y) = (x, &x[r * c..][..c], &mut y[r * c..][..c]);
             let mut squares = s.zero();
@@ -47,7 +49,8 @@ simd_fn! {
     pub(super) fn backward_to<S>(s: S, far: bool, input: BackwardInput<'_>, gradients: Gradients<'_>) {
         input.check(&gradients);
         let BackwardInput { rows, c, x, gamma, rrms, dy } = input;
-        let Gradients { dx, add, mut dgamma } = gradients;
+        let Gradients { dx, add, dgamma } = gradients;
+        let (gamma, mut dgamma) = (gamma.map(|g| &g[..c]), dgamma.map(|d| &mut d[..c]));
         if let Some(dgamma) = &mut dgamma {
             dgamma.fill(0.0);
         }
