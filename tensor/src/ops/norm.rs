@@ -56,7 +56,7 @@ pub fn layer_norm(x: &Tensor, gamma: Option<&Tensor>, beta: Option<&Tensor>, eps
     Ok(Normed { y, mean: Some(mean), rstd })
 }
 
-/// The gradients of [`layer_norm`]; that of beta where `has_beta` is set. That of x is added to `sum`, in its memory
+/// The gradients of [`layer_norm()`]; that of beta where `has_beta` is set. That of x is added to `sum`, in its memory
 /// where nobody shares it.
 ///
 /// # Errors
@@ -123,7 +123,7 @@ pub fn rms_norm(x: &Tensor, gamma: Option<&Tensor>, eps: f32) -> Result<Normed> 
     Ok(Normed { y, mean: None, rstd: rrms })
 }
 
-/// The gradients of [`rms_norm`]. That of x is added to `sum`, in its memory where nobody shares it.
+/// The gradients of [`rms_norm()`]. That of x is added to `sum`, in its memory where nobody shares it.
 ///
 /// # Errors
 /// Where the shapes do not fit.
