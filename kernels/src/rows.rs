@@ -4,11 +4,18 @@
 //! twice, with [`Whole`] and with [`Rest`] as the way to memory, so that the steps before it pay nothing for the last.
 
 use crate::{simd::Simd, simd_fn};
+use std::ops::Range;
 
 /// Panics unless a matrix of `rows` × `c` has `len` elements.
 #[track_caller]
 pub(crate) fn expect_len(name: &str, rows: usize, c: usize, len: usize) {
     assert_eq!(Some(len), rows.checked_mul(c), "{name} has {len} elements, not {rows} × {c}");
+}
+
+/// The rows of task `i` of a matrix of `rows` × `c`, where each task but the last takes `per_task`, and their elements.
+pub(crate) fn rows_of_task(i: usize, per_task: usize, rows: usize, c: usize) -> (Range<usize>, Range<usize>) {
+    let (first, end) = (i * per_task, rows.min((i + 1) * per_task));
+    (first..end, first * c..end * c)
 }
 
 /// Whether a result of `len` elements is too large to wait in a cache for its reader.

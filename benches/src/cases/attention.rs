@@ -55,7 +55,8 @@ impl Data {
         let mut data = Data { shape, q, k, v, o, lse: zeros(b * h * tq), d_o, dq, dk, dv };
         let Data { q, k, v, o, lse, .. } = &mut data;
         let [of_q, of_k] = [strides(shape, tq), strides(shape, tk)];
-        attention::forward(shape, &options(d), q, of_q, k, of_k, v, of_k, o, of_q, lse);
+        let view = |data, strides| View { data, strides };
+        attention::forward(shape, &options(d), [view(q, of_q), view(k, of_k), view(v, of_k)], (o, of_q), lse);
         data
     }
 
@@ -187,7 +188,8 @@ impl<E: Float> Sub<E> {
             .map(|(x, first, n)| cast::<E>(data.rows(x, head, first, n)));
         let (mut o, mut lse) = (vec![E::zero(); n * d], vec![E::zero(); n]);
         let s = Strides { b: 0, h: 0, t: d };
-        naive::forward(shape, &options(d), &q, s, &k, s, &v, s, &mut o, s, &mut lse);
+        let qkv = [&q, &k, &v].map(|x| View { data: &x[..], strides: s });
+        naive::forward(shape, &options(d), qkv, (&mut o, s), &mut lse);
         Sub { shape, q, k, v, o, lse }
     }
 
@@ -196,27 +198,10 @@ impl<E: Float> Sub<E> {
         let d_o = cast::<E>(data.rows(&data.d_o, head, first, tq));
         let [mut dq, mut dk, mut dv] = [tq, tk, tk].map(|t| vec![E::zero(); t * d]);
         let s = Strides { b: 0, h: 0, t: d };
-        naive::backward(
-            self.shape,
-            &options(d),
-            &self.q,
-            s,
-            &self.k,
-            s,
-            &self.v,
-            s,
-            &self.o,
-            s,
-            &self.lse,
-            &d_o,
-            s,
-            &mut dq,
-            s,
-            &mut dk,
-            s,
-            &mut dv,
-            s,
-        );
+        let view = |data| View { data, strides: s };
+        let (qkv, o, d_o) = ([&self.q, &self.k, &self.v].map(|x| view(&x[..])), view(&self.o), view(&d_o));
+        let gradients = [(&mut dq[..], s), (&mut dk, s), (&mut dv, s)];
+        naive::backward(self.shape, &options(d), qkv, o, &self.lse, d_o, gradients);
         [dq, dk, dv]
     }
 }

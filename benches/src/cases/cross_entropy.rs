@@ -3,7 +3,7 @@
 use super::{Buffer, Case, Parts, cast, indices, ladder, scaled, zeros};
 use gradus_kernels::{
     Float,
-    cross_entropy::{BACKWARD_RUNGS, Backward, FORWARD_RUNGS, Forward, Options, naive},
+    cross_entropy::{BACKWARD_RUNGS, Backward, BackwardInput, FORWARD_RUNGS, Forward, Input, Options, Output, naive},
 };
 
 struct Data<E> {
@@ -20,11 +20,24 @@ struct Data<E> {
 impl<E: Float> Data<E> {
     /// Inputs, and what the forward pass makes of them.
     fn new(rows: usize, v: usize) -> Data<E> {
-        let logits = cast(&scaled(1, rows * v, 4.0));
-        let targets = indices(2, rows, v);
-        let (mut losses, mut lse) = (zeros(rows), zeros(rows));
-        let loss = naive::forward(rows, v, Options::default(), &logits, &targets, &mut losses, &mut lse);
-        Data { rows, v, logits, targets, losses, lse, loss, dlogits: zeros(rows * v) }
+        let (logits, targets) = (cast(&scaled(1, rows * v, 4.0)), indices(2, rows, v));
+        let (losses, lse, dlogits) = (zeros(rows), zeros(rows), zeros(rows * v));
+        let mut data = Data { rows, v, logits, targets, losses, lse, loss: E::zero(), dlogits };
+        let (input, output) = data.forward();
+        data.loss = naive::forward(input, output);
+        data
+    }
+
+    fn forward(&mut self) -> (Input<'_, E>, Output<'_, E>) {
+        let Data { rows, v, logits, targets, losses, lse, .. } = self;
+        let input = Input { rows: *rows, v: *v, options: Options::default(), logits, targets };
+        (input, Output { losses, lse })
+    }
+
+    fn backward(&mut self) -> (BackwardInput<'_, E>, &mut [E]) {
+        let Data { rows, v, logits, targets, lse, dlogits, .. } = self;
+        let (options, d_loss) = (Options::default(), E::one());
+        (BackwardInput { rows: *rows, v: *v, options, logits, targets, lse, d_loss }, dlogits)
     }
 }
 
@@ -34,7 +47,8 @@ pub(super) fn forward(rows: usize, v: usize) -> Box<dyn Case> {
     }
     let expected = (parts(&Data::new(rows, v)), parts(&Data::new(rows, v)));
     let call = |run: Forward, isa, d: &mut Data<f32>| {
-        d.loss = run(isa, d.rows, d.v, Options::default(), &d.logits, &d.targets, &mut d.losses, &mut d.lse);
+        let (input, output) = d.forward();
+        d.loss = run(isa, input, output);
     };
     let spoil = |d: &mut Data<f32>| {
         d.loss = f32::NAN;
@@ -50,11 +64,13 @@ pub(super) fn backward(rows: usize, v: usize) -> Box<dyn Case> {
     }
     fn reference<E: Float>(rows: usize, v: usize) -> Parts<E> {
         let mut d = Data::<E>::new(rows, v);
-        naive::backward(rows, v, Options::default(), &d.logits, &d.targets, &d.lse, E::one(), &mut d.dlogits);
+        let (input, dlogits) = d.backward();
+        naive::backward(input, dlogits);
         parts(&d)
     }
     let call = |run: Backward, isa, d: &mut Data<f32>| {
-        run(isa, d.rows, d.v, Options::default(), &d.logits, &d.targets, &d.lse, 1.0, &mut d.dlogits);
+        let (input, dlogits) = d.backward();
+        run(isa, input, dlogits);
     };
     let (data, expected) = (Data::new(rows, v), (reference(rows, v), reference(rows, v)));
     Box::new(ladder(&BACKWARD_RUNGS, data, call, |d| d.dlogits.fill(f32::NAN), parts, expected))

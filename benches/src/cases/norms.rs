@@ -54,16 +54,40 @@ impl<E: Float> Data<E> {
         [&mut self.h, &mut self.out, &mut self.dgamma, &mut self.dbeta].into_iter().for_each(|x| x.fill(nan));
     }
 
+    /// The arguments of layer norm; those of its sum with `added` are `added`, h and these.
+    fn layer_norm_forward(&mut self) -> (layer_norm::Input<'_, E>, &[E], &mut [E], layer_norm::Output<'_, E>) {
+        let Data { rows, c, x, gamma, beta, added, h, out, mean, rstd, .. } = self;
+        let input = layer_norm::Input { rows: *rows, c: *c, eps: EPS, x, gamma: Some(gamma), beta: Some(beta) };
+        (input, added, h, layer_norm::Output { y: out, mean, rstd })
+    }
+
+    fn layer_norm_backward(&mut self) -> (layer_norm::BackwardInput<'_, E>, layer_norm::Gradients<'_, E>) {
+        let Data { rows, c, x, gamma, mean, rstd, dy, out, dgamma, dbeta, .. } = self;
+        let input = layer_norm::BackwardInput { rows: *rows, c: *c, x, gamma: Some(gamma), mean, rstd, dy };
+        (input, layer_norm::Gradients { dx: out, add: false, dgamma: Some(dgamma), dbeta: Some(dbeta) })
+    }
+
+    fn rms_norm_forward(&mut self) -> (rms_norm::Input<'_, E>, rms_norm::Output<'_, E>) {
+        let Data { rows, c, x, gamma, out, rstd, .. } = self;
+        let input = rms_norm::Input { rows: *rows, c: *c, eps: EPS, x, gamma: Some(gamma) };
+        (input, rms_norm::Output { y: out, rrms: rstd })
+    }
+
+    fn rms_norm_backward(&mut self) -> (rms_norm::BackwardInput<'_, E>, rms_norm::Gradients<'_, E>) {
+        let Data { rows, c, x, gamma, rstd, dy, out, dgamma, .. } = self;
+        let input = rms_norm::BackwardInput { rows: *rows, c: *c, x, gamma: Some(gamma), rrms: rstd, dy };
+        (input, rms_norm::Gradients { dx: out, add: false, dgamma: Some(dgamma) })
+    }
+
     fn layer_norm(mut self) -> Data<E> {
-        let Data { rows, c, .. } = self;
-        let (y, mean, rstd) = (&mut self.out, &mut self.mean, &mut self.rstd);
-        layer_norm::naive::forward(rows, c, EPS, &self.x, Some(&self.gamma), Some(&self.beta), y, mean, rstd);
+        let (input, _, _, output) = self.layer_norm_forward();
+        layer_norm::naive::forward(input, output);
         self
     }
 
     fn rms_norm(mut self) -> Data<E> {
-        let Data { rows, c, .. } = self;
-        rms_norm::naive::forward(rows, c, EPS, &self.x, Some(&self.gamma), &mut self.out, &mut self.rstd);
+        let (input, output) = self.rms_norm_forward();
+        rms_norm::naive::forward(input, output);
         self
     }
 }
@@ -74,8 +98,8 @@ pub(super) fn layer_norm_forward(rows: usize, c: usize) -> Box<dyn Case> {
     }
     let expected = (parts(&Data::new(rows, c).layer_norm()), parts(&Data::new(rows, c).layer_norm()));
     let call = |run: layer_norm::Forward, isa, d: &mut Data<f32>| {
-        let (gamma, beta) = (Some(&d.gamma[..]), Some(&d.beta[..]));
-        run(isa, d.rows, d.c, EPS, &d.x, gamma, beta, &mut d.out, &mut d.mean, &mut d.rstd);
+        let (input, _, _, output) = d.layer_norm_forward();
+        run(isa, input, output);
     };
     Box::new(ladder(&layer_norm::FORWARD_RUNGS, Data::new(rows, c), call, Data::spoil, parts, expected))
 }
@@ -86,15 +110,13 @@ pub(super) fn layer_norm_backward(rows: usize, c: usize) -> Box<dyn Case> {
     }
     fn reference<E: Float>(rows: usize, c: usize) -> Parts<E> {
         let mut d = Data::<E>::new(rows, c).layer_norm();
-        let (dgamma, dbeta) = (Some(&mut d.dgamma[..]), Some(&mut d.dbeta[..]));
-        let (x, gamma, mean, rstd) = (&d.x, Some(&d.gamma[..]), &d.mean, &d.rstd);
-        layer_norm::naive::backward(rows, c, x, gamma, mean, rstd, &d.dy, &mut d.out, false, dgamma, dbeta);
+        let (input, gradients) = d.layer_norm_backward();
+        layer_norm::naive::backward(input, gradients);
         parts(&d)
     }
     let call = |run: layer_norm::Backward, isa, d: &mut Data<f32>| {
-        let (dgamma, dbeta) = (Some(&mut d.dgamma[..]), Some(&mut d.dbeta[..]));
-        let gamma = Some(&d.gamma[..]);
-        run(isa, d.rows, d.c, &d.x, gamma, &d.mean, &d.rstd, &d.dy, &mut d.out, false, dgamma, dbeta);
+        let (input, gradients) = d.layer_norm_backward();
+        run(isa, input, gradients);
     };
     let (data, expected) = (Data::new(rows, c).layer_norm(), (reference(rows, c), reference(rows, c)));
     Box::new(ladder(&layer_norm::BACKWARD_RUNGS, data, call, Data::spoil, parts, expected))
@@ -106,13 +128,13 @@ pub(super) fn add_layer_norm(rows: usize, c: usize) -> Box<dyn Case> {
     }
     fn reference<E: Float>(rows: usize, c: usize) -> Parts<E> {
         let mut d = Data::<E>::new(rows, c).with_sum();
-        let (gamma, beta, h, y) = (Some(&d.gamma[..]), Some(&d.beta[..]), &mut d.h, &mut d.out);
-        layer_norm::residual::naive(rows, c, EPS, &d.x, &d.added, gamma, beta, h, y, &mut d.mean, &mut d.rstd);
+        let (input, added, h, output) = d.layer_norm_forward();
+        layer_norm::residual::naive(input, added, h, output);
         parts(&d)
     }
     let call = |run: layer_norm::AddForward, isa, d: &mut Data<f32>| {
-        let (gamma, beta, h, y) = (Some(&d.gamma[..]), Some(&d.beta[..]), &mut d.h, &mut d.out);
-        run(isa, d.rows, d.c, EPS, &d.x, &d.added, gamma, beta, h, y, &mut d.mean, &mut d.rstd);
+        let (input, added, h, output) = d.layer_norm_forward();
+        run(isa, input, added, h, output);
     };
     let (data, expected) = (Data::new(rows, c).with_sum(), (reference(rows, c), reference(rows, c)));
     Box::new(ladder(&layer_norm::ADD_FORWARD_RUNGS, data, call, Data::spoil, parts, expected))
@@ -124,7 +146,8 @@ pub(super) fn rms_norm_forward(rows: usize, c: usize) -> Box<dyn Case> {
     }
     let expected = (parts(&Data::new(rows, c).rms_norm()), parts(&Data::new(rows, c).rms_norm()));
     let call = |run: rms_norm::Forward, isa, d: &mut Data<f32>| {
-        run(isa, d.rows, d.c, EPS, &d.x, Some(&d.gamma), &mut d.out, &mut d.rstd);
+        let (input, output) = d.rms_norm_forward();
+        run(isa, input, output);
     };
     Box::new(ladder(&rms_norm::FORWARD_RUNGS, Data::new(rows, c), call, Data::spoil, parts, expected))
 }
@@ -135,13 +158,13 @@ pub(super) fn rms_norm_backward(rows: usize, c: usize) -> Box<dyn Case> {
     }
     fn reference<E: Float>(rows: usize, c: usize) -> Parts<E> {
         let mut d = Data::<E>::new(rows, c).rms_norm();
-        let (dx, dgamma) = (&mut d.out, Some(&mut d.dgamma[..]));
-        rms_norm::naive::backward(rows, c, &d.x, Some(&d.gamma), &d.rstd, &d.dy, dx, false, dgamma);
+        let (input, gradients) = d.rms_norm_backward();
+        rms_norm::naive::backward(input, gradients);
         parts(&d)
     }
     let call = |run: rms_norm::Backward, isa, d: &mut Data<f32>| {
-        let (dx, dgamma) = (&mut d.out, Some(&mut d.dgamma[..]));
-        run(isa, d.rows, d.c, &d.x, Some(&d.gamma), &d.rstd, &d.dy, dx, false, dgamma);
+        let (input, gradients) = d.rms_norm_backward();
+        run(isa, input, gradients);
     };
     let (data, expected) = (Data::new(rows, c).rms_norm(), (reference(rows, c), reference(rows, c)));
     Box::new(ladder(&rms_norm::BACKWARD_RUNGS, data, call, Data::spoil, parts, expected))

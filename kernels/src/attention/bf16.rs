@@ -93,27 +93,8 @@ fn best_backward(inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>;
 ///
 /// # Panics
 /// Like [`super::forward`].
-pub fn forward(
-    shape: Shape,
-    options: &Options<'_>,
-    q: &[f32],
-    q_strides: Strides,
-    k: &[f32],
-    k_strides: Strides,
-    v: &[f32],
-    v_strides: Strides,
-    o: &mut [f32],
-    o_strides: Strides,
-    lse: &mut [f32],
-) {
-    super::forward_by(
-        best_forward,
-        shape,
-        options,
-        [(q, q_strides), (k, k_strides), (v, v_strides)],
-        (o, o_strides),
-        lse,
-    )
+pub fn forward(shape: Shape, options: &Options<'_>, qkv: [View<'_>; 3], o: (&mut [f32], Strides), lse: &mut [f32]) {
+    super::forward_by(best_forward, shape, options, qkv, o, lse)
 }
 
 /// [`super::backward`] with rounded operands.
@@ -123,27 +104,13 @@ pub fn forward(
 pub fn backward(
     shape: Shape,
     options: &Options<'_>,
-    q: &[f32],
-    q_strides: Strides,
-    k: &[f32],
-    k_strides: Strides,
-    v: &[f32],
-    v_strides: Strides,
-    o: &[f32],
-    o_strides: Strides,
+    qkv: [View<'_>; 3],
+    o: View<'_>,
     lse: &[f32],
-    d_o: &[f32],
-    do_strides: Strides,
-    dq: &mut [f32],
-    dq_strides: Strides,
-    dk: &mut [f32],
-    dk_strides: Strides,
-    dv: &mut [f32],
-    dv_strides: Strides,
+    d_o: View<'_>,
+    gradients: [(&mut [f32], Strides); 3],
 ) {
-    let inputs = [(q, q_strides), (k, k_strides), (v, v_strides)];
-    let gradients = [(dq, dq_strides), (dk, dk_strides), (dv, dv_strides)];
-    super::backward_by(best_backward, shape, options, inputs, (o, o_strides), lse, (d_o, do_strides), gradients)
+    super::backward_by(best_backward, shape, options, qkv, o, lse, d_o, gradients)
 }
 
 /// [`super::forward_packed`] with rounded operands.

@@ -59,7 +59,7 @@ mod words;
 pub use decode::DECODE_RUNGS;
 pub use view::{Inputs, Output, Saved, View};
 
-use crate::{Isa, Rung, philox::Dropout};
+use crate::{Float, Isa, Rung, philox::Dropout};
 
 /// The sizes of an attention problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,82 +207,56 @@ fn best_backward(inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>;
     (best.run)(Isa::active(), inputs, saved, gradients)
 }
 
-/// O and lse, by the best rung.
+/// O and lse from Q, K and V, by the best rung: `o` is the memory of O, and where its rows lie in it; `lse` is \[B,H,Tq\].
 ///
 /// # Panics
 /// Where a slice is too short for its shape and strides, lse is not B·H·Tq long, H is not a multiple of Hkv, rows of
 /// `o` overlap, or the dropout probability is not in [0, 1).
-pub fn forward(
-    shape: Shape,
-    options: &Options<'_>,
-    q: &[f32],
-    q_strides: Strides,
-    k: &[f32],
-    k_strides: Strides,
-    v: &[f32],
-    v_strides: Strides,
-    o: &mut [f32],
-    o_strides: Strides,
-    lse: &mut [f32],
-) {
-    forward_by(best_forward, shape, options, [(q, q_strides), (k, k_strides), (v, v_strides)], (o, o_strides), lse)
+pub fn forward(shape: Shape, options: &Options<'_>, qkv: [View<'_>; 3], o: (&mut [f32], Strides), lse: &mut [f32]) {
+    forward_by(best_forward, shape, options, qkv, o, lse)
 }
 
-fn forward_by(
-    run: fn(&Inputs<'_>, Output<'_>, &mut [f32]),
+fn forward_by<E: Float>(
+    run: fn(&Inputs<'_, E>, Output<'_, E>, &mut [E]),
     shape: Shape,
     options: &Options<'_>,
-    [q, k, v]: [(&[f32], Strides); 3],
-    (o, o_strides): (&mut [f32], Strides),
-    lse: &mut [f32],
+    [q, k, v]: [View<'_, E>; 3],
+    (o, o_strides): (&mut [E], Strides),
+    lse: &mut [E],
 ) {
-    let inputs = Inputs::new(shape, *options, view(q.0, q.1), view(k.0, k.1), view(v.0, v.1));
+    let inputs = Inputs::new(shape, *options, q, k, v);
     view::assert_lse(shape, lse.len());
     run(&inputs, Output::new("o", o, [shape.b, shape.h, shape.tq], o_strides, shape.d), lse)
 }
 
-/// dQ, dK and dV from the gradient `d_o` of the output, by the best rung. They are overwritten.
+/// dQ, dK and dV from the gradient `d_o` of the output, by the best rung. They are overwritten: `gradients` is the memory
+/// of each, and where its rows lie in it.
 ///
 /// # Panics
 /// Like [`forward`], for all of its operands.
 pub fn backward(
     shape: Shape,
     options: &Options<'_>,
-    q: &[f32],
-    q_strides: Strides,
-    k: &[f32],
-    k_strides: Strides,
-    v: &[f32],
-    v_strides: Strides,
-    o: &[f32],
-    o_strides: Strides,
+    qkv: [View<'_>; 3],
+    o: View<'_>,
     lse: &[f32],
-    d_o: &[f32],
-    do_strides: Strides,
-    dq: &mut [f32],
-    dq_strides: Strides,
-    dk: &mut [f32],
-    dk_strides: Strides,
-    dv: &mut [f32],
-    dv_strides: Strides,
+    d_o: View<'_>,
+    gradients: [(&mut [f32], Strides); 3],
 ) {
-    let inputs = [(q, q_strides), (k, k_strides), (v, v_strides)];
-    let gradients = [(dq, dq_strides), (dk, dk_strides), (dv, dv_strides)];
-    backward_by(best_backward, shape, options, inputs, (o, o_strides), lse, (d_o, do_strides), gradients)
+    backward_by(best_backward, shape, options, qkv, o, lse, d_o, gradients)
 }
 
-fn backward_by(
-    run: fn(&Inputs<'_>, &Saved<'_>, [Output<'_>; 3]),
+fn backward_by<E: Float>(
+    run: fn(&Inputs<'_, E>, &Saved<'_, E>, [Output<'_, E>; 3]),
     shape: Shape,
     options: &Options<'_>,
-    [q, k, v]: [(&[f32], Strides); 3],
-    o: (&[f32], Strides),
-    lse: &[f32],
-    d_o: (&[f32], Strides),
-    [dq, dk, dv]: [(&mut [f32], Strides); 3],
+    [q, k, v]: [View<'_, E>; 3],
+    o: View<'_, E>,
+    lse: &[E],
+    d_o: View<'_, E>,
+    [dq, dk, dv]: [(&mut [E], Strides); 3],
 ) {
-    let inputs = Inputs::new(shape, *options, view(q.0, q.1), view(k.0, k.1), view(v.0, v.1));
-    let saved = Saved::new(shape, view(o.0, o.1), lse, view(d_o.0, d_o.1));
+    let (inputs, saved) = (Inputs::new(shape, *options, q, k, v), Saved::new(shape, o, lse, d_o));
     let [queries, keys] = [[shape.b, shape.h, shape.tq], [shape.b, shape.h_kv, shape.tk]];
     let dq = Output::new("dq", dq.0, queries, dq.1, shape.d);
     let dk = Output::new("dk", dk.0, keys, dk.1, shape.d);

@@ -16,20 +16,11 @@ use crate::Float;
 pub fn forward<E: Float>(
     shape: Shape,
     options: &Options<'_>,
-    q: &[E],
-    q_strides: Strides,
-    k: &[E],
-    k_strides: Strides,
-    v: &[E],
-    v_strides: Strides,
-    o: &mut [E],
-    o_strides: Strides,
+    qkv: [View<'_, E>; 3],
+    o: (&mut [E], Strides),
     lse: &mut [E],
 ) {
-    let view = |data, strides| View { data, strides };
-    let inputs = Inputs::new(shape, *options, view(q, q_strides), view(k, k_strides), view(v, v_strides));
-    super::view::assert_lse(shape, lse.len());
-    forward_view(&inputs, Output::new("o", o, [shape.b, shape.h, shape.tq], o_strides, shape.d), lse)
+    super::forward_by(forward_view, shape, options, qkv, o, lse)
 }
 
 /// dQ, dK and dV; arguments as [`super::backward`].
@@ -39,31 +30,13 @@ pub fn forward<E: Float>(
 pub fn backward<E: Float>(
     shape: Shape,
     options: &Options<'_>,
-    q: &[E],
-    q_strides: Strides,
-    k: &[E],
-    k_strides: Strides,
-    v: &[E],
-    v_strides: Strides,
-    o: &[E],
-    o_strides: Strides,
+    qkv: [View<'_, E>; 3],
+    o: View<'_, E>,
     lse: &[E],
-    d_o: &[E],
-    do_strides: Strides,
-    dq: &mut [E],
-    dq_strides: Strides,
-    dk: &mut [E],
-    dk_strides: Strides,
-    dv: &mut [E],
-    dv_strides: Strides,
+    d_o: View<'_, E>,
+    gradients: [(&mut [E], Strides); 3],
 ) {
-    let view = |data, strides| View { data, strides };
-    let inputs = Inputs::new(shape, *options, view(q, q_strides), view(k, k_strides), view(v, v_strides));
-    let saved = Saved::new(shape, view(o, o_strides), lse, view(d_o, do_strides));
-    let [queries, keys] = [[shape.b, shape.h, shape.tq], [shape.b, shape.h_kv, shape.tk]];
-    let dq = Output::new("dq", dq, queries, dq_strides, shape.d);
-    let dk = Output::new("dk", dk, keys, dk_strides, shape.d);
-    backward_view(&inputs, &saved, [dq, dk, Output::new("dv", dv, keys, dv_strides, shape.d)])
+    super::backward_by(backward_view, shape, options, qkv, o, lse, d_o, gradients)
 }
 
 /// S \[Tq,Tk\] of one head.

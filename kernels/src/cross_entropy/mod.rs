@@ -60,42 +60,48 @@ impl Options {
     }
 }
 
-/// `(isa, rows, v, options, logits, targets, losses, lse) -> mean loss`
-pub type Forward = fn(Isa, usize, usize, Options, &[f32], &[u32], &mut [f32], &mut [f32]) -> f32;
-/// `(isa, rows, v, options, logits, targets, lse, d_loss, dlogits)`
-pub type Backward = fn(Isa, usize, usize, Options, &[f32], &[u32], &[f32], f32, &mut [f32]);
+/// What [`forward`] reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a, E = f32> {
+    /// How many rows.
+    pub rows: usize,
+    /// V: how many classes, which is how many logits a row has.
+    pub v: usize,
+    /// Which rows count, and how sure the target is.
+    pub options: Options,
+    /// The logits, `rows` × `v`.
+    pub logits: &'a [E],
+    /// The class of each row, below `v` or ignored, `rows` elements.
+    pub targets: &'a [u32],
+}
 
-const NAIVE: &str = "row by row, as the formula reads";
-const SIMD: &str = "16 or 8 lanes, with a vector exponential; the tail of a row is masked";
-const THREADS: &str = "chunks of rows on all cores; the mean is added in one fixed order";
+/// What [`forward`] writes, beside the mean that it returns.
+#[derive(Debug)]
+pub struct Output<'a, E = f32> {
+    /// The loss of each row, 0 where it is ignored, `rows` elements.
+    pub losses: &'a mut [E],
+    /// L, the log-sum-exp of the logits of each row, `rows` elements; the backward pass needs it.
+    pub lse: &'a mut [E],
+}
 
-/// The rungs of the forward pass.
-pub static FORWARD_RUNGS: [Rung<Forward>; 3] = [
-    Rung {
-        name: "naive",
-        idea: NAIVE,
-        run: |_, rows, v, options, logits, targets, losses, lse| {
-            naive::forward(rows, v, options, logits, targets, losses, lse)
-        },
-        simd: false,
-    },
-    Rung { name: "simd", idea: SIMD, run: simd::forward, simd: true },
-    Rung { name: "threads", idea: THREADS, run: threads::forward, simd: true },
-];
-
-/// The rungs of the backward pass.
-pub static BACKWARD_RUNGS: [Rung<Backward>; 3] = [
-    Rung {
-        name: "naive",
-        idea: NAIVE,
-        run: |_, rows, v, options, logits, targets, lse, d_loss, dlogits| {
-            naive::backward(rows, v, options, logits, targets, lse, d_loss, dlogits);
-        },
-        simd: false,
-    },
-    Rung { name: "simd", idea: SIMD, run: simd::backward, simd: true },
-    Rung { name: "threads", idea: THREADS, run: threads::backward, simd: true },
-];
+/// What [`backward`] reads.
+#[derive(Clone, Copy, Debug)]
+pub struct BackwardInput<'a, E = f32> {
+    /// How many rows.
+    pub rows: usize,
+    /// V: how many classes, which is how many logits a row has.
+    pub v: usize,
+    /// Those of the forward pass.
+    pub options: Options,
+    /// The logits, `rows` × `v`.
+    pub logits: &'a [E],
+    /// The class of each row, below `v` or ignored, `rows` elements.
+    pub targets: &'a [u32],
+    /// L of each row, as [`forward`] wrote it, `rows` elements.
+    pub lse: &'a [E],
+    /// The gradient of the mean loss.
+    pub d_loss: E,
+}
 
 /// Checks the sizes and targets; how many rows count.
 fn expect(rows: usize, v: usize, options: Options, logits: usize, targets: &[u32], per_row: &[usize]) -> usize {
@@ -105,6 +111,47 @@ fn expect(rows: usize, v: usize, options: Options, logits: usize, targets: &[u32
     assert!((0.0..=1.0).contains(&options.label_smoothing), "label smoothing {}", options.label_smoothing);
     options.counted(v, targets)
 }
+
+impl<E> Input<'_, E> {
+    /// Panics unless the lengths, targets and options are as their fields say; how many rows count.
+    fn check(&self, output: &Output<'_, E>) -> usize {
+        let Input { rows, v, options, logits, targets } = *self;
+        expect(rows, v, options, logits.len(), targets, &[output.losses.len(), output.lse.len()])
+    }
+}
+
+impl<E> BackwardInput<'_, E> {
+    /// Panics unless the lengths, targets and options are as their fields say, and `dlogits` is `rows` × `v`; how many
+    /// rows count.
+    fn check(&self, dlogits: &[E]) -> usize {
+        let count = expect(self.rows, self.v, self.options, self.logits.len(), self.targets, &[self.lse.len()]);
+        expect_len("dlogits", self.rows, self.v, dlogits.len());
+        count
+    }
+}
+
+/// A rung of [`forward`].
+pub type Forward = fn(Isa, Input<'_>, Output<'_>) -> f32;
+/// A rung of [`backward`]: `(isa, input, dlogits)`.
+pub type Backward = fn(Isa, BackwardInput<'_>, &mut [f32]);
+
+const NAIVE: &str = "row by row, as the formula reads";
+const SIMD: &str = "16 or 8 lanes, with a vector exponential; the tail of a row is masked";
+const THREADS: &str = "chunks of rows on all cores; the mean is added in one fixed order";
+
+/// The rungs of the forward pass.
+pub static FORWARD_RUNGS: [Rung<Forward>; 3] = [
+    Rung { name: "naive", idea: NAIVE, run: |_, input, output| naive::forward(input, output), simd: false },
+    Rung { name: "simd", idea: SIMD, run: simd::forward, simd: true },
+    Rung { name: "threads", idea: THREADS, run: threads::forward, simd: true },
+];
+
+/// The rungs of the backward pass.
+pub static BACKWARD_RUNGS: [Rung<Backward>; 3] = [
+    Rung { name: "naive", idea: NAIVE, run: |_, input, dlogits| naive::backward(input, dlogits), simd: false },
+    Rung { name: "simd", idea: SIMD, run: simd::backward, simd: true },
+    Rung { name: "threads", idea: THREADS, run: threads::backward, simd: true },
+];
 
 /// The mean of the losses; those of ignored rows are zero. Eight sums in `f64`, so that it takes no time of note.
 fn mean(losses: &[f32], count: usize) -> f32 {
@@ -117,45 +164,28 @@ fn mean(losses: &[f32], count: usize) -> f32 {
     (sums.iter().sum::<f64>() / count as f64) as f32
 }
 
-/// The mean loss of the rows that count (NaN where none does), as `f32`; `losses` gets the loss of every row (0 where
-/// ignored) and `lse` the log-sum-exp of its logits, for [`backward`].
+/// The mean loss of the rows that count (NaN where none does), as `f32`; for each row loss_r and L = ln Σⱼ exp(xⱼ).
 ///
 /// # Panics
-/// Unless `logits` has `rows` · `v` elements and `targets`, `losses` and `lse` have `rows`; where a target is not below
-/// `v` and not ignored; where the smoothing is outside [0, 1].
+/// Where a length is not the one that its field names; where a target is not below `v` and not ignored; where the
+/// smoothing is outside [0, 1].
 ///
 /// ```
-/// use gradus_kernels::cross_entropy::{Options, forward};
+/// use gradus_kernels::cross_entropy::{Input, Options, Output, forward};
 /// let (mut losses, mut lse) = ([0.0; 1], [0.0; 1]);
-/// let loss = forward(1, 4, Options::default(), &[1.0; 4], &[2], &mut losses, &mut lse);
+/// let input = Input { rows: 1, v: 4, options: Options::default(), logits: &[1.0; 4], targets: &[2] };
+/// let loss = forward(input, Output { losses: &mut losses, lse: &mut lse });
 /// assert!((loss - 4_f32.ln()).abs() < 1e-6);
 /// ```
-pub fn forward(
-    rows: usize,
-    v: usize,
-    options: Options,
-    logits: &[f32],
-    targets: &[u32],
-    losses: &mut [f32],
-    lse: &mut [f32],
-) -> f32 {
-    threads::forward(Isa::active(), rows, v, options, logits, targets, losses, lse)
+pub fn forward(input: Input<'_>, output: Output<'_>) -> f32 {
+    threads::forward(Isa::active(), input, output)
 }
 
-/// The gradient of the logits from the gradient `d_loss` of the mean.
+/// The gradient of the logits, d_loss / count · (exp(x − L) − (1 − ε)·onehot(t) − ε/V), zero in ignored rows; `dlogits`
+/// is `rows` × `v`.
 ///
 /// # Panics
-/// Unless `logits` and `dlogits` have `rows` · `v` elements and `targets` and `lse` have `rows`; where a target is not
-/// below `v` and not ignored; where the smoothing is outside [0, 1].
-pub fn backward(
-    rows: usize,
-    v: usize,
-    options: Options,
-    logits: &[f32],
-    targets: &[u32],
-    lse: &[f32],
-    d_loss: f32,
-    dlogits: &mut [f32],
-) {
-    threads::backward(Isa::active(), rows, v, options, logits, targets, lse, d_loss, dlogits);
+/// As [`forward`], and unless `dlogits` has `rows` · `v` elements.
+pub fn backward(input: BackwardInput<'_>, dlogits: &mut [f32]) {
+    threads::backward(Isa::active(), input, dlogits);
 }

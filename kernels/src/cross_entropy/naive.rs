@@ -1,19 +1,13 @@
 //! The specification: row by row, as the formula reads once the maximum is taken away.
 
-use super::{Options, expect};
-use crate::{Float, rows::expect_len};
+use super::{BackwardInput, Input, Output};
+use crate::Float;
 
 /// The mean loss of the rows that count; fills `losses` and `lse`.
-pub fn forward<E: Float>(
-    rows: usize,
-    v: usize,
-    options: Options,
-    logits: &[E],
-    targets: &[u32],
-    losses: &mut [E],
-    lse: &mut [E],
-) -> E {
-    let count = expect(rows, v, options, logits.len(), targets, &[losses.len(), lse.len()]);
+pub fn forward<E: Float>(input: Input<'_, E>, output: Output<'_, E>) -> E {
+    let count = input.check(&output);
+    let Input { rows, v, options, logits, targets } = input;
+    let Output { losses, lse } = output;
     let smoothing = E::of(f64::from(options.label_smoothing));
     for r in 0..rows {
         let x = &logits[r * v..][..v];
@@ -35,18 +29,9 @@ pub fn forward<E: Float>(
 }
 
 /// dlogits = d_loss / count · (softmax − target distribution)
-pub fn backward<E: Float>(
-    rows: usize,
-    v: usize,
-    options: Options,
-    logits: &[E],
-    targets: &[u32],
-    lse: &[E],
-    d_loss: E,
-    dlogits: &mut [E],
-) {
-    let count = expect(rows, v, options, logits.len(), targets, &[lse.len()]);
-    expect_len("dlogits", rows, v, dlogits.len());
+pub fn backward<E: Float>(input: BackwardInput<'_, E>, dlogits: &mut [E]) {
+    let count = input.check(dlogits);
+    let BackwardInput { rows, v, options, logits, targets, lse, d_loss } = input;
     let smoothing = E::of(f64::from(options.label_smoothing));
     for r in 0..rows {
         let (x, dx) = (&logits[r * v..][..v], &mut dlogits[r * v..][..v]);

@@ -11,10 +11,10 @@
 //!
 //! One logarithm a row is left. The sums of 64 rows wait in `losses`, and their logarithms are taken on vectors, too.
 
-use super::{Options, expect, mean};
+use super::{BackwardInput, Input, Output, mean};
 use crate::{
     Isa,
-    rows::{Access, TOGETHER, Whole, before_line, expect_len, for_vectors, prefetch, rows_at_once},
+    rows::{Access, TOGETHER, Whole, before_line, for_vectors, prefetch, rows_at_once},
     simd::{
         Simd,
         math::{exp_weight, ln},
@@ -23,36 +23,17 @@ use crate::{
 };
 
 /// The mean loss of the rows that count; fills `losses` and `lse`.
-pub fn forward(
-    isa: Isa,
-    rows: usize,
-    v: usize,
-    options: Options,
-    logits: &[f32],
-    targets: &[u32],
-    losses: &mut [f32],
-    lse: &mut [f32],
-) -> f32 {
-    let count = expect(rows, v, options, logits.len(), targets, &[losses.len(), lse.len()]);
-    forward_rows(isa, v, options, logits, targets, losses, lse);
+pub fn forward(isa: Isa, input: Input<'_>, output: Output<'_>) -> f32 {
+    let count = input.check(&output);
+    let Output { losses, lse } = output;
+    forward_rows(isa, input, Output { losses: &mut *losses, lse });
     mean(losses, count)
 }
 
 /// dlogits = d_loss / count · (softmax − target distribution)
-pub fn backward(
-    isa: Isa,
-    rows: usize,
-    v: usize,
-    options: Options,
-    logits: &[f32],
-    targets: &[u32],
-    lse: &[f32],
-    d_loss: f32,
-    dlogits: &mut [f32],
-) {
-    let count = expect(rows, v, options, logits.len(), targets, &[lse.len()]);
-    expect_len("dlogits", rows, v, dlogits.len());
-    backward_rows(isa, false, v, options, logits, targets, lse, d_loss / count as f32, dlogits);
+pub fn backward(isa: Isa, input: BackwardInput<'_>, dlogits: &mut [f32]) {
+    let d_row = input.d_loss / input.check(dlogits) as f32;
+    backward_rows(isa, false, input, d_row, dlogits);
 }
 
 /// The longest rows that are taken four at a time.
@@ -148,10 +129,10 @@ fn mean_above<S: Simd>(s: S, x: &[f32], shift: f32) -> f32 {
 }
 
 simd_fn! {
-    /// The losses and log-sum-exps of some rows; targets are valid or ignored.
-    pub(super) fn forward_rows<S>(
-        s: S, v: usize, options: Options, logits: &[f32], targets: &[u32], losses: &mut [f32], lse: &mut [f32],
-    ) {
+    /// The losses and log-sum-exps; lengths and targets have been checked.
+    pub(super) fn forward_rows<S>(s: S, input: Input<'_>, output: Output<'_>) {
+        let Input { v, options, logits, targets, .. } = input;
+        let Output { losses, lse } = output;
         let smoothing = options.label_smoothing;
         let near = (NEAR / v.max(1)).clamp(1, BLOCK);
         let near = if near > TOGETHER { near - near % TOGETHER } else { near };
@@ -194,14 +175,12 @@ fn gradient<S: Simd>(s: S, x: S::F32, log_sum_exp: S::F32, d_row: S::F32, spread
 }
 
 simd_fn! {
-    /// The gradients of some rows, `d_row` being that of a single loss; targets are valid or ignored. Where `far` is set,
+    /// The gradients, `d_row` being that of a single loss; lengths and targets have been checked. Where `far` is set,
     /// they are written past the caches.
     ///
     /// As in [`sums`], the vectors go on from row to row, so that all but the first and the last begin at a cache line.
-    pub(super) fn backward_rows<S>(
-        s: S, far: bool, v: usize, options: Options, logits: &[f32], targets: &[u32], lse: &[f32], d_row: f32,
-        dlogits: &mut [f32],
-    ) {
+    pub(super) fn backward_rows<S>(s: S, far: bool, input: BackwardInput<'_>, d_row: f32, dlogits: &mut [f32]) {
+        let BackwardInput { v, options, logits, targets, lse, .. } = input;
         let smoothing = options.label_smoothing;
         let (d_rows, spread) = (s.splat(d_row), s.splat(smoothing / v as f32));
         let by_rows = v < S::N;

@@ -21,12 +21,14 @@ fn check_all(rows: usize, v: usize, options: Options, x: &[f32], targets: &[u32]
     let wide = widen(x);
     let (mut plain, mut exact) = ([vec![7.0; rows], vec![7.0; rows]], [vec![7.0; rows], vec![7.0; rows]]);
     let [losses, lse] = &mut plain;
-    let mean = naive::forward(rows, v, options, x, targets, losses, lse);
+    let input = Input { rows, v, options, logits: x, targets };
+    let mean = naive::forward(input, Output { losses, lse });
     let [exact_losses, exact_lse] = &mut exact;
-    let exact_mean = naive::forward(rows, v, options, &wide, targets, exact_losses, exact_lse);
+    let wide_input = Input { rows, v, options, logits: &wide, targets };
+    let exact_mean = naive::forward(wide_input, Output { losses: exact_losses, lse: exact_lse });
     for (name, isa, run) in runs(&FORWARD_RUNGS) {
         let (mut got_losses, mut got_lse) = (vec![7.0; rows], vec![7.0; rows]);
-        let got = run(isa, rows, v, options, x, targets, &mut got_losses, &mut got_lse);
+        let got = run(isa, input, Output { losses: &mut got_losses, lse: &mut got_lse });
         for (got, plain, exact) in [
             (&[got][..], &[mean][..], &[exact_mean][..]),
             (&got_losses, losses, exact_losses),
@@ -37,11 +39,14 @@ fn check_all(rows: usize, v: usize, options: Options, x: &[f32], targets: &[u32]
     }
     let lse = &plain[1];
     let (mut plain, mut exact) = (vec![7.0; x.len()], vec![7.0; x.len()]);
-    naive::backward(rows, v, options, x, targets, lse, 0.7, &mut plain);
-    naive::backward(rows, v, options, &wide, targets, &widen(lse), f64::from(0.7_f32), &mut exact);
+    let input = BackwardInput { rows, v, options, logits: x, targets, lse, d_loss: 0.7 };
+    naive::backward(input, &mut plain);
+    let (wide_lse, d_loss) = (widen(lse), f64::from(0.7_f32));
+    let wide_input = BackwardInput { rows, v, options, logits: &wide, targets, lse: &wide_lse, d_loss };
+    naive::backward(wide_input, &mut exact);
     for (name, isa, run) in runs(&BACKWARD_RUNGS) {
         let mut dx = vec![7.0; x.len()];
-        run(isa, rows, v, options, x, targets, lse, 0.7, &mut dx);
+        run(isa, input, &mut dx);
         check(&dx, &plain, &exact).unwrap_or_else(|e| panic!("{name} {isa} {rows}×{v} {options:?}: {e}"));
     }
 }
@@ -79,7 +84,10 @@ fn figures_of_pytorch() {
     // torch.nn.functional.cross_entropy(tensor([[1., 2, 3], [1, 1, 1], [0, 5, 0]]), tensor([2, 0, 1]), …)
     let x = [1.0, 2.0, 3.0, 1.0, 1.0, 1.0, 0.0, 5.0, 0.0];
     let (mut losses, mut lse) = ([0.0; 3], [0.0; 3]);
-    let mut mean = |options| forward(3, 3, options, &x, &[2, 0, 1], &mut losses, &mut lse);
+    let mut mean = |options| {
+        let input = Input { rows: 3, v: 3, options, logits: &x, targets: &[2, 0, 1] };
+        forward(input, Output { losses: &mut losses, lse: &mut lse })
+    };
     let (a, b, c) = (3_f32.ln(), (1.0 + (-1_f32).exp() + (-2_f32).exp()).ln(), (1.0 + 2.0 * (-5_f32).exp()).ln());
     approx::assert_relative_eq!(mean(PLAIN), (a + b + c) / 3.0, max_relative = 1e-6);
     let ignored = Options { ignore_index: Some(0), ..PLAIN };
@@ -94,12 +102,14 @@ fn where_nothing_counts_the_mean_is_nan_and_the_gradient_zero() {
     let options = Options { ignore_index: Some(9), ..PLAIN };
     for (name, isa, run) in runs(&FORWARD_RUNGS) {
         let (mut losses, mut lse) = ([7.0; 2], [7.0; 2]);
-        assert!(run(isa, 2, 3, options, &[0.0; 6], &[9, 9], &mut losses, &mut lse).is_nan(), "{name} {isa}");
+        let input = Input { rows: 2, v: 3, options, logits: &[0.0; 6], targets: &[9, 9] };
+        assert!(run(isa, input, Output { losses: &mut losses, lse: &mut lse }).is_nan(), "{name} {isa}");
         assert_eq!(losses, [0.0; 2], "{name} {isa}");
     }
     for (name, isa, run) in runs(&BACKWARD_RUNGS) {
         let mut dx = [7.0; 6];
-        run(isa, 2, 3, options, &[0.0; 6], &[9, 9], &[0.0; 2], 1.0, &mut dx);
+        let (logits, targets, lse) = (&[0.0; 6], &[9, 9], &[0.0; 2]);
+        run(isa, BackwardInput { rows: 2, v: 3, options, logits, targets, lse, d_loss: 1.0 }, &mut dx);
         assert_eq!(dx, [0.0; 6], "{name} {isa}");
     }
 }
@@ -111,10 +121,13 @@ fn gradients_agree_with_central_differences() {
     for options in [PLAIN, BOTH, Options { label_smoothing: 1.0, ..PLAIN }] {
         let run = |x: &[f64]| {
             let (mut losses, mut lse) = ([0.0; 5], [0.0; 5]);
-            (naive::forward(rows, v, options, x, &targets, &mut losses, &mut lse), lse)
+            let input = Input { rows, v, options, logits: x, targets: &targets };
+            (naive::forward(input, Output { losses: &mut losses, lse: &mut lse }), lse)
         };
         let mut dx = vec![0.0; x.len()];
-        naive::backward(rows, v, options, &x, &targets, &run(&x).1, 1.7, &mut dx);
+        let (_, lse) = run(&x);
+        let input = BackwardInput { rows, v, options, logits: &x, targets: &targets, lse: &lse, d_loss: 1.7 };
+        naive::backward(input, &mut dx);
         for i in 0..x.len() {
             let (mut up, mut down) = (x.clone(), x.clone());
             up[i] += h;
@@ -132,8 +145,10 @@ fn any_number_of_threads_gives_the_same_bits() {
     let all = |threads: usize| {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
             let (mut losses, mut lse, mut dx) = (vec![0.0; rows], vec![0.0; rows], vec![0.0; rows * v]);
-            let mean = forward(rows, v, BOTH, &x, &targets, &mut losses, &mut lse);
-            backward(rows, v, BOTH, &x, &targets, &lse, 1.0, &mut dx);
+            let (logits, targets, options) = (&x, &targets, BOTH);
+            let input = Input { rows, v, options, logits, targets };
+            let mean = forward(input, Output { losses: &mut losses, lse: &mut lse });
+            backward(BackwardInput { rows, v, options, logits, targets, lse: &lse, d_loss: 1.0 }, &mut dx);
             [vec![mean], losses, lse, dx].concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
         })
     };
@@ -149,8 +164,10 @@ fn gradients_past_the_caches_are_the_same_bits() {
     let lse = vec![7.0; rows];
     let (mut near, mut far) = (vec![7.0; x.len()], vec![8.0; x.len()]);
     for isa in Isa::available() {
-        (BACKWARD_RUNGS[1].run)(isa, rows, v, BOTH, &x, &targets, &lse, 1.0, &mut near);
-        (BACKWARD_RUNGS[2].run)(isa, rows, v, BOTH, &x, &targets, &lse, 1.0, &mut far);
+        let (logits, targets, lse) = (&x, &targets, &lse);
+        let input = BackwardInput { rows, v, options: BOTH, logits, targets, lse, d_loss: 1.0 };
+        (BACKWARD_RUNGS[1].run)(isa, input, &mut near);
+        (BACKWARD_RUNGS[2].run)(isa, input, &mut far);
         assert!(near == far, "{isa}");
     }
 }
@@ -162,7 +179,8 @@ fn wrong_lengths_and_targets_are_refused() {
     for (name, isa, run) in runs(&FORWARD_RUNGS) {
         let refuses = |options, x: usize, targets: &[u32], losses: usize, lse: usize| {
             refused(&|| {
-                run(isa, 2, 3, options, &vec![0.0; x], targets, &mut vec![0.0; losses], &mut vec![0.0; lse]);
+                let input = Input { rows: 2, v: 3, options, logits: &vec![0.0; x], targets };
+                run(isa, input, Output { losses: &mut vec![0.0; losses], lse: &mut vec![0.0; lse] });
             })
         };
         assert!(!refuses(PLAIN, 6, &[0, 2], 2, 2), "{name} {isa}");
@@ -177,7 +195,9 @@ fn wrong_lengths_and_targets_are_refused() {
     for (name, isa, run) in runs(&BACKWARD_RUNGS) {
         let refuses = |x: usize, targets: &[u32], lse: usize, dx: usize| {
             refused(&|| {
-                run(isa, 2, 3, PLAIN, &vec![0.0; x], targets, &vec![0.0; lse], 1.0, &mut vec![0.0; dx]);
+                let (logits, lse) = (&vec![0.0; x], &vec![0.0; lse]);
+                let input = BackwardInput { rows: 2, v: 3, options: PLAIN, logits, targets, lse, d_loss: 1.0 };
+                run(isa, input, &mut vec![0.0; dx]);
             })
         };
         assert!(!refuses(6, &[0, 2], 2, 6), "{name} {isa}");

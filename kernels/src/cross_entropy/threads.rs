@@ -1,61 +1,63 @@
 //! Chunks of rows on all cores. The losses go to their places and are added afterwards, in one order for any number of
 //! threads.
 
-use super::{Options, expect, mean, simd};
+use super::{BackwardInput, Input, Output, mean, simd};
 use crate::{
     Isa,
     parallel::items_per_task,
-    rows::{expect_len, is_far},
+    rows::{is_far, rows_of_task},
 };
 use rayon::prelude::*;
 
-/// The mean loss of the rows that count; fills `losses` and `lse`.
-pub fn forward(
-    isa: Isa,
-    rows: usize,
-    v: usize,
-    options: Options,
-    logits: &[f32],
-    targets: &[u32],
-    losses: &mut [f32],
-    lse: &mut [f32],
-) -> f32 {
-    let per_task = items_per_task(rows, v);
-    if per_task >= rows {
-        return simd::forward(isa, rows, v, options, logits, targets, losses, lse);
+impl Input<'_> {
+    /// What task `i` reads, where each but the last takes `per_task` rows.
+    fn of_task(self, i: usize, per_task: usize) -> Self {
+        let (own, elements) = rows_of_task(i, per_task, self.rows, self.v);
+        Input { rows: own.len(), logits: &self.logits[elements], targets: &self.targets[own], ..self }
     }
-    let count = expect(rows, v, options, logits.len(), targets, &[losses.len(), lse.len()]);
-    let inputs = logits.par_chunks(per_task * v).zip(targets.par_chunks(per_task));
-    let outputs = losses.par_chunks_mut(per_task).zip(lse.par_chunks_mut(per_task));
-    inputs.zip(outputs).for_each(|((logits, targets), (losses, lse))| {
-        simd::forward_rows(isa, v, options, logits, targets, losses, lse);
-    });
+}
+
+impl<'a> Output<'a> {
+    /// What each task writes, of `per_task` rows.
+    fn of_tasks(self, per_task: usize) -> impl IndexedParallelIterator<Item = Output<'a>> {
+        let chunks = self.losses.par_chunks_mut(per_task).zip(self.lse.par_chunks_mut(per_task));
+        chunks.map(|(losses, lse)| Output { losses, lse })
+    }
+}
+
+impl BackwardInput<'_> {
+    /// What task `i` reads, where each but the last takes `per_task` rows.
+    fn of_task(self, i: usize, per_task: usize) -> Self {
+        let (own, elements) = rows_of_task(i, per_task, self.rows, self.v);
+        let (targets, lse) = (&self.targets[own.clone()], &self.lse[own.clone()]);
+        BackwardInput { rows: own.len(), logits: &self.logits[elements], targets, lse, ..self }
+    }
+}
+
+/// The mean loss of the rows that count; fills `losses` and `lse`.
+pub fn forward(isa: Isa, input: Input<'_>, output: Output<'_>) -> f32 {
+    let per_task = items_per_task(input.rows, input.v);
+    if per_task >= input.rows {
+        return simd::forward(isa, input, output);
+    }
+    let count = input.check(&output);
+    let Output { losses, lse } = output;
+    let outputs = Output { losses: &mut *losses, lse }.of_tasks(per_task);
+    outputs.enumerate().for_each(|(i, output)| simd::forward_rows(isa, input.of_task(i, per_task), output));
     mean(losses, count)
 }
 
 /// dlogits = d_loss / count · (softmax − target distribution)
-pub fn backward(
-    isa: Isa,
-    rows: usize,
-    v: usize,
-    options: Options,
-    logits: &[f32],
-    targets: &[u32],
-    lse: &[f32],
-    d_loss: f32,
-    dlogits: &mut [f32],
-) {
+pub fn backward(isa: Isa, input: BackwardInput<'_>, dlogits: &mut [f32]) {
+    let BackwardInput { rows, v, d_loss, .. } = input;
     let per_task = items_per_task(rows, v);
     if per_task >= rows {
-        return simd::backward(isa, rows, v, options, logits, targets, lse, d_loss, dlogits);
+        return simd::backward(isa, input, dlogits);
     }
-    let count = expect(rows, v, options, logits.len(), targets, &[lse.len()]);
-    expect_len("dlogits", rows, v, dlogits.len());
-    let d_row = d_loss / count as f32;
+    let d_row = d_loss / input.check(dlogits) as f32;
     // The target's gradient is corrected in memory, which has to be rare where it is far.
     let far = is_far(dlogits.len()) && v >= 1024;
-    let inputs = logits.par_chunks(per_task * v).zip(targets.par_chunks(per_task)).zip(lse.par_chunks(per_task));
-    dlogits.par_chunks_mut(per_task * v).zip(inputs).for_each(|(dlogits, ((logits, targets), lse))| {
-        simd::backward_rows(isa, far, v, options, logits, targets, lse, d_row, dlogits);
+    dlogits.par_chunks_mut(per_task * v).enumerate().for_each(|(i, dlogits)| {
+        simd::backward_rows(isa, far, input.of_task(i, per_task), d_row, dlogits);
     });
 }

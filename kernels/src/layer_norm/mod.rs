@@ -40,40 +40,98 @@ pub mod threads;
 
 use crate::{Isa, Rung, rows::expect_len};
 
-/// `(isa, rows, c, eps, x, gamma, beta, y, mean, rstd)`
-pub type Forward =
-    fn(Isa, usize, usize, f32, &[f32], Option<&[f32]>, Option<&[f32]>, &mut [f32], &mut [f32], &mut [f32]);
-/// `(isa, rows, c, x, gamma, mean, rstd, dy, dx, add, dgamma, dbeta)`
-pub type Backward = fn(
-    Isa,
-    usize,
-    usize,
-    &[f32],
-    Option<&[f32]>,
-    &[f32],
-    &[f32],
-    &[f32],
-    &mut [f32],
-    bool,
-    Option<&mut [f32]>,
-    Option<&mut [f32]>,
-);
+/// What [`forward`] reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a, E = f32> {
+    /// How many rows.
+    pub rows: usize,
+    /// How many elements a row has.
+    pub c: usize,
+    /// What is added to the variance, so that a row of equal elements has a finite rstd.
+    pub eps: f32,
+    /// The matrix to normalise, `rows` × `c`.
+    pub x: &'a [E],
+    /// γ, the scale of each column, `c` elements; 1 where it is left out.
+    pub gamma: Option<&'a [E]>,
+    /// β, the shift of each column, `c` elements; 0 where it is left out.
+    pub beta: Option<&'a [E]>,
+}
 
-/// `(isa, rows, c, eps, x, added, gamma, beta, h, y, mean, rstd)`
-pub type AddForward = fn(
-    Isa,
-    usize,
-    usize,
-    f32,
-    &[f32],
-    &[f32],
-    Option<&[f32]>,
-    Option<&[f32]>,
-    &mut [f32],
-    &mut [f32],
-    &mut [f32],
-    &mut [f32],
-);
+/// What [`forward`] writes.
+#[derive(Debug)]
+pub struct Output<'a, E = f32> {
+    /// The normalised matrix, `rows` × `c`.
+    pub y: &'a mut [E],
+    /// μ of each row, `rows` elements; the backward pass needs it.
+    pub mean: &'a mut [E],
+    /// 1/√(σ² + eps) of each row, `rows` elements; the backward pass needs it.
+    pub rstd: &'a mut [E],
+}
+
+/// What [`backward`] reads.
+#[derive(Clone, Copy, Debug)]
+pub struct BackwardInput<'a, E = f32> {
+    /// How many rows.
+    pub rows: usize,
+    /// How many elements a row has.
+    pub c: usize,
+    /// The matrix that was normalised, `rows` × `c`.
+    pub x: &'a [E],
+    /// γ, `c` elements; 1 where it is left out.
+    pub gamma: Option<&'a [E]>,
+    /// μ of each row, as [`forward`] wrote it, `rows` elements.
+    pub mean: &'a [E],
+    /// 1/√(σ² + eps) of each row, as [`forward`] wrote it, `rows` elements.
+    pub rstd: &'a [E],
+    /// The gradient of y, `rows` × `c`.
+    pub dy: &'a [E],
+}
+
+/// What [`backward`] writes.
+#[derive(Debug)]
+pub struct Gradients<'a, E = f32> {
+    /// The gradient of x, `rows` × `c`.
+    pub dx: &'a mut [E],
+    /// Whether the gradient of x is added to what stands in `dx`; the others overwrite.
+    pub add: bool,
+    /// The gradient of γ, `c` elements, where it is asked for.
+    pub dgamma: Option<&'a mut [E]>,
+    /// The gradient of β, `c` elements, where it is asked for.
+    pub dbeta: Option<&'a mut [E]>,
+}
+
+/// Panics unless the matrices are `rows` × `c`, the statistics have `rows` elements and the parameters `c`.
+fn expect(rows: usize, c: usize, matrices: &[usize], statistics: &[usize], parameters: &[Option<usize>]) {
+    matrices.iter().for_each(|&len| expect_len("x, y, dy or dx", rows, c, len));
+    statistics.iter().for_each(|&len| expect_len("mean or rstd", rows, 1, len));
+    parameters.iter().flatten().for_each(|&len| expect_len("gamma, beta or a gradient of them", 1, c, len));
+}
+
+impl<E> Input<'_, E> {
+    /// Panics where a length is not the one that its field names.
+    fn check(&self, output: &Output<'_, E>) {
+        let matrices = [self.x.len(), output.y.len()];
+        let parameters = [self.gamma, self.beta].map(|p| p.map(<[E]>::len));
+        expect(self.rows, self.c, &matrices, &[output.mean.len(), output.rstd.len()], &parameters);
+    }
+}
+
+impl<E> BackwardInput<'_, E> {
+    /// Panics where a length is not the one that its field names.
+    fn check(&self, gradients: &Gradients<'_, E>) {
+        let Gradients { dx, dgamma, dbeta, .. } = gradients;
+        let matrices = [self.x.len(), self.dy.len(), dx.len()];
+        let parameters = [self.gamma, dgamma.as_deref(), dbeta.as_deref()].map(|p| p.map(<[E]>::len));
+        expect(self.rows, self.c, &matrices, &[self.mean.len(), self.rstd.len()], &parameters);
+    }
+}
+
+/// A rung of [`forward`].
+pub type Forward = fn(Isa, Input<'_>, Output<'_>);
+/// A rung of [`backward`].
+pub type Backward = fn(Isa, BackwardInput<'_>, Gradients<'_>);
+/// A rung of [`add_forward`]: `(isa, input, added, h, output)`.
+pub type AddForward = fn(Isa, Input<'_>, &[f32], &mut [f32], Output<'_>);
 
 const NAIVE: &str = "mean, variance and result in a pass each, as the formula reads";
 const SIMD: &str = "16 or 8 lanes; the row stays in the first cache between its passes";
@@ -82,14 +140,7 @@ const THREADS: &str = "chunks of rows on all cores, each with sums of its own fo
 
 /// The rungs of the forward pass.
 pub static FORWARD_RUNGS: [Rung<Forward>; 4] = [
-    Rung {
-        name: "naive",
-        idea: NAIVE,
-        run: |_, rows, c, eps, x, gamma, beta, y, mean, rstd| {
-            naive::forward(rows, c, eps, x, gamma, beta, y, mean, rstd);
-        },
-        simd: false,
-    },
+    Rung { name: "naive", idea: NAIVE, run: |_, input, output| naive::forward(input, output), simd: false },
     Rung { name: "simd", idea: SIMD, run: simd::forward, simd: true },
     Rung { name: "threads", idea: THREADS, run: threads::forward, simd: true },
     Rung { name: "stream", idea: STREAM, run: stream::forward, simd: true },
@@ -97,14 +148,7 @@ pub static FORWARD_RUNGS: [Rung<Forward>; 4] = [
 
 /// The rungs of the backward pass.
 pub static BACKWARD_RUNGS: [Rung<Backward>; 4] = [
-    Rung {
-        name: "naive",
-        idea: NAIVE,
-        run: |_, rows, c, x, gamma, mean, rstd, dy, dx, add, dgamma, dbeta| {
-            naive::backward(rows, c, x, gamma, mean, rstd, dy, dx, add, dgamma, dbeta);
-        },
-        simd: false,
-    },
+    Rung { name: "naive", idea: NAIVE, run: |_, input, gradients| naive::backward(input, gradients), simd: false },
     Rung { name: "simd", idea: SIMD, run: simd::backward, simd: true },
     Rung { name: "threads", idea: THREADS, run: threads::backward, simd: true },
     Rung { name: "stream", idea: STREAM, run: stream::backward, simd: true },
@@ -115,94 +159,49 @@ pub static ADD_FORWARD_RUNGS: [Rung<AddForward>; 3] = [
     Rung {
         name: "naive",
         idea: NAIVE,
-        run: |_, rows, c, eps, x, added, gamma, beta, h, y, mean, rstd| {
-            residual::naive(rows, c, eps, x, added, gamma, beta, h, y, mean, rstd);
-        },
+        run: |_, input, added, h, output| residual::naive(input, added, h, output),
         simd: false,
     },
     Rung { name: "apart", idea: "the addition, then the norm, each at its best", run: residual::apart, simd: true },
     Rung { name: "fused", idea: "one pass, which saves reading the sum again", run: residual::fused, simd: true },
 ];
 
-/// Panics unless the matrices are `rows` × `c`, the statistics have `rows` elements and the parameters `c`.
-fn expect(rows: usize, c: usize, matrices: &[usize], statistics: &[usize], parameters: &[Option<usize>]) {
-    matrices.iter().for_each(|&len| expect_len("x, y, dy or dx", rows, c, len));
-    statistics.iter().for_each(|&len| expect_len("mean or rstd", rows, 1, len));
-    parameters.iter().flatten().for_each(|&len| expect_len("gamma, beta or a gradient of them", 1, c, len));
-}
-
-/// y = (x − μ)·rstd·γ + β for each row; `mean` gets μ and `rstd` 1/√(σ² + eps).
+/// y = (x − μ)·rstd·γ + β for each row, and the statistics μ and rstd = 1/√(σ² + eps).
 ///
 /// # Panics
-/// Unless `x` and `y` have `rows` · `c` elements, `mean` and `rstd` have `rows`, `gamma` and `beta` have `c`.
+/// Where a length is not the one that its field names.
 ///
 /// ```
+/// use gradus_kernels::layer_norm::{Input, Output, forward};
 /// let (mut y, mut mean, mut rstd) = ([0.0; 2], [0.0; 1], [0.0; 1]);
-/// gradus_kernels::layer_norm::forward(1, 2, 0.0, &[1.0, 3.0], None, None, &mut y, &mut mean, &mut rstd);
+/// let input = Input { rows: 1, c: 2, eps: 0.0, x: &[1.0, 3.0], gamma: None, beta: None };
+/// forward(input, Output { y: &mut y, mean: &mut mean, rstd: &mut rstd });
 /// assert_eq!((y, mean, rstd), ([-1.0, 1.0], [2.0], [1.0]));
 /// ```
-pub fn forward(
-    rows: usize,
-    c: usize,
-    eps: f32,
-    x: &[f32],
-    gamma: Option<&[f32]>,
-    beta: Option<&[f32]>,
-    y: &mut [f32],
-    mean: &mut [f32],
-    rstd: &mut [f32],
-) {
-    stream::forward(Isa::active(), rows, c, eps, x, gamma, beta, y, mean, rstd);
+pub fn forward(input: Input<'_>, output: Output<'_>) {
+    stream::forward(Isa::active(), input, output);
 }
 
 /// h = x + `added`, and [`forward`] of h.
 ///
 /// # Panics
-/// Unless `x`, `added`, `h` and `y` have `rows` · `c` elements, `mean` and `rstd` have `rows`, `gamma` and `beta` have
-/// `c`.
+/// Where a length is not the one that its field names; unless `added` and `h` are as long as x.
 ///
 /// ```
+/// use gradus_kernels::layer_norm::{Input, Output, add_forward};
 /// let (mut h, mut y, mut mean, mut rstd) = ([0.0; 2], [0.0; 2], [0.0; 1], [0.0; 1]);
-/// let (x, added) = ([0.0, 1.0], [1.0, 2.0]);
-/// gradus_kernels::layer_norm::add_forward(
-///     1, 2, 0.0, &x, &added, None, None, &mut h, &mut y, &mut mean, &mut rstd,
-/// );
+/// let input = Input { rows: 1, c: 2, eps: 0.0, x: &[0.0, 1.0], gamma: None, beta: None };
+/// add_forward(input, &[1.0, 2.0], &mut h, Output { y: &mut y, mean: &mut mean, rstd: &mut rstd });
 /// assert_eq!((h, y, mean, rstd), ([1.0, 3.0], [-1.0, 1.0], [2.0], [1.0]));
 /// ```
-pub fn add_forward(
-    rows: usize,
-    c: usize,
-    eps: f32,
-    x: &[f32],
-    added: &[f32],
-    gamma: Option<&[f32]>,
-    beta: Option<&[f32]>,
-    h: &mut [f32],
-    y: &mut [f32],
-    mean: &mut [f32],
-    rstd: &mut [f32],
-) {
-    residual::fused(Isa::active(), rows, c, eps, x, added, gamma, beta, h, y, mean, rstd);
+pub fn add_forward(input: Input<'_>, added: &[f32], h: &mut [f32], output: Output<'_>) {
+    residual::fused(Isa::active(), input, added, h, output);
 }
 
-/// dx, and where they are asked for dγ and dβ, from dy and what [`forward`] kept. With `add`, dx is added to what stands
-/// in it; dγ and dβ are overwritten.
+/// dx = rstd·(g − mean(g) − x̂·mean(g∘x̂)) with g = dy∘γ, and where they are asked for dγ = Σ dy∘x̂ and dβ = Σ dy.
 ///
 /// # Panics
-/// Unless `x`, `dy` and `dx` have `rows` · `c` elements, `mean` and `rstd` have `rows`, `gamma`, `dgamma` and `dbeta`
-/// have `c`.
-pub fn backward(
-    rows: usize,
-    c: usize,
-    x: &[f32],
-    gamma: Option<&[f32]>,
-    mean: &[f32],
-    rstd: &[f32],
-    dy: &[f32],
-    dx: &mut [f32],
-    add: bool,
-    dgamma: Option<&mut [f32]>,
-    dbeta: Option<&mut [f32]>,
-) {
-    stream::backward(Isa::active(), rows, c, x, gamma, mean, rstd, dy, dx, add, dgamma, dbeta);
+/// Where a length is not the one that its field names.
+pub fn backward(input: BackwardInput<'_>, gradients: Gradients<'_>) {
+    stream::backward(Isa::active(), input, gradients);
 }

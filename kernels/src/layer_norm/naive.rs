@@ -1,6 +1,6 @@
 //! The specification: a pass for the mean, one for the variance, one for the result.
 
-use super::expect;
+use super::{BackwardInput, Gradients, Input, Output};
 use crate::Float;
 
 fn mean_of<E: Float>(values: impl ExactSizeIterator<Item = E>) -> E {
@@ -9,18 +9,10 @@ fn mean_of<E: Float>(values: impl ExactSizeIterator<Item = E>) -> E {
 }
 
 /// y = (x − μ)·rstd·γ + β
-pub fn forward<E: Float>(
-    rows: usize,
-    c: usize,
-    eps: f32,
-    x: &[E],
-    gamma: Option<&[E]>,
-    beta: Option<&[E]>,
-    y: &mut [E],
-    mean: &mut [E],
-    rstd: &mut [E],
-) {
-    expect(rows, c, &[x.len(), y.len()], &[mean.len(), rstd.len()], &[gamma.map(<[E]>::len), beta.map(<[E]>::len)]);
+pub fn forward<E: Float>(input: Input<'_, E>, output: Output<'_, E>) {
+    input.check(&output);
+    let Input { rows, c, eps, x, gamma, beta } = input;
+    let Output { y, mean, rstd } = output;
     for r in 0..rows {
         let (x, y) = (&x[r * c..][..c], &mut y[r * c..][..c]);
         mean[r] = mean_of(x.iter().copied());
@@ -34,21 +26,10 @@ pub fn forward<E: Float>(
 }
 
 /// dx = rstd·(g − mean(g) − x̂·mean(g∘x̂)) with g = dy∘γ, or dx += that with `add`; dγ = Σ dy∘x̂; dβ = Σ dy
-pub fn backward<E: Float>(
-    rows: usize,
-    c: usize,
-    x: &[E],
-    gamma: Option<&[E]>,
-    mean: &[E],
-    rstd: &[E],
-    dy: &[E],
-    dx: &mut [E],
-    add: bool,
-    mut dgamma: Option<&mut [E]>,
-    mut dbeta: Option<&mut [E]>,
-) {
-    let parameters = [gamma.map(<[E]>::len), dgamma.as_ref().map(|d| d.len()), dbeta.as_ref().map(|d| d.len())];
-    expect(rows, c, &[x.len(), dy.len(), dx.len()], &[mean.len(), rstd.len()], &parameters);
+pub fn backward<E: Float>(input: BackwardInput<'_, E>, gradients: Gradients<'_, E>) {
+    input.check(&gradients);
+    let BackwardInput { rows, c, x, gamma, mean, rstd, dy } = input;
+    let Gradients { dx, add, mut dgamma, mut dbeta } = gradients;
     for d in [dgamma.as_deref_mut(), dbeta.as_deref_mut()].into_iter().flatten() {
         d.fill(E::zero());
     }

@@ -5,84 +5,52 @@
 //! Measured, 2 threads of a Zen 4, AVX-512, medians of runs in turn, apart and fused: 16384 × 384 2.68 and 2.12 ms,
 //! 4096 × 768 1.53 and 1.23 ms (the first written past the caches), 768 × 128 23.7 and 19.8 µs (all in the caches).
 
-use super::{expect, naive, simd::LONGEST};
+use super::{Input, Output, expect, naive, simd::LONGEST};
 use crate::{
     Float, Isa,
     elementwise::{BINARY_RUNGS, Binary},
     parallel::items_per_task,
-    rows::{Access, TOGETHER, for_vectors, is_far, parameter, prefetch, rows_at_once},
+    rows::{Access, TOGETHER, for_vectors, is_far, parameter, prefetch, rows_at_once, rows_of_task},
     simd::Simd,
     simd_fn,
 };
 use rayon::prelude::*;
 
+/// Panics where a length is not the one that its field names, and unless `added` and h are `rows` × `c`.
+fn check<E>(input: &Input<'_, E>, added: &[E], h: &[E], output: &Output<'_, E>) {
+    input.check(output);
+    expect(input.rows, input.c, &[added.len(), h.len()], &[], &[]);
+}
+
 /// The specification: the sum, then [`naive::forward`] of it.
-pub fn naive<E: Float>(
-    rows: usize,
-    c: usize,
-    eps: f32,
-    x: &[E],
-    added: &[E],
-    gamma: Option<&[E]>,
-    beta: Option<&[E]>,
-    h: &mut [E],
-    y: &mut [E],
-    mean: &mut [E],
-    rstd: &mut [E],
-) {
-    expect(rows, c, &[x.len(), added.len(), h.len()], &[], &[]);
-    for ((h, &x), &added) in h.iter_mut().zip(x).zip(added) {
+pub fn naive<E: Float>(input: Input<'_, E>, added: &[E], h: &mut [E], output: Output<'_, E>) {
+    check(&input, added, h, &output);
+    for ((h, &x), &added) in h.iter_mut().zip(input.x).zip(added) {
         *h = x + added;
     }
-    naive::forward(rows, c, eps, h, gamma, beta, y, mean, rstd);
+    naive::forward(Input { x: h, ..input }, output);
 }
 
 /// One operation after the other, each at its best.
-pub fn apart(
-    isa: Isa,
-    rows: usize,
-    c: usize,
-    eps: f32,
-    x: &[f32],
-    added: &[f32],
-    gamma: Option<&[f32]>,
-    beta: Option<&[f32]>,
-    h: &mut [f32],
-    y: &mut [f32],
-    mean: &mut [f32],
-    rstd: &mut [f32],
-) {
-    expect(rows, c, &[x.len(), added.len(), h.len()], &[], &[]);
-    (BINARY_RUNGS[BINARY_RUNGS.len() - 1].run)(isa, Binary::Add, &[x.len()], x, &[1], added, &[1], h);
-    super::stream::forward(isa, rows, c, eps, h, gamma, beta, y, mean, rstd);
+pub fn apart(isa: Isa, input: Input<'_>, added: &[f32], h: &mut [f32], output: Output<'_>) {
+    check(&input, added, h, &output);
+    let n = [h.len()];
+    (BINARY_RUNGS[BINARY_RUNGS.len() - 1].run)(isa, Binary::Add, &n, input.x, &[1], added, &[1], h);
+    super::stream::forward(isa, Input { x: h, ..input }, output);
 }
 
 /// One pass over x and `added`, on all cores; large results are written past the caches.
-pub fn fused(
-    isa: Isa,
-    rows: usize,
-    c: usize,
-    eps: f32,
-    x: &[f32],
-    added: &[f32],
-    gamma: Option<&[f32]>,
-    beta: Option<&[f32]>,
-    h: &mut [f32],
-    y: &mut [f32],
-    mean: &mut [f32],
-    rstd: &mut [f32],
-) {
-    let (far, per_task) = (is_far(y.len()), items_per_task(rows, 2 * c));
+pub fn fused(isa: Isa, input: Input<'_>, added: &[f32], h: &mut [f32], output: Output<'_>) {
+    let Input { rows, c, .. } = input;
+    let (far, per_task) = (is_far(output.y.len()), items_per_task(rows, 2 * c));
     if per_task >= rows || c == 0 {
-        return fused_to(isa, far, rows, c, eps, x, added, gamma, beta, h, y, mean, rstd);
+        return fused_to(isa, far, input, added, h, output);
     }
-    expect(rows, c, &[x.len(), added.len(), h.len(), y.len()], &[mean.len(), rstd.len()], &[]);
-    let n = per_task * c;
-    let statistics = mean.par_chunks_mut(per_task).zip(rstd.par_chunks_mut(per_task));
-    let inputs = x.par_chunks(n).zip(added.par_chunks(n));
-    let outputs = h.par_chunks_mut(n).zip(y.par_chunks_mut(n)).zip(statistics);
-    outputs.zip(inputs).for_each(|(((h, y), (mean, rstd)), (x, added))| {
-        fused_to(isa, far, mean.len(), c, eps, x, added, gamma, beta, h, y, mean, rstd);
+    check(&input, added, h, &output);
+    let outputs = h.par_chunks_mut(per_task * c).zip(output.of_tasks(per_task, c));
+    outputs.enumerate().for_each(|(i, (h, output))| {
+        let (_, elements) = rows_of_task(i, per_task, rows, c);
+        fused_to(isa, far, input.of_task(i, per_task), &added[elements], h, output);
     });
 }
 
@@ -150,12 +118,11 @@ fn fused_rows<S: Simd, const R: usize>(
 
 simd_fn! {
     /// [`fused`] on one thread; where `far` is set, h and y are written past the caches.
-    fn fused_to<S>(
-        s: S, far: bool, rows: usize, c: usize, eps: f32, x: &[f32], added: &[f32], gamma: Option<&[f32]>,
-        beta: Option<&[f32]>, h: &mut [f32], y: &mut [f32], mean: &mut [f32], rstd: &mut [f32],
-    ) {
-        let parameters = [gamma.map(<[f32]>::len), beta.map(<[f32]>::len)];
-        expect(rows, c, &[x.len(), added.len(), h.len(), y.len()], &[mean.len(), rstd.len()], &parameters);
+    fn fused_to<S>(s: S, far: bool, input: Input<'_>, added: &[f32], h: &mut [f32], output: Output<'_>) {
+        check(&input, added, h, &output);
+        let Input { rows, c, eps, x, gamma, beta } = input;
+        let Output { y, mean, rstd } = output;
+        let (gamma, beta) = (gamma.map(|g| &g[..c]), beta.map(|b| &b[..c]));
         let mut r = 0;
         while r < rows {
             let n = rows_at_once(rows - r, c, LONGEST);

@@ -30,38 +30,44 @@ fn check_all(rows: usize, c: usize, eps: f32, x: &[f32]) {
         let (gamma, beta) = (on.then_some(&gamma[..]), on.then_some(&beta[..]));
         let (wide_gamma, wide_beta) = (on.then_some(&wide_gamma[..]), on.then_some(&wide_beta[..]));
         let (mut y, mut mean, mut rstd) = (vec![7.0; x.len()], vec![7.0; rows], vec![7.0; rows]);
-        naive::forward(rows, c, eps, x, gamma, beta, &mut y, &mut mean, &mut rstd);
+        let input = Input { rows, c, eps, x, gamma, beta };
+        naive::forward(input, Output { y: &mut y, mean: &mut mean, rstd: &mut rstd });
         let (mut ey, mut em, mut er) = (vec![7.0; x.len()], vec![7.0; rows], vec![7.0; rows]);
-        naive::forward(rows, c, eps, &wide_x, wide_gamma, wide_beta, &mut ey, &mut em, &mut er);
+        let wide_input = Input { rows, c, eps, x: &wide_x, gamma: wide_gamma, beta: wide_beta };
+        naive::forward(wide_input, Output { y: &mut ey, mean: &mut em, rstd: &mut er });
         for (name, isa, run) in runs(&FORWARD_RUNGS) {
             let (mut gy, mut gm, mut gr) = (vec![7.0; x.len()], vec![7.0; rows], vec![7.0; rows]);
-            run(isa, rows, c, eps, x, gamma, beta, &mut gy, &mut gm, &mut gr);
+            run(isa, input, Output { y: &mut gy, mean: &mut gm, rstd: &mut gr });
             check_each(&format!("{name} {isa} {rows}×{c}"), &[&gy, &gm, &gr], &[&y, &mean, &rstd], &[&ey, &em, &er]);
         }
         let (wide_mean, wide_rstd) = (widen(&mean), widen(&rstd));
         let (mut dx, mut dg, mut db) = (vec![7.0; x.len()], vec![7.0; c], vec![7.0; c]);
-        naive::backward(rows, c, x, gamma, &mean, &rstd, &dy, &mut dx, false, Some(&mut dg), Some(&mut db));
+        let input = BackwardInput { rows, c, x, gamma, mean: &mean, rstd: &rstd, dy: &dy };
+        naive::backward(input, Gradients { dx: &mut dx, add: false, dgamma: Some(&mut dg), dbeta: Some(&mut db) });
         let (mut ex, mut eg, mut eb) = (vec![7.0; x.len()], vec![7.0; c], vec![7.0; c]);
-        let wide_dy = widen(&dy);
-        let (some_eg, some_eb) = (Some(&mut eg[..]), Some(&mut eb[..]));
-        naive::backward(
-            rows, c, &wide_x, wide_gamma, &wide_mean, &wide_rstd, &wide_dy, &mut ex, false, some_eg, some_eb,
-        );
+        let (x, gamma, wide_dy) = (&wide_x, wide_gamma, widen(&dy));
+        let wide_input = BackwardInput { rows, c, x, gamma, mean: &wide_mean, rstd: &wide_rstd, dy: &wide_dy };
+        let wide = Gradients { dx: &mut ex, add: false, dgamma: Some(&mut eg), dbeta: Some(&mut eb) };
+        naive::backward(wide_input, wide);
         for (name, isa, run) in runs(&BACKWARD_RUNGS) {
+            let backward = |dx: &mut [f32], add, dgamma: Option<&mut Vec<f32>>, dbeta: Option<&mut Vec<f32>>| {
+                let (dgamma, dbeta) = (dgamma.map(|d| &mut d[..]), dbeta.map(|d| &mut d[..]));
+                run(isa, input, Gradients { dx, add, dgamma, dbeta });
+            };
             let (mut gx, mut gg, mut gb) = (vec![7.0; x.len()], vec![7.0; c], vec![7.0; c]);
-            run(isa, rows, c, x, gamma, &mean, &rstd, &dy, &mut gx, false, Some(&mut gg), Some(&mut gb));
+            backward(&mut gx, false, Some(&mut gg), Some(&mut gb));
             check_each(&format!("{name} {isa} {rows}×{c}"), &[&gx, &gg, &gb], &[&dx, &dg, &db], &[&ex, &eg, &eb]);
             let (mut hx, mut hg, mut hb) = (vec![7.0; x.len()], vec![7.0; c], vec![7.0; c]);
-            run(isa, rows, c, x, gamma, &mean, &rstd, &dy, &mut hx, false, Some(&mut hg), None);
-            run(isa, rows, c, x, gamma, &mean, &rstd, &dy, &mut hx, false, None, Some(&mut hb));
-            run(isa, rows, c, x, gamma, &mean, &rstd, &dy, &mut hx, false, None, None);
+            backward(&mut hx, false, Some(&mut hg), None);
+            backward(&mut hx, false, None, Some(&mut hb));
+            backward(&mut hx, false, None, None);
             let same = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits());
             assert!(
                 same(&hx, &gx) && same(&hg, &gg) && same(&hb, &gb),
                 "{name} {isa} {rows}×{c}: what is asked for changes the rest"
             );
             let mut sum = vec![7.0; x.len()];
-            run(isa, rows, c, x, gamma, &mean, &rstd, &dy, &mut sum, true, None, None);
+            backward(&mut sum, true, None, None);
             assert_added(&sum, 7.0, &gx, &format!("{name} {isa} {rows}×{c}"));
         }
     }
@@ -87,7 +93,8 @@ fn constant_rows_and_nan() {
     x[c + 36] = f32::NAN;
     check_all(rows, c, 1e-5, &x);
     let (mut y, mut mean, mut rstd) = (vec![7.0; x.len()], [0.0; 3], [0.0; 3]);
-    forward(rows, c, 1e-5, &x, None, Some(&vec![0.5; c]), &mut y, &mut mean, &mut rstd);
+    let input = Input { rows, c, eps: 1e-5, x: &x, gamma: None, beta: Some(&vec![0.5; c]) };
+    forward(input, Output { y: &mut y, mean: &mut mean, rstd: &mut rstd });
     assert_eq!((&y[..c], mean[0]), (&vec![0.5; c][..], 2.0));
     assert!(y[c..2 * c].iter().all(|y| y.is_nan()));
 }
@@ -99,13 +106,16 @@ fn gradients_agree_with_central_differences() {
     let dy = widen(&values(8, rows * c));
     let run = |[x, gamma, beta]: &[Vec<f64>; 3]| {
         let (mut y, mut mean, mut rstd) = (vec![0.0; rows * c], vec![0.0; rows], vec![0.0; rows]);
-        naive::forward(rows, c, 1e-5, x, Some(gamma), Some(beta), &mut y, &mut mean, &mut rstd);
+        let input = Input { rows, c, eps: 1e-5, x, gamma: Some(gamma), beta: Some(beta) };
+        naive::forward(input, Output { y: &mut y, mean: &mut mean, rstd: &mut rstd });
         (y.iter().zip(&dy).map(|(y, dy)| y * dy).sum::<f64>(), mean, rstd)
     };
     let (_, mean, rstd) = run(&inputs);
     let mut d = [vec![7.0; rows * c], vec![7.0; c], vec![7.0; c]];
     let [dx, dgamma, dbeta] = &mut d;
-    naive::backward(rows, c, &inputs[0], Some(&inputs[1]), &mean, &rstd, &dy, dx, false, Some(dgamma), Some(dbeta));
+    let (x, gamma) = (&inputs[0], Some(&inputs[1][..]));
+    let input = BackwardInput { rows, c, x, gamma, mean: &mean, rstd: &rstd, dy: &dy };
+    naive::backward(input, Gradients { dx, add: false, dgamma: Some(dgamma), dbeta: Some(dbeta) });
     for which in 0..3 {
         for i in 0..inputs[which].len() {
             let (mut up, mut down) = (inputs.clone(), inputs.clone());
@@ -124,9 +134,12 @@ fn any_number_of_threads_gives_the_same_bits() {
     let all = |threads: usize| {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
             let (mut y, mut mean, mut rstd) = (vec![0.0; x.len()], vec![0.0; rows], vec![0.0; rows]);
-            forward(rows, c, 1e-5, &x, Some(&gamma), None, &mut y, &mut mean, &mut rstd);
+            let (x, gamma) = (&x, Some(&gamma[..]));
+            let input = Input { rows, c, eps: 1e-5, x, gamma, beta: None };
+            forward(input, Output { y: &mut y, mean: &mut mean, rstd: &mut rstd });
             let (mut dx, mut dg, mut db) = (vec![0.0; x.len()], vec![0.0; c], vec![0.0; c]);
-            backward(rows, c, &x, Some(&gamma), &mean, &rstd, &dy, &mut dx, false, Some(&mut dg), Some(&mut db));
+            let input = BackwardInput { rows, c, x, gamma, mean: &mean, rstd: &rstd, dy: &dy };
+            backward(input, Gradients { dx: &mut dx, add: false, dgamma: Some(&mut dg), dbeta: Some(&mut db) });
             [y, mean, rstd, dx, dg, db].concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
         })
     };
@@ -142,9 +155,12 @@ fn results_past_the_caches_are_the_same_bits() {
     for isa in Isa::available() {
         let all = |forward: Forward, backward: Backward| {
             let (mut y, mut mean, mut rstd) = (vec![0.0; x.len()], vec![0.0; rows], vec![0.0; rows]);
-            forward(isa, rows, c, 1e-5, &x, Some(&gamma), None, &mut y, &mut mean, &mut rstd);
+            let (x, gamma) = (&x, Some(&gamma[..]));
+            let input = Input { rows, c, eps: 1e-5, x, gamma, beta: None };
+            forward(isa, input, Output { y: &mut y, mean: &mut mean, rstd: &mut rstd });
             let (mut dx, mut dg, mut db) = (vec![0.0; x.len()], vec![0.0; c], vec![0.0; c]);
-            backward(isa, rows, c, &x, Some(&gamma), &mean, &rstd, &dy, &mut dx, false, Some(&mut dg), Some(&mut db));
+            let input = BackwardInput { rows, c, x, gamma, mean: &mean, rstd: &rstd, dy: &dy };
+            backward(isa, input, Gradients { dx: &mut dx, add: false, dgamma: Some(&mut dg), dbeta: Some(&mut db) });
             [y, mean, rstd, dx, dg, db]
         };
         assert!(all(threads::forward, threads::backward) == all(stream::forward, stream::backward), "{isa}");
@@ -160,11 +176,13 @@ fn the_norm_of_a_sum_keeps_to_the_oracle() {
             let (gamma, beta) = (on.then_some(&gamma[..]), on.then_some(&beta[..]));
             let (wide_gamma, wide_beta) = (on.then_some(&wide_gamma[..]), on.then_some(&wide_beta[..]));
             let [mut eh, mut ey, mut em, mut er] = [rows * c, rows * c, rows, rows].map(|n| vec![7.0; n]);
-            let (exact, e) = (residual::naive::<f64>, 1e-5);
-            exact(rows, c, e, &wide_x, &wide_added, wide_gamma, wide_beta, &mut eh, &mut ey, &mut em, &mut er);
+            let wide_input = Input { rows, c, eps: 1e-5, x: &wide_x, gamma: wide_gamma, beta: wide_beta };
+            let output = Output { y: &mut ey, mean: &mut em, rstd: &mut er };
+            residual::naive(wide_input, &wide_added, &mut eh, output);
             let run = |run: AddForward, isa| {
                 let [mut h, mut y, mut m, mut r] = [rows * c, rows * c, rows, rows].map(|n| vec![7.0; n]);
-                run(isa, rows, c, 1e-5, &x, &added, gamma, beta, &mut h, &mut y, &mut m, &mut r);
+                let input = Input { rows, c, eps: 1e-5, x: &x, gamma, beta };
+                run(isa, input, &added, &mut h, Output { y: &mut y, mean: &mut m, rstd: &mut r });
                 [h, y, m, r]
             };
             let plain = run(ADD_FORWARD_RUNGS[0].run, Isa::Portable);
@@ -186,7 +204,8 @@ fn the_norm_of_a_sum_refuses_wrong_lengths_and_does_not_depend_on_threads() {
             let mut lens = right;
             lens[i] = lens[i].wrapping_add(change);
             let [x, added, mut h, mut y, mut m, mut r] = lens.map(|n| vec![0.0; n]);
-            let call = || run(isa, 2, 3, 0.1, &x, &added, None, None, &mut h, &mut y, &mut m, &mut r);
+            let input = Input { rows: 2, c: 3, eps: 0.1, x: &x, gamma: None, beta: None };
+            let call = || run(isa, input, &added, &mut h, Output { y: &mut y, mean: &mut m, rstd: &mut r });
             let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).is_err();
             assert_eq!(refused, change != 0, "{name} {isa} {lens:?}");
         }
@@ -196,7 +215,8 @@ fn the_norm_of_a_sum_refuses_wrong_lengths_and_does_not_depend_on_threads() {
     let all = |threads: usize| {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
             let [mut h, mut y, mut m, mut r] = [rows * c, rows * c, rows, rows].map(|n| vec![7.0; n]);
-            add_forward(rows, c, 1e-5, &x, &added, None, None, &mut h, &mut y, &mut m, &mut r);
+            let input = Input { rows, c, eps: 1e-5, x: &x, gamma: None, beta: None };
+            add_forward(input, &added, &mut h, Output { y: &mut y, mean: &mut m, rstd: &mut r });
             [h, y, m, r].concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
         })
     };
@@ -210,8 +230,9 @@ fn wrong_lengths_are_refused() {
     for (name, isa, run) in runs(&FORWARD_RUNGS) {
         let refuses = |[x, gamma, beta, y, mean, rstd]: [usize; 6]| {
             refused(&|| {
-                let (mut y, mut mean, mut rstd) = (z(y), z(mean), z(rstd));
-                run(isa, 2, 3, 0.1, &z(x), Some(&z(gamma)), Some(&z(beta)), &mut y, &mut mean, &mut rstd);
+                let (x, gamma, beta) = (z(x), z(gamma), z(beta));
+                let input = Input { rows: 2, c: 3, eps: 0.1, x: &x, gamma: Some(&gamma), beta: Some(&beta) };
+                run(isa, input, Output { y: &mut z(y), mean: &mut z(mean), rstd: &mut z(rstd) });
             })
         };
         let right = [6, 3, 3, 6, 2, 2];
@@ -227,9 +248,11 @@ fn wrong_lengths_are_refused() {
     for (name, isa, run) in runs(&BACKWARD_RUNGS) {
         let refuses = |[x, gamma, mean, rstd, dy, dx, dgamma, dbeta]: [usize; 8]| {
             refused(&|| {
-                let (mut dg, mut db) = (z(dgamma), z(dbeta));
-                let (dg, db) = (Some(&mut dg[..]), Some(&mut db[..]));
-                run(isa, 2, 3, &z(x), Some(&z(gamma)), &z(mean), &z(rstd), &z(dy), &mut z(dx), false, dg, db);
+                let (x, gamma, mean, rstd, dy) = (z(x), z(gamma), z(mean), z(rstd), z(dy));
+                let (x, gamma, mean, rstd, dy) = (&x[..], Some(&gamma[..]), &mean[..], &rstd[..], &dy[..]);
+                let (mut dx, mut dg, mut db) = (z(dx), z(dgamma), z(dbeta));
+                let gradients = Gradients { dx: &mut dx, add: false, dgamma: Some(&mut dg), dbeta: Some(&mut db) };
+                run(isa, BackwardInput { rows: 2, c: 3, x, gamma, mean, rstd, dy }, gradients);
             })
         };
         let right = [6, 3, 2, 2, 6, 6, 3, 3];

@@ -4,69 +4,72 @@
 //! added in their order: no atomics, one read of x and dy, and the same bits for any number of threads, because the
 //! chunks follow from the shape alone.
 
-use super::{expect, simd};
-use crate::{Isa, parallel::items_per_task, rows::add_rows, scratch};
+use super::{BackwardInput, Gradients, Input, Output, simd};
+use crate::{
+    Isa,
+    parallel::items_per_task,
+    rows::{add_rows, rows_of_task},
+    scratch,
+};
 use rayon::prelude::*;
 
+impl Input<'_> {
+    /// What task `i` reads, where each but the last takes `per_task` rows.
+    pub(super) fn of_task(self, i: usize, per_task: usize) -> Self {
+        let (own, elements) = rows_of_task(i, per_task, self.rows, self.c);
+        Input { rows: own.len(), x: &self.x[elements], ..self }
+    }
+}
+
+impl<'a> Output<'a> {
+    /// What each task writes, of `per_task` rows.
+    pub(super) fn of_tasks(self, per_task: usize, c: usize) -> impl IndexedParallelIterator<Item = Output<'a>> {
+        let statistics = self.mean.par_chunks_mut(per_task).zip(self.rstd.par_chunks_mut(per_task));
+        let chunks = self.y.par_chunks_mut(per_task * c).zip(statistics);
+        chunks.map(|(y, (mean, rstd))| Output { y, mean, rstd })
+    }
+}
+
+impl BackwardInput<'_> {
+    /// What task `i` reads, where each but the last takes `per_task` rows.
+    fn of_task(self, i: usize, per_task: usize) -> Self {
+        let (own, elements) = rows_of_task(i, per_task, self.rows, self.c);
+        let (x, dy) = (&self.x[elements.clone()], &self.dy[elements]);
+        BackwardInput { rows: own.len(), x, mean: &self.mean[own.clone()], rstd: &self.rstd[own], dy, ..self }
+    }
+}
+
 /// y = (x − μ)·rstd·γ + β; `far`: whether it is written past the caches.
-pub(super) fn forward_to(
-    isa: Isa,
-    far: bool,
-    rows: usize,
-    c: usize,
-    eps: f32,
-    x: &[f32],
-    gamma: Option<&[f32]>,
-    beta: Option<&[f32]>,
-    y: &mut [f32],
-    mean: &mut [f32],
-    rstd: &mut [f32],
-) {
+pub(super) fn forward_to(isa: Isa, far: bool, input: Input<'_>, output: Output<'_>) {
+    let Input { rows, c, .. } = input;
     let per_task = items_per_task(rows, c);
     if per_task >= rows || c == 0 {
-        return simd::forward_to(isa, far, rows, c, eps, x, gamma, beta, y, mean, rstd);
+        return simd::forward_to(isa, far, input, output);
     }
-    expect(rows, c, &[x.len(), y.len()], &[mean.len(), rstd.len()], &[]);
-    let statistics = mean.par_chunks_mut(per_task).zip(rstd.par_chunks_mut(per_task));
-    let matrices = y.par_chunks_mut(per_task * c).zip(x.par_chunks(per_task * c));
-    matrices.zip(statistics).for_each(|((y, x), (mean, rstd))| {
-        simd::forward_to(isa, far, mean.len(), c, eps, x, gamma, beta, y, mean, rstd);
+    input.check(&output);
+    output.of_tasks(per_task, c).enumerate().for_each(|(i, output)| {
+        simd::forward_to(isa, far, input.of_task(i, per_task), output);
     });
 }
 
 /// dx = rstd·(g − mean(g) − x̂·mean(g∘x̂)) with g = dy∘γ, or dx += that with `add`; dγ = Σ dy∘x̂; dβ = Σ dy
 ///
 /// `far`: whether dx is written past the caches.
-pub(super) fn backward_to(
-    isa: Isa,
-    far: bool,
-    rows: usize,
-    c: usize,
-    x: &[f32],
-    gamma: Option<&[f32]>,
-    mean: &[f32],
-    rstd: &[f32],
-    dy: &[f32],
-    dx: &mut [f32],
-    add: bool,
-    dgamma: Option<&mut [f32]>,
-    dbeta: Option<&mut [f32]>,
-) {
+pub(super) fn backward_to(isa: Isa, far: bool, input: BackwardInput<'_>, gradients: Gradients<'_>) {
+    let BackwardInput { rows, c, .. } = input;
     let per_task = items_per_task(rows, 2 * c);
     if per_task >= rows || c == 0 {
-        return simd::backward_to(isa, far, rows, c, x, gamma, mean, rstd, dy, dx, add, dgamma, dbeta);
+        return simd::backward_to(isa, far, input, gradients);
     }
-    let parameters = [dgamma.as_ref().map(|d| d.len()), dbeta.as_ref().map(|d| d.len())];
-    expect(rows, c, &[x.len(), dy.len(), dx.len()], &[mean.len(), rstd.len()], &parameters);
+    input.check(&gradients);
+    let Gradients { dx, add, dgamma, dbeta } = gradients;
     let (want_gamma, want_beta) = (dgamma.is_some(), dbeta.is_some());
     scratch::with(rows.div_ceil(per_task) * 2 * c, |partial: &mut [f32]| {
-        let statistics = mean.par_chunks(per_task).zip(rstd.par_chunks(per_task));
-        let inputs = x.par_chunks(per_task * c).zip(dy.par_chunks(per_task * c)).zip(statistics);
         let outputs = dx.par_chunks_mut(per_task * c).zip(partial.par_chunks_mut(2 * c));
-        outputs.zip(inputs).for_each(|((dx, partial), ((x, dy), (mean, rstd)))| {
+        outputs.enumerate().for_each(|(i, (dx, partial))| {
             let (dgamma, dbeta) = partial.split_at_mut(c);
             let (dgamma, dbeta) = (want_gamma.then_some(dgamma), want_beta.then_some(dbeta));
-            simd::backward_to(isa, far, mean.len(), c, x, gamma, mean, rstd, dy, dx, add, dgamma, dbeta);
+            simd::backward_to(isa, far, input.of_task(i, per_task), Gradients { dx, add, dgamma, dbeta });
         });
         for (first, out) in [(0, dgamma), (c, dbeta)] {
             if let Some(out) = out {
@@ -77,35 +80,11 @@ pub(super) fn backward_to(
 }
 
 /// y = (x − μ)·rstd·γ + β
-pub fn forward(
-    isa: Isa,
-    rows: usize,
-    c: usize,
-    eps: f32,
-    x: &[f32],
-    gamma: Option<&[f32]>,
-    beta: Option<&[f32]>,
-    y: &mut [f32],
-    mean: &mut [f32],
-    rstd: &mut [f32],
-) {
-    forward_to(isa, false, rows, c, eps, x, gamma, beta, y, mean, rstd);
+pub fn forward(isa: Isa, input: Input<'_>, output: Output<'_>) {
+    forward_to(isa, false, input, output);
 }
 
 /// dx = rstd·(g − mean(g) − x̂·mean(g∘x̂)) with g = dy∘γ, or dx += that with `add`; dγ = Σ dy∘x̂; dβ = Σ dy
-pub fn backward(
-    isa: Isa,
-    rows: usize,
-    c: usize,
-    x: &[f32],
-    gamma: Option<&[f32]>,
-    mean: &[f32],
-    rstd: &[f32],
-    dy: &[f32],
-    dx: &mut [f32],
-    add: bool,
-    dgamma: Option<&mut [f32]>,
-    dbeta: Option<&mut [f32]>,
-) {
-    backward_to(isa, false, rows, c, x, gamma, mean, rstd, dy, dx, add, dgamma, dbeta);
+pub fn backward(isa: Isa, input: BackwardInput<'_>, gradients: Gradients<'_>) {
+    backward_to(isa, false, input, gradients);
 }

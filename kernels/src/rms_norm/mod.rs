@@ -26,43 +26,57 @@ pub mod threads;
 
 use crate::{Isa, Rung, rows::expect_len};
 
-/// `(isa, rows, c, eps, x, gamma, y, rrms)`
-pub type Forward = fn(Isa, usize, usize, f32, &[f32], Option<&[f32]>, &mut [f32], &mut [f32]);
-/// `(isa, rows, c, x, gamma, rrms, dy, dx, add, dgamma)`
-pub type Backward = fn(Isa, usize, usize, &[f32], Option<&[f32]>, &[f32], &[f32], &mut [f32], bool, Option<&mut [f32]>);
+/// What [`forward`] reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a, E = f32> {
+    /// How many rows.
+    pub rows: usize,
+    /// How many elements a row has.
+    pub c: usize,
+    /// What is added to the mean square, so that a row of zeros has a finite rrms.
+    pub eps: f32,
+    /// The matrix to normalise, `rows` × `c`.
+    pub x: &'a [E],
+    /// γ, the scale of each column, `c` elements; 1 where it is left out.
+    pub gamma: Option<&'a [E]>,
+}
 
-const NAIVE: &str = "mean square and result in a pass each, as the formula reads";
-const SIMD: &str = "16 or 8 lanes; the row stays in the first cache between its passes";
-const STREAM: &str = "large results are written past the caches, which saves reading what is overwritten";
-const THREADS: &str = "chunks of rows on all cores, each with a sum of its own for the parameter's gradient";
+/// What [`forward`] writes.
+#[derive(Debug)]
+pub struct Output<'a, E = f32> {
+    /// The normalised matrix, `rows` × `c`.
+    pub y: &'a mut [E],
+    /// 1/√(mean(x²) + eps) of each row, `rows` elements; the backward pass needs it.
+    pub rrms: &'a mut [E],
+}
 
-/// The rungs of the forward pass.
-pub static FORWARD_RUNGS: [Rung<Forward>; 4] = [
-    Rung {
-        name: "naive",
-        idea: NAIVE,
-        run: |_, rows, c, eps, x, gamma, y, rrms| naive::forward(rows, c, eps, x, gamma, y, rrms),
-        simd: false,
-    },
-    Rung { name: "simd", idea: SIMD, run: simd::forward, simd: true },
-    Rung { name: "threads", idea: THREADS, run: threads::forward, simd: true },
-    Rung { name: "stream", idea: STREAM, run: stream::forward, simd: true },
-];
+/// What [`backward`] reads.
+#[derive(Clone, Copy, Debug)]
+pub struct BackwardInput<'a, E = f32> {
+    /// How many rows.
+    pub rows: usize,
+    /// How many elements a row has.
+    pub c: usize,
+    /// The matrix that was normalised, `rows` × `c`.
+    pub x: &'a [E],
+    /// γ, `c` elements; 1 where it is left out.
+    pub gamma: Option<&'a [E]>,
+    /// 1/√(mean(x²) + eps) of each row, as [`forward`] wrote it, `rows` elements.
+    pub rrms: &'a [E],
+    /// The gradient of y, `rows` × `c`.
+    pub dy: &'a [E],
+}
 
-/// The rungs of the backward pass.
-pub static BACKWARD_RUNGS: [Rung<Backward>; 4] = [
-    Rung {
-        name: "naive",
-        idea: NAIVE,
-        run: |_, rows, c, x, gamma, rrms, dy, dx, add, dgamma| {
-            naive::backward(rows, c, x, gamma, rrms, dy, dx, add, dgamma)
-        },
-        simd: false,
-    },
-    Rung { name: "simd", idea: SIMD, run: simd::backward, simd: true },
-    Rung { name: "threads", idea: THREADS, run: threads::backward, simd: true },
-    Rung { name: "stream", idea: STREAM, run: stream::backward, simd: true },
-];
+/// What [`backward`] writes.
+#[derive(Debug)]
+pub struct Gradients<'a, E = f32> {
+    /// The gradient of x, `rows` × `c`.
+    pub dx: &'a mut [E],
+    /// Whether the gradient of x is added to what stands in `dx`; that of γ overwrites.
+    pub add: bool,
+    /// The gradient of γ, `c` elements, where it is asked for.
+    pub dgamma: Option<&'a mut [E]>,
+}
 
 /// Panics unless the matrices are `rows` × `c`, `rrms` has `rows` elements and the parameters have `c`.
 fn expect(rows: usize, c: usize, matrices: &[usize], rrms: usize, parameters: &[Option<usize>]) {
@@ -71,35 +85,69 @@ fn expect(rows: usize, c: usize, matrices: &[usize], rrms: usize, parameters: &[
     parameters.iter().flatten().for_each(|&len| expect_len("gamma or its gradient", 1, c, len));
 }
 
-/// y = x·rrms·γ for each row; `rrms` gets 1/√(mean(x²) + eps).
-///
-/// # Panics
-/// Unless `x` and `y` have `rows` · `c` elements, `rrms` has `rows` and `gamma` has `c`.
-///
-/// ```
-/// let (mut y, mut rrms) = ([0.0; 2], [0.0; 1]);
-/// gradus_kernels::rms_norm::forward(1, 2, 0.0, &[4.0, -4.0], None, &mut y, &mut rrms);
-/// assert_eq!((y, rrms), ([1.0, -1.0], [0.25]));
-/// ```
-pub fn forward(rows: usize, c: usize, eps: f32, x: &[f32], gamma: Option<&[f32]>, y: &mut [f32], rrms: &mut [f32]) {
-    stream::forward(Isa::active(), rows, c, eps, x, gamma, y, rrms);
+impl<E> Input<'_, E> {
+    /// Panics where a length is not the one that its field names.
+    fn check(&self, output: &Output<'_, E>) {
+        let matrices = [self.x.len(), output.y.len()];
+        expect(self.rows, self.c, &matrices, output.rrms.len(), &[self.gamma.map(<[E]>::len)]);
+    }
 }
 
-/// dx, and where it is asked for dγ, from dy and what [`forward`] kept. With `add`, dx is added to what stands in it; dγ
-/// is overwritten.
+impl<E> BackwardInput<'_, E> {
+    /// Panics where a length is not the one that its field names.
+    fn check(&self, gradients: &Gradients<'_, E>) {
+        let matrices = [self.x.len(), self.dy.len(), gradients.dx.len()];
+        let parameters = [self.gamma, gradients.dgamma.as_deref()].map(|p| p.map(<[E]>::len));
+        expect(self.rows, self.c, &matrices, self.rrms.len(), &parameters);
+    }
+}
+
+/// A rung of [`forward`].
+pub type Forward = fn(Isa, Input<'_>, Output<'_>);
+/// A rung of [`backward`].
+pub type Backward = fn(Isa, BackwardInput<'_>, Gradients<'_>);
+
+const NAIVE: &str = "mean square and result in a pass each, as the formula reads";
+const SIMD: &str = "16 or 8 lanes; the row stays in the first cache between its passes";
+const STREAM: &str = "large results are written past the caches, which saves reading what is overwritten";
+const THREADS: &str = "chunks of rows on all cores, each with a sum of its own for the parameter's gradient";
+
+/// The rungs of the forward pass.
+pub static FORWARD_RUNGS: [Rung<Forward>; 4] = [
+    Rung { name: "naive", idea: NAIVE, run: |_, input, output| naive::forward(input, output), simd: false },
+    Rung { name: "simd", idea: SIMD, run: simd::forward, simd: true },
+    Rung { name: "threads", idea: THREADS, run: threads::forward, simd: true },
+    Rung { name: "stream", idea: STREAM, run: stream::forward, simd: true },
+];
+
+/// The rungs of the backward pass.
+pub static BACKWARD_RUNGS: [Rung<Backward>; 4] = [
+    Rung { name: "naive", idea: NAIVE, run: |_, input, gradients| naive::backward(input, gradients), simd: false },
+    Rung { name: "simd", idea: SIMD, run: simd::backward, simd: true },
+    Rung { name: "threads", idea: THREADS, run: threads::backward, simd: true },
+    Rung { name: "stream", idea: STREAM, run: stream::backward, simd: true },
+];
+
+/// y = x·rrms·γ for each row, and the statistic rrms = 1/√(mean(x²) + eps).
 ///
 /// # Panics
-/// Unless `x`, `dy` and `dx` have `rows` · `c` elements, `rrms` has `rows`, `gamma` and `dgamma` have `c`.
-pub fn backward(
-    rows: usize,
-    c: usize,
-    x: &[f32],
-    gamma: Option<&[f32]>,
-    rrms: &[f32],
-    dy: &[f32],
-    dx: &mut [f32],
-    add: bool,
-    dgamma: Option<&mut [f32]>,
-) {
-    stream::backward(Isa::active(), rows, c, x, gamma, rrms, dy, dx, add, dgamma);
+/// Where a length is not the one that its field names.
+///
+/// ```
+/// use gradus_kernels::rms_norm::{Input, Output, forward};
+/// let (mut y, mut rrms) = ([0.0; 2], [0.0; 1]);
+/// let input = Input { rows: 1, c: 2, eps: 0.0, x: &[4.0, -4.0], gamma: None };
+/// forward(input, Output { y: &mut y, rrms: &mut rrms });
+/// assert_eq!((y, rrms), ([1.0, -1.0], [0.25]));
+/// ```
+pub fn forward(input: Input<'_>, output: Output<'_>) {
+    stream::forward(Isa::active(), input, output);
+}
+
+/// dx = rrms·(g − x̂·mean(g∘x̂)) with g = dy∘γ, and where it is asked for dγ = Σ dy∘x̂.
+///
+/// # Panics
+/// Where a length is not the one that its field names.
+pub fn backward(input: BackwardInput<'_>, gradients: Gradients<'_>) {
+    stream::backward(Isa::active(), input, gradients);
 }

@@ -1,11 +1,13 @@
 //! The specification: a pass for the mean square, one for the result.
 
-use super::expect;
+use super::{BackwardInput, Gradients, Input, Output};
 use crate::Float;
 
 /// y = x·rrms·γ
-pub fn forward<E: Float>(rows: usize, c: usize, eps: f32, x: &[E], gamma: Option<&[E]>, y: &mut [E], rrms: &mut [E]) {
-    expect(rows, c, &[x.len(), y.len()], rrms.len(), &[gamma.map(<[E]>::len)]);
+pub fn forward<E: Float>(input: Input<'_, E>, output: Output<'_, E>) {
+    input.check(&output);
+    let Input { rows, c, eps, x, gamma } = input;
+    let Output { y, rrms } = output;
     for r in 0..rows {
         let (x, y) = (&x[r * c..][..c], &mut y[r * c..][..c]);
         let mean_square = x.iter().map(|&x| x * x).sum::<E>() / E::of(c as f64);
@@ -17,19 +19,10 @@ pub fn forward<E: Float>(rows: usize, c: usize, eps: f32, x: &[E], gamma: Option
 }
 
 /// dx = rrms·(g − x̂·mean(g∘x̂)) with g = dy∘γ, or dx += that with `add`; dγ = Σ dy∘x̂
-pub fn backward<E: Float>(
-    rows: usize,
-    c: usize,
-    x: &[E],
-    gamma: Option<&[E]>,
-    rrms: &[E],
-    dy: &[E],
-    dx: &mut [E],
-    add: bool,
-    mut dgamma: Option<&mut [E]>,
-) {
-    let parameters = [gamma.map(<[E]>::len), dgamma.as_ref().map(|d| d.len())];
-    expect(rows, c, &[x.len(), dy.len(), dx.len()], rrms.len(), &parameters);
+pub fn backward<E: Float>(input: BackwardInput<'_, E>, gradients: Gradients<'_, E>) {
+    input.check(&gradients);
+    let BackwardInput { rows, c, x, gamma, rrms, dy } = input;
+    let Gradients { dx, add, mut dgamma } = gradients;
     if let Some(dgamma) = &mut dgamma {
         dgamma.fill(E::zero());
     }

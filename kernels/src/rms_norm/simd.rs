@@ -1,6 +1,7 @@
 //! Vectors: the passes of the naive rung on 16 or 8 lanes. While a row is written, the next one is asked for.
+//! γ and its gradient are cut to c elements for the reason in [`crate::layer_norm::simd`].
 
-use super::expect;
+use super::{BackwardInput, Gradients, Input, Output};
 use crate::{
     Isa,
     rows::{Access, for_vectors, parameter, prefetch},
@@ -8,41 +9,22 @@ use crate::{
 };
 
 /// y = x·rrms·γ
-pub fn forward(
-    isa: Isa,
-    rows: usize,
-    c: usize,
-    eps: f32,
-    x: &[f32],
-    gamma: Option<&[f32]>,
-    y: &mut [f32],
-    rrms: &mut [f32],
-) {
-    forward_to(isa, false, rows, c, eps, x, gamma, y, rrms);
+pub fn forward(isa: Isa, input: Input<'_>, output: Output<'_>) {
+    forward_to(isa, false, input, output);
 }
 
 /// dx = rrms·(g − x̂·mean(g∘x̂)) with g = dy∘γ, or dx += that with `add`; dγ = Σ dy∘x̂
-pub fn backward(
-    isa: Isa,
-    rows: usize,
-    c: usize,
-    x: &[f32],
-    gamma: Option<&[f32]>,
-    rrms: &[f32],
-    dy: &[f32],
-    dx: &mut [f32],
-    add: bool,
-    dgamma: Option<&mut [f32]>,
-) {
-    backward_to(isa, false, rows, c, x, gamma, rrms, dy, dx, add, dgamma);
+pub fn backward(isa: Isa, input: BackwardInput<'_>, gradients: Gradients<'_>) {
+    backward_to(isa, false, input, gradients);
 }
 
 simd_fn! {
     /// [`forward`]; where `far` is set, y is written past the caches.
-    pub(super) fn forward_to<S>(
-        s: S, far: bool, rows: usize, c: usize, eps: f32, x: &[f32], gamma: Option<&[f32]>, y: &mut [f32], rrms: &mut [f32],
-    ) {
-        expect(rows, c, &[x.len(), y.len()], rrms.len(), &[gamma.map(<[f32]>::len)]);
+    pub(super) fn forward_to<S>(s: S, far: bool, input: Input<'_>, output: Output<'_>) {
+        input.check(&output);
+        let Input { rows, c, eps, x, gamma } = input;
+        let Output { y, rrms } = output;
+        let gamma = gamma.map(|g| &g[..c]);
         for r in 0..rows {
             let (all, x, y) = (x, &x[r * c..][..c], &mut y[r * c..][..c]);
             let mut squares = s.zero();
@@ -64,13 +46,11 @@ simd_fn! {
 
 simd_fn! {
     /// [`backward`]; where `far` is set, dx is written past the caches.
-    pub(super) fn backward_to<S>(
-        s: S, far: bool, rows: usize, c: usize, x: &[f32], gamma: Option<&[f32]>, rrms: &[f32],
-        dy: &[f32], dx: &mut [f32], add: bool, dgamma: Option<&mut [f32]>,
-    ) {
-        let parameters = [gamma.map(<[f32]>::len), dgamma.as_ref().map(|d| d.len())];
-        expect(rows, c, &[x.len(), dy.len(), dx.len()], rrms.len(), &parameters);
-        let mut dgamma = dgamma;
+    pub(super) fn backward_to<S>(s: S, far: bool, input: BackwardInput<'_>, gradients: Gradients<'_>) {
+        input.check(&gradients);
+        let BackwardInput { rows, c, x, gamma, rrms, dy } = input;
+        let Gradients { dx, add, dgamma } = gradients;
+        let (gamma, mut dgamma) = (gamma.map(|g| &g[..c]), dgamma.map(|d| &mut d[..c]));
         if let Some(dgamma) = &mut dgamma {
             dgamma.fill(0.0);
         }

@@ -23,18 +23,23 @@ fn check_all(rows: usize, c: usize, eps: f32, x: &[f32]) {
     for on in [false, true] {
         let (gamma, wide_gamma) = (on.then_some(&gamma[..]), on.then_some(&wide_gamma[..]));
         let (mut y, mut rrms) = (vec![7.0; x.len()], vec![7.0; rows]);
-        naive::forward(rows, c, eps, x, gamma, &mut y, &mut rrms);
+        let input = Input { rows, c, eps, x, gamma };
+        naive::forward(input, Output { y: &mut y, rrms: &mut rrms });
         let (mut ey, mut er) = (vec![7.0; x.len()], vec![7.0; rows]);
-        naive::forward(rows, c, eps, &wide_x, wide_gamma, &mut ey, &mut er);
+        let wide_input = Input { rows, c, eps, x: &wide_x, gamma: wide_gamma };
+        naive::forward(wide_input, Output { y: &mut ey, rrms: &mut er });
         for (name, isa, run) in runs(&FORWARD_RUNGS) {
             let (mut gy, mut gr) = (vec![7.0; x.len()], vec![7.0; rows]);
-            run(isa, rows, c, eps, x, gamma, &mut gy, &mut gr);
+            run(isa, input, Output { y: &mut gy, rrms: &mut gr });
             check_each(&format!("{name} {isa} {rows}×{c}"), &[&gy, &gr], &[&y, &rrms], &[&ey, &er]);
         }
         let (mut dx, mut dg) = (vec![7.0; x.len()], vec![7.0; c]);
-        naive::backward(rows, c, x, gamma, &rrms, &dy, &mut dx, false, Some(&mut dg));
+        let input = BackwardInput { rows, c, x, gamma, rrms: &rrms, dy: &dy };
+        naive::backward(input, Gradients { dx: &mut dx, add: false, dgamma: Some(&mut dg) });
         let (mut ex, mut eg) = (vec![7.0; x.len()], vec![7.0; c]);
-        naive::backward(rows, c, &wide_x, wide_gamma, &widen(&rrms), &wide_dy, &mut ex, false, Some(&mut eg));
+        let (x, gamma, wide_rrms) = (&wide_x, wide_gamma, widen(&rrms));
+        let wide_input = BackwardInput { rows, c, x, gamma, rrms: &wide_rrms, dy: &wide_dy };
+        naive::backward(wide_input, Gradients { dx: &mut ex, add: false, dgamma: Some(&mut eg) });
         // In short rows the two terms of dx nearly cancel: what may be wrong is a rounding of the terms, not of the rest.
         let largest_rrms = rrms.iter().copied().filter(|r| r.is_finite()).fold(0.0, f32::max);
         let term = largest_rrms * dy.iter().fold(0.0, |m: f32, d| m.max(d.abs()));
@@ -42,12 +47,12 @@ fn check_all(rows: usize, c: usize, eps: f32, x: &[f32]) {
         ex.push(f64::from(term));
         for (name, isa, run) in runs(&BACKWARD_RUNGS) {
             let (mut gx, mut gg) = (vec![7.0; x.len()], vec![7.0; c]);
-            run(isa, rows, c, x, gamma, &rrms, &dy, &mut gx, false, Some(&mut gg));
+            run(isa, input, Gradients { dx: &mut gx, add: false, dgamma: Some(&mut gg) });
             let mut alone = vec![7.0; x.len()];
-            run(isa, rows, c, x, gamma, &rrms, &dy, &mut alone, false, None);
+            run(isa, input, Gradients { dx: &mut alone, add: false, dgamma: None });
             assert!(alone.iter().zip(&gx).all(|(a, b)| a.to_bits() == b.to_bits()), "{name} {isa} {rows}×{c}");
             let mut sum = vec![7.0; x.len()];
-            run(isa, rows, c, x, gamma, &rrms, &dy, &mut sum, true, None);
+            run(isa, input, Gradients { dx: &mut sum, add: true, dgamma: None });
             let is_added = |(&sum, &dx): (&f32, &f32)| sum == 7.0 + dx || (sum.is_nan() && dx.is_nan());
             assert!(sum.iter().zip(&gx).all(is_added), "{name} {isa} {rows}×{c}: dx is added to what was there");
             gx.push(term);
@@ -76,12 +81,15 @@ fn gradients_agree_with_central_differences() {
     let dy = widen(&values(8, rows * c));
     let run = |[x, gamma]: &[Vec<f64>; 2]| {
         let (mut y, mut rrms) = (vec![0.0; rows * c], vec![0.0; rows]);
-        naive::forward(rows, c, 1e-5, x, Some(gamma), &mut y, &mut rrms);
+        let input = Input { rows, c, eps: 1e-5, x, gamma: Some(gamma) };
+        naive::forward(input, Output { y: &mut y, rrms: &mut rrms });
         (y.iter().zip(&dy).map(|(y, dy)| y * dy).sum::<f64>(), rrms)
     };
+    let (_, rrms) = run(&inputs);
     let mut d = [vec![7.0; rows * c], vec![7.0; c]];
     let [dx, dgamma] = &mut d;
-    naive::backward(rows, c, &inputs[0], Some(&inputs[1]), &run(&inputs).1, &dy, dx, false, Some(dgamma));
+    let input = BackwardInput { rows, c, x: &inputs[0], gamma: Some(&inputs[1]), rrms: &rrms, dy: &dy };
+    naive::backward(input, Gradients { dx, add: false, dgamma: Some(dgamma) });
     for which in 0..2 {
         for i in 0..inputs[which].len() {
             let (mut up, mut down) = (inputs.clone(), inputs.clone());
@@ -100,9 +108,10 @@ fn any_number_of_threads_gives_the_same_bits() {
     let all = |threads: usize| {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
             let (mut y, mut rrms) = (vec![0.0; x.len()], vec![0.0; rows]);
-            forward(rows, c, 1e-5, &x, Some(&gamma), &mut y, &mut rrms);
+            forward(Input { rows, c, eps: 1e-5, x: &x, gamma: Some(&gamma) }, Output { y: &mut y, rrms: &mut rrms });
             let (mut dx, mut dg) = (vec![0.0; x.len()], vec![0.0; c]);
-            backward(rows, c, &x, Some(&gamma), &rrms, &dy, &mut dx, false, Some(&mut dg));
+            let input = BackwardInput { rows, c, x: &x, gamma: Some(&gamma), rrms: &rrms, dy: &dy };
+            backward(input, Gradients { dx: &mut dx, add: false, dgamma: Some(&mut dg) });
             [y, rrms, dx, dg].concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
         })
     };
@@ -118,9 +127,14 @@ fn results_past_the_caches_are_the_same_bits() {
     for isa in Isa::available() {
         let all = |forward: Forward, backward: Backward| {
             let (mut y, mut rrms) = (vec![0.0; x.len()], vec![0.0; rows]);
-            forward(isa, rows, c, 1e-5, &x, Some(&gamma), &mut y, &mut rrms);
+            forward(
+                isa,
+                Input { rows, c, eps: 1e-5, x: &x, gamma: Some(&gamma) },
+                Output { y: &mut y, rrms: &mut rrms },
+            );
             let (mut dx, mut dg) = (vec![0.0; x.len()], vec![0.0; c]);
-            backward(isa, rows, c, &x, Some(&gamma), &rrms, &dy, &mut dx, false, Some(&mut dg));
+            let input = BackwardInput { rows, c, x: &x, gamma: Some(&gamma), rrms: &rrms, dy: &dy };
+            backward(isa, input, Gradients { dx: &mut dx, add: false, dgamma: Some(&mut dg) });
             [y, rrms, dx, dg]
         };
         assert!(all(threads::forward, threads::backward) == all(stream::forward, stream::backward), "{isa}");
@@ -133,7 +147,11 @@ fn wrong_lengths_are_refused() {
     let z = |len: usize| vec![0.0; len];
     for (name, isa, run) in runs(&FORWARD_RUNGS) {
         let refuses = |[x, gamma, y, rrms]: [usize; 4]| {
-            refused(&|| run(isa, 2, 3, 0.1, &z(x), Some(&z(gamma)), &mut z(y), &mut z(rrms)))
+            refused(&|| {
+                let (x, gamma) = (z(x), z(gamma));
+                let input = Input { rows: 2, c: 3, eps: 0.1, x: &x, gamma: Some(&gamma) };
+                run(isa, input, Output { y: &mut z(y), rrms: &mut z(rrms) });
+            })
         };
         assert!(!refuses([6, 3, 6, 2]), "{name} {isa}");
         for wrong in [[5, 3, 6, 2], [6, 2, 6, 2], [6, 4, 6, 2], [6, 3, 7, 2], [6, 3, 6, 1], [6, 3, 6, 3]] {
@@ -143,8 +161,9 @@ fn wrong_lengths_are_refused() {
     for (name, isa, run) in runs(&BACKWARD_RUNGS) {
         let refuses = |[x, gamma, rrms, dy, dx, dgamma]: [usize; 6]| {
             refused(&|| {
-                let mut dgamma = z(dgamma);
-                run(isa, 2, 3, &z(x), Some(&z(gamma)), &z(rrms), &z(dy), &mut z(dx), false, Some(&mut dgamma));
+                let (x, gamma, rrms, dy) = (z(x), z(gamma), z(rrms), z(dy));
+                let input = BackwardInput { rows: 2, c: 3, x: &x, gamma: Some(&gamma), rrms: &rrms, dy: &dy };
+                run(isa, input, Gradients { dx: &mut z(dx), add: false, dgamma: Some(&mut z(dgamma)) });
             })
         };
         let right = [6, 3, 2, 6, 6, 3];

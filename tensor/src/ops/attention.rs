@@ -1,8 +1,8 @@
 //! Scaled dot-product attention, fused: the T×T matrix of probabilities is never stored.
 
 use super::{dropout, run, same_dtype, same_shape};
-use crate::{DType, Error, Precision, Result, Tensor};
-use gradus_kernels::attention::{self, Mask, Shape, Strides};
+use crate::{DType, Element, Error, Precision, Result, Tensor};
+use gradus_kernels::attention::{self, Mask, Shape, Strides, View};
 use gradus_kernels::philox::Dropout;
 
 /// What a query may look at, and how.
@@ -87,14 +87,8 @@ pub fn forward(q: &Tensor, k: &Tensor, v: &Tensor, options: &Options) -> Result<
         attention::forward(
             shape,
             &kernel_options,
-            q.data(),
-            strides(&q),
-            k.data(),
-            strides(&k),
-            v.data(),
-            strides(&v),
-            o.data_mut(),
-            o_strides,
+            [view(&q), view(&k), view(&v)],
+            (o.data_mut(), o_strides),
             lse.data_mut(),
         )
     );
@@ -131,23 +125,11 @@ pub fn backward(
         attention::backward(
             shape,
             &kernel_options,
-            q.data(),
-            strides(&q),
-            k.data(),
-            strides(&k),
-            v.data(),
-            strides(&v),
-            o.data(),
-            strides(&o),
+            [view(&q), view(&k), view(&v)],
+            view(&o),
             lse.data(),
-            d_o.data(),
-            strides(&d_o),
-            dq.data_mut(),
-            dq_strides,
-            dk.data_mut(),
-            dk_strides,
-            dv.data_mut(),
-            dv_strides,
+            view(&d_o),
+            [(dq.data_mut(), dq_strides), (dk.data_mut(), dk_strides), (dv.data_mut(), dv_strides)],
         )
     );
     let [dq, dk, dv] = gradients;
@@ -262,6 +244,10 @@ fn packed_shape(qkv: &Tensor, heads: usize) -> Result<Shape> {
 fn strides(t: &Tensor) -> Strides {
     let s = t.layout().strides();
     Strides { b: s[0], h: s[1], t: s[2] }
+}
+
+fn view<E: Element>(t: &Tensor) -> View<'_, E> {
+    View { data: t.data(), strides: strides(t) }
 }
 
 /// The kernels read D side by side; all other strides are free.

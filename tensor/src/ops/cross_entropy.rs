@@ -3,6 +3,7 @@
 use super::{rows, run, same_dtype};
 use crate::{DType, Error, Result, Tensor};
 pub use gradus_kernels::cross_entropy::Options;
+use gradus_kernels::cross_entropy::{BackwardInput, Input, Output};
 
 /// The loss and what its backward pass needs.
 #[derive(Clone, Debug)]
@@ -40,9 +41,10 @@ pub fn forward(logits: &Tensor, targets: &Tensor, options: Options) -> Result<Lo
     let mut lse = Tensor::recycled(dtype, &[rows])?;
     // The kernels return the mean in the type of the logits.
     macro_rules! mean {
-        ($function:path) => {
-            f64::from($function(rows, v, options, logits.data(), targets.data(), losses.data_mut(), lse.data_mut()))
-        };
+        ($function:path) => {{
+            let input = Input { rows, v, options, logits: logits.data(), targets: targets.data() };
+            f64::from($function(input, Output { losses: losses.data_mut(), lse: lse.data_mut() }))
+        }};
     }
     let mean = match dtype {
         DType::F32 => mean!(gradus_kernels::cross_entropy::forward),
@@ -66,13 +68,15 @@ pub fn backward(logits: &Tensor, targets: &Tensor, lse: &Tensor, options: Option
         "cross_entropy",
         dtype,
         cross_entropy::backward(
-            rows,
-            v,
-            options,
-            logits.data(),
-            targets.data(),
-            lse.data(),
-            d_loss.data()[0],
+            BackwardInput {
+                rows,
+                v,
+                options,
+                logits: logits.data(),
+                targets: targets.data(),
+                lse: lse.data(),
+                d_loss: d_loss.data()[0],
+            },
             dlogits.data_mut(),
         )
     );

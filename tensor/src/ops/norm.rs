@@ -2,6 +2,7 @@
 
 use super::{fits_last_axis, rows, run, same_shape};
 use crate::{Result, Tensor};
+use gradus_kernels::{layer_norm, rms_norm};
 
 /// The output of a norm and the statistics that its backward pass needs, one number a row each.
 #[derive(Clone, Debug)]
@@ -41,21 +42,21 @@ pub fn layer_norm(x: &Tensor, gamma: Option<&Tensor>, beta: Option<&Tensor>, eps
         "layer_norm",
         dtype,
         layer_norm::forward(
-            rows,
-            c,
-            eps,
-            x.data(),
-            gamma.as_ref().map(|t| t.data()),
-            beta.as_ref().map(|t| t.data()),
-            y.data_mut(),
-            mean.data_mut(),
-            rstd.data_mut(),
+            layer_norm::Input {
+                rows,
+                c,
+                eps,
+                x: x.data(),
+                gamma: gamma.as_ref().map(|t| t.data()),
+                beta: beta.as_ref().map(|t| t.data()),
+            },
+            layer_norm::Output { y: y.data_mut(), mean: mean.data_mut(), rstd: rstd.data_mut() },
         )
     );
     Ok(Normed { y, mean: Some(mean), rstd })
 }
 
-/// The gradients of [`layer_norm`]; that of beta where `has_beta` is set. That of x is added to `sum`, in its memory
+/// The gradients of [`layer_norm()`]; that of beta where `has_beta` is set. That of x is added to `sum`, in its memory
 /// where nobody shares it.
 ///
 /// # Errors
@@ -81,17 +82,21 @@ pub fn layer_norm_backward(
         "layer_norm_backward",
         dtype,
         layer_norm::backward(
-            rows,
-            c,
-            x.data(),
-            gamma.as_ref().map(|t| t.data()),
-            mean.data(),
-            rstd.data(),
-            dy.data(),
-            dx.make_mut(),
-            add,
-            dgamma.as_mut().map(|t| t.data_mut()),
-            dbeta.as_mut().map(|t| t.data_mut()),
+            layer_norm::BackwardInput {
+                rows,
+                c,
+                x: x.data(),
+                gamma: gamma.as_ref().map(|t| t.data()),
+                mean: mean.data(),
+                rstd: rstd.data(),
+                dy: dy.data(),
+            },
+            layer_norm::Gradients {
+                dx: dx.make_mut(),
+                add,
+                dgamma: dgamma.as_mut().map(|t| t.data_mut()),
+                dbeta: dbeta.as_mut().map(|t| t.data_mut()),
+            },
         )
     );
     Ok(NormGradients { dx, dgamma, dbeta })
@@ -110,12 +115,15 @@ pub fn rms_norm(x: &Tensor, gamma: Option<&Tensor>, eps: f32) -> Result<Normed> 
     run!(
         "rms_norm",
         dtype,
-        rms_norm::forward(rows, c, eps, x.data(), gamma.as_ref().map(|t| t.data()), y.data_mut(), rrms.data_mut(),)
+        rms_norm::forward(
+            rms_norm::Input { rows, c, eps, x: x.data(), gamma: gamma.as_ref().map(|t| t.data()) },
+            rms_norm::Output { y: y.data_mut(), rrms: rrms.data_mut() },
+        )
     );
     Ok(Normed { y, mean: None, rstd: rrms })
 }
 
-/// The gradients of [`rms_norm`]. That of x is added to `sum`, in its memory where nobody shares it.
+/// The gradients of [`rms_norm()`]. That of x is added to `sum`, in its memory where nobody shares it.
 ///
 /// # Errors
 /// Where the shapes do not fit.
@@ -137,15 +145,15 @@ pub fn rms_norm_backward(
         "rms_norm_backward",
         dtype,
         rms_norm::backward(
-            rows,
-            c,
-            x.data(),
-            gamma.as_ref().map(|t| t.data()),
-            rrms.data(),
-            dy.data(),
-            dx.make_mut(),
-            add,
-            dgamma.as_mut().map(|t| t.data_mut()),
+            rms_norm::BackwardInput {
+                rows,
+                c,
+                x: x.data(),
+                gamma: gamma.as_ref().map(|t| t.data()),
+                rrms: rrms.data(),
+                dy: dy.data(),
+            },
+            rms_norm::Gradients { dx: dx.make_mut(), add, dgamma: dgamma.as_mut().map(|t| t.data_mut()) },
         )
     );
     Ok(NormGradients { dx, dgamma, dbeta: None })

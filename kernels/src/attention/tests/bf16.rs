@@ -189,7 +189,8 @@ fn the_functions_run_the_best_rung() {
     let (mut o, mut lse) = (vec![POISON; b * t * c], vec![POISON; b * h * t]);
     bf16::forward_packed(shape, &options, &qkv, &mut o, &mut lse);
     let (mut o2, mut lse2) = (o.clone(), lse.clone());
-    bf16::forward(shape, &options, &q, s, &k, s, &v, s, &mut o2, s, &mut lse2);
+    let qkv_apart = [&q, &k, &v].map(|x| view(x, s));
+    bf16::forward(shape, &options, qkv_apart, (&mut o2, s), &mut lse2);
     assert_eq!((&o, &lse), (&o2, &lse2));
     let mut in_f32 = o.clone();
     super::super::forward_packed(shape, &options, &qkv, &mut in_f32, &mut lse2);
@@ -198,7 +199,8 @@ fn the_functions_run_the_best_rung() {
     let mut d_qkv = vec![POISON; b * t * 3 * c];
     bf16::backward_packed(shape, &options, &qkv, &o, &lse, &d_o, &mut d_qkv);
     let [mut dq, mut dk, mut dv] = [(); 3].map(|()| vec![POISON; b * t * c]);
-    bf16::backward(shape, &options, &q, s, &k, s, &v, s, &o, s, &lse, &d_o, s, &mut dq, s, &mut dk, s, &mut dv, s);
+    let gradients = [&mut dq, &mut dk, &mut dv].map(|x| (&mut x[..], s));
+    bf16::backward(shape, &options, qkv_apart, view(&o, s), &lse, view(&d_o, s), gradients);
     let mut in_f32 = vec![POISON; d_qkv.len()];
     super::super::backward_packed(shape, &options, &qkv, &o, &lse, &d_o, &mut in_f32);
     assert_ne!(d_qkv, in_f32, "nothing was rounded");
@@ -295,8 +297,9 @@ fn one_query_is_that_of_f32() {
     let (one, s) = (Strides { b: 40, h: 20, t: 20 }, Strides { b: 2 * 70 * 20, h: 70 * 20, t: 20 });
     let [q, k, v] = [(1, 80), (2, 5600), (3, 5600)].map(|(seed, len)| values(seed, len));
     let [mut o, mut lse] = [vec![POISON; 80], vec![POISON; 4]];
-    bf16::forward(shape, &plain_options(), &q, one, &k, s, &v, s, &mut o, one, &mut lse);
+    let qkv = [view(&q, one), view(&k, s), view(&v, s)];
+    bf16::forward(shape, &plain_options(), qkv, (&mut o, one), &mut lse);
     let [mut in_f32, mut lse_in_f32] = [vec![POISON; 80], vec![POISON; 4]];
-    super::super::forward(shape, &plain_options(), &q, one, &k, s, &v, s, &mut in_f32, one, &mut lse_in_f32);
+    super::super::forward(shape, &plain_options(), qkv, (&mut in_f32, one), &mut lse_in_f32);
     assert!(o == in_f32 && lse == lse_in_f32);
 }

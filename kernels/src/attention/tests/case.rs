@@ -135,12 +135,12 @@ impl Case {
         let [q, k, v, d_o] = [&self.q, &self.k, &self.v, &self.d_o].map(|x| widen(x));
         let poisoned = |strides| vec![f64::from(POISON); len(b, strides)];
         let (mut o, mut lse) = (poisoned(queries), vec![0.0; b * h * tq]);
-        naive::forward(self.shape, &options, &q, queries, &k, keys, &v, keys, &mut o, queries, &mut lse);
+        let qkv = [view(&q, queries), view(&k, keys), view(&v, keys)];
+        naive::forward(self.shape, &options, qkv, (&mut o, queries), &mut lse);
         let (mut dq, mut dk, mut dv) = (poisoned(queries), poisoned(keys), poisoned(keys));
-        naive::backward(
-            self.shape, &options, &q, queries, &k, keys, &v, keys, &o, queries, &lse, &d_o, queries, &mut dq, queries,
-            &mut dk, keys, &mut dv, keys,
-        );
+        let (o_view, d_o) = (view(&o, queries), view(&d_o, queries));
+        let gradients = [(&mut dq[..], queries), (&mut dk, keys), (&mut dv, keys)];
+        naive::backward(self.shape, &options, qkv, o_view, &lse, d_o, gradients);
         [o, lse, dq, dk, dv]
     }
 

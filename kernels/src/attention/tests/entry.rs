@@ -18,13 +18,15 @@ fn packed_and_strided_give_the_same_bits() {
     let (mut o, mut lse) = (vec![POISON; b * t * c], vec![POISON; b * h * t]);
     forward_packed(shape, &options, &qkv, &mut o, &mut lse);
     let (mut o2, mut lse2) = (o.clone(), lse.clone());
-    forward(shape, &options, &q, s, &k, s, &v, s, &mut o2, s, &mut lse2);
+    let qkv_apart = [&q, &k, &v].map(|x| view(x, s));
+    forward(shape, &options, qkv_apart, (&mut o2, s), &mut lse2);
     assert_eq!((&o, &lse), (&o2, &lse2));
 
     let mut d_qkv = vec![POISON; b * t * 3 * c];
     backward_packed(shape, &options, &qkv, &o, &lse, &d_o, &mut d_qkv);
     let [mut dq, mut dk, mut dv] = [(); 3].map(|()| vec![POISON; b * t * c]);
-    backward(shape, &options, &q, s, &k, s, &v, s, &o, s, &lse, &d_o, s, &mut dq, s, &mut dk, s, &mut dv, s);
+    let gradients = [&mut dq, &mut dk, &mut dv].map(|x| (&mut x[..], s));
+    backward(shape, &options, qkv_apart, view(&o, s), &lse, view(&d_o, s), gradients);
     for (p, gradient) in [dq, dk, dv].iter().enumerate() {
         let packed: Vec<f32> = d_qkv.chunks(c).skip(p).step_by(3).flatten().copied().collect();
         assert_eq!(&packed, gradient, "part {p}");
@@ -72,7 +74,7 @@ fn short_slices_and_overlapping_rows_are_refused() {
         let (mut out, mut out_lse) = (full.clone(), full.clone());
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let (o, lse) = (&mut out[..o], &mut out_lse[..lse]);
-            forward(shape, &options, &full[..q], s, &full[..k], s, &full[..v], s, o, o_strides, lse);
+            forward(shape, &options, [q, k, v].map(|len| view(&full[..len], s)), (o, o_strides), lse);
         }))
         .is_err()
     };

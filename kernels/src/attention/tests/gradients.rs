@@ -11,7 +11,8 @@ fn naive_gradients_are_the_differences() {
         let operands = [&case.q, &case.k, &case.v].map(|x| widen(x));
         let loss = |[q, k, v]: &[Vec<f64>; 3]| -> f64 {
             let (mut o, mut lse) = (vec![0.0; len(b, queries)], vec![0.0; b * h * tq]);
-            naive::forward(case.shape, &options, q, queries, k, keys, v, keys, &mut o, queries, &mut lse);
+            let qkv = [view(q, queries), view(k, keys), view(v, keys)];
+            naive::forward(case.shape, &options, qkv, (&mut o, queries), &mut lse);
             let mut sum = 0.0;
             for_rows(b, h, tq, queries, |at| {
                 sum += (at..at + d).map(|e| o[e] * f64::from(case.d_o[e])).sum::<f64>();
