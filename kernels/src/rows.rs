@@ -137,6 +137,45 @@ macro_rules! for_vectors {
 }
 pub(crate) use for_vectors;
 
+/// `for_vectors_in_turn!(S, A, len, |a, i, at| body)`: the same, where `a` = 0 … A − 1 says which of A sums is whose turn.
+///
+/// An addition waits some four cycles for the one before it to the same sum, and a processor could begin four in that
+/// time. What is left after whole rounds goes to the first sum.
+macro_rules! for_vectors_in_turn {
+    ($S:ident, $sums:ident, $len:expr, |$a:ident, $i:ident, $at:ident| $body:block) => {{
+        let len: usize = $len;
+        let (whole, rounds) = (len - len % $S::N, len - len % ($sums * $S::N));
+        for start in (0..rounds).step_by($sums * $S::N) {
+            for $a in 0..$sums {
+                let ($i, $at) = (start + $a * $S::N, $crate::rows::Whole);
+                $body
+            }
+        }
+        for $i in (rounds..whole).step_by($S::N) {
+            let ($a, $at) = (0, $crate::rows::Whole);
+            $body
+        }
+        if whole < len {
+            let ($a, $i, $at) = (0, whole, $crate::rows::Rest);
+            $body
+        }
+    }};
+}
+pub(crate) use for_vectors_in_turn;
+
+/// How many sums a row has that is worked on alone; rows [`TOGETHER`] have one each.
+pub(crate) const SUMS: usize = 4;
+
+/// The sum of all lanes of all `sums`.
+#[inline(always)]
+pub(crate) fn total<S: Simd, const A: usize>(s: S, sums: [S::F32; A]) -> f32 {
+    let mut sum = sums[0];
+    for a in 1..A {
+        sum = s.add(sum, sums[a]);
+    }
+    s.reduce_sum(sum)
+}
+
 /// The next elements of a parameter, or what stands for it where there is none.
 #[inline(always)]
 pub(crate) fn parameter<S: Simd, A: Access>(s: S, at: A, parameter: Option<&[f32]>, i: usize, default: f32) -> S::F32 {
