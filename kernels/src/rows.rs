@@ -170,8 +170,8 @@ pub(crate) const SUMS: usize = 4;
 #[inline(always)]
 pub(crate) fn total<S: Simd, const A: usize>(s: S, sums: [S::F32; A]) -> f32 {
     let mut sum = sums[0];
-    for a in 1..A {
-        sum = s.add(sum, sums[a]);
+    for &next in &sums[1..] {
+        sum = s.add(sum, next);
     }
     s.reduce_sum(sum)
 }
