@@ -40,32 +40,33 @@ const PATIENCE: u32 = 1 << 12;
 /// waking one takes longer than a small operation. A step of the small preset (2 threads, AVX-512, medians of four runs
 /// in turn) went from 29.8 to 31.1 thousand tokens a second. Outside a pool, or with one thread, this is `work()`.
 ///
-/// A thread that finds nothing for some 0.2 ms goes back to rayon, and must: it may have come here in the middle of a task,
-/// while that waited for a part of itself that another thread had taken. `work` then waits for the task, which cannot go
-/// on before its thread has left. Looking until the end of `work` stopped one in some thousand generated tokens for ever.
+/// A thread that finds nothing for some 0.2 ms goes back to rayon before it looks again, and must: it may have come here in
+/// the middle of a task, while that waited for a part of itself that another thread had taken. `work` then waits for the
+/// task, which cannot go on before its thread has left. Looking until the end of `work` stopped one in some thousand
+/// generated tokens for ever.
 pub fn keep_awake<R>(work: impl FnOnce() -> R) -> R {
     let Some(caller) = rayon::current_thread_index().filter(|_| rayon::current_num_threads() > 1) else {
         return work();
     };
     let done = Arc::new(AtomicBool::new(false));
     let _end = OnDrop(done.clone());
-    rayon::spawn_broadcast(move |context| {
-        if context.index() != caller {
-            look_for_tasks(&done);
-        }
-    });
+    rayon::spawn_broadcast(move |_| stay_awake(done.clone(), caller));
     work()
 }
 
-fn look_for_tasks(done: &AtomicBool) {
+/// Looks for tasks; and where there were none for long, once more, when nothing is beneath this one that could go on.
+fn stay_awake(done: Arc<AtomicBool>, caller: usize) {
     let mut in_vain = 0;
-    while in_vain < PATIENCE && !done.load(Ordering::Acquire) {
+    while in_vain < PATIENCE && rayon::current_thread_index() != Some(caller) && !done.load(Ordering::Acquire) {
         if rayon::yield_now() == Some(rayon::Yield::Executed) {
             in_vain = 0;
         } else {
             in_vain += 1;
             std::hint::spin_loop();
         }
+    }
+    if in_vain == PATIENCE {
+        rayon::spawn(move || stay_awake(done, caller));
     }
 }
 
