@@ -42,8 +42,8 @@ const PATIENCE: u32 = 1 << 12;
 ///
 /// A thread that finds nothing for some 0.2 ms goes back to rayon before it looks again, and must: it may have come here in
 /// the middle of a task, while that waited for a part of itself that another thread had taken. `work` then waits for the
-/// task, which cannot go on before its thread has left. Looking until the end of `work` stopped one in some thousand
-/// generated tokens for ever.
+/// task, which cannot go on before its thread has left. When threads looked until the end of `work`, one of 43 runs of
+/// `gradus sample`, of some thousand tokens each, stood still for ever.
 pub fn keep_awake<R>(work: impl FnOnce() -> R) -> R {
     let Some(caller) = rayon::current_thread_index().filter(|_| rayon::current_num_threads() > 1) else {
         return work();
