@@ -138,7 +138,7 @@ fn repeat(effort: Effort, mut once: impl FnMut() -> f64) -> Timing {
 }
 
 /// Sorts them too.
-fn median(times: &mut [f64]) -> f64 {
+pub fn median(times: &mut [f64]) -> f64 {
     times.sort_unstable_by(f64::total_cmp);
     (times[(times.len() - 1) / 2] + times[times.len() / 2]) / 2.0
 }

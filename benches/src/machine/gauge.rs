@@ -3,11 +3,14 @@
 //! On a machine that others share the bandwidth changes by the second, up to twofold: neighbours come and go, and where
 //! two virtual cores are on two chiplets they have two paths to the memory, on one chiplet half of that. A ceiling that
 //! is measured once, before everything else, is then below the kernels that ran in a better moment. So all probes are
-//! swept through before and after every piece of work that memory may bound. Of a sweep the fastest tenth of the rounds
-//! counts, of all sweeps the fastest; the median over all rounds is kept beside it.
+//! swept through after every piece of work that memory may bound. Of a sweep the fastest tenth of the rounds counts, of
+//! all sweeps the fastest; the median over all rounds is kept beside it.
+//!
+//! That is what the machine can do at its best. What it could do while a piece of work ran, only a measurement in turn
+//! with it says ([`Gauge::beside`]).
 
 use super::{Access, Arithmetic, Bandwidth, Host, Level, Machine, limit, plural, probes, rounds::rates};
-use crate::workload::Precision;
+use crate::workload::{Precision, Work};
 use gradus_kernels::{Bf16Isa, Isa};
 use std::time::Duration;
 
@@ -28,10 +31,9 @@ struct Series {
 }
 
 impl Series {
-    /// The fastest tenth of the rounds of a sweep; the fastest of the last `count` sweeps.
-    fn best(&self, count: usize) -> f64 {
-        let fastest = |rounds: &Vec<f64>| rounds.get(rounds.len().saturating_sub(1) / 10).copied();
-        self.sweeps.iter().rev().take(count).filter_map(fastest).fold(0.0, f64::max)
+    /// The fastest tenth of the rounds of a sweep; the fastest of all sweeps.
+    fn best(&self) -> f64 {
+        self.sweeps.iter().map(|rounds| fastest_tenth(rounds)).fold(0.0, f64::max)
     }
 
     /// The median of all rounds.
@@ -40,6 +42,11 @@ impl Series {
         all.sort_unstable_by(f64::total_cmp);
         all.get(all.len() / 2).copied().unwrap_or(0.0)
     }
+}
+
+/// What stands at the end of the fastest tenth; 0 where there is nothing.
+fn fastest_tenth(rates: &[f64]) -> f64 {
+    rates.get(rates.len().saturating_sub(1) / 10).copied().unwrap_or(0.0)
 }
 
 /// Measures the machine, as often as it is asked to.
@@ -51,6 +58,8 @@ pub struct Gauge {
     sweeps: usize,
     /// A stretch of memory for each thread.
     buffers: Vec<Vec<f32>>,
+    /// The bytes of all of them together.
+    most: usize,
 }
 
 /// Arrays begin at different places of their pages and cache sets, or they would be in each other's way.
@@ -65,7 +74,7 @@ impl Gauge {
     pub fn new(threads: usize) -> Gauge {
         let host = Host::read();
         let levels = limit::buffers(host.caches, threads);
-        let most = levels.iter().map(|&(_, bytes)| bytes).max().unwrap_or(0) / threads / 4;
+        let most = levels.iter().map(|&(_, bytes)| bytes).max().unwrap_or(0);
         let counts = if threads > 1 { vec![1, threads] } else { vec![1] };
         let mut series = Vec::new();
         for threads in counts {
@@ -74,8 +83,8 @@ impl Gauge {
             let probes = Isa::available().map(Probe::Fma).chain([Probe::Dot(Bf16Isa::best())]).chain(memory);
             series.extend(probes.map(|probe| Series { probe, threads, sweeps: Vec::new() }));
         }
-        let buffers = (0..threads).map(|_| vec![1.0; most + 4 * APART + LINE]).collect();
-        Gauge { host, threads, series, sweeps: 0, buffers }
+        let buffers = (0..threads).map(|_| vec![1.0; most / threads / 4 + 4 * APART + LINE]).collect();
+        Gauge { host, threads, series, sweeps: 0, buffers, most }
     }
 
     /// What the machine says of itself.
@@ -123,16 +132,27 @@ impl Gauge {
         self.sweeps += 1;
     }
 
-    /// The machine by all sweeps.
-    pub fn machine(&self) -> Machine {
-        self.by_last(usize::MAX)
+    /// The least time, in seconds, that the traffic of a piece of work would take now, by probes that go through as much
+    /// memory as it does. They are measured for about `seconds`, three rounds of each at least.
+    pub fn beside(&mut self, work: Work, seconds: f64) -> f64 {
+        let (caches, threads) = (self.host.caches, self.threads);
+        let bytes = (work.footprint() as usize).min(self.most);
+        let level = limit::level_of(bytes, caches, threads);
+        let counts = |access: &Access| access.is_of(level) && (work.updated > 0 || !access.is_in_place());
+        let accesses: Vec<Access> = Access::ALL.into_iter().filter(counts).collect();
+        let slice = Duration::from_secs_f64(seconds / accesses.len() as f64);
+        let mut rate =
+            |access| (access, 1e9 * fastest_tenth(&memory(access, bytes / threads, &mut self.buffers, slice)));
+        let rates: Vec<(Access, f64)> = accesses.into_iter().map(&mut rate).collect();
+        let best = |share: &dyn Fn(Access) -> f64| rates.iter().map(|&(a, rate)| rate * share(a)).fold(0.0, f64::max);
+        limit::least_traffic(work, best).unwrap_or(0.0)
     }
 
-    /// The machine by the best of the last `count` sweeps: that of a moment.
-    pub fn by_last(&self, count: usize) -> Machine {
+    /// The machine by all sweeps.
+    pub fn machine(&self) -> Machine {
         let (mut arithmetic, mut bandwidth) = (Vec::new(), Vec::new());
         for series in &self.series {
-            let (threads, best, median) = (series.threads, series.best(count), series.median());
+            let (threads, best, median) = (series.threads, series.best(), series.median());
             let mut peak = |isa: String, precision| {
                 arithmetic.push(Arithmetic { isa, precision, threads, gflops: best, median });
             };
@@ -214,10 +234,9 @@ mod tests {
     #[test]
     fn a_ceiling_is_the_best_sweep_and_its_fastest_tenth() {
         let twenty: Vec<f64> = (0..20).map(|i| 100.0 - f64::from(i)).collect();
-        assert_eq!(series(&[&twenty]).best(1), 99.0, "one round of twenty does not make a ceiling");
+        assert_eq!(series(&[&twenty]).best(), 99.0, "one round of twenty does not make a ceiling");
         let series = series(&[&[9.0, 1.0], &[30.0, 20.0, 10.0], &[8.0, 8.0], &[7.0]]);
-        assert_eq!([1, 2, 3, usize::MAX].map(|count| series.best(count)), [7.0, 8.0, 30.0, 30.0]);
-        assert_eq!(series.median(), 9.0);
+        assert_eq!((series.best(), series.median()), (30.0, 9.0));
     }
 
     #[test]
@@ -250,7 +269,16 @@ mod tests {
         assert_eq!((first.sweeps, second.sweeps), (1, 2));
         let pairs = first.bandwidth.iter().zip(&second.bandwidth);
         assert!(pairs.clone().all(|(a, b)| a.gigabytes <= b.gigabytes && (a.level, a.access) == (b.level, b.access)));
-        let moment = gauge.by_last(1);
-        assert!(moment.bandwidth.iter().zip(&second.bandwidth).all(|(a, b)| a.gigabytes <= b.gigabytes));
+    }
+
+    #[test]
+    fn what_is_measured_beside_goes_with_the_work() {
+        let mut gauge = Gauge::new(2);
+        let work = |read, written| Work { flops: 0, read, written, updated: 0 };
+        let times = [(1 << 16, 0), (1 << 24, 1 << 24), (1 << 40, 0)]
+            .map(|(read, written)| gauge.beside(work(read, written), 0.0));
+        let bytes = [1 << 16, 1 << 25, 1_u64 << 40];
+        let rates: Vec<f64> = times.iter().zip(bytes).map(|(seconds, bytes)| bytes as f64 / seconds / 1e9).collect();
+        assert!(rates.iter().all(|rate| (0.01..1e5).contains(rate)), "of this planet: {rates:?} GB/s");
     }
 }

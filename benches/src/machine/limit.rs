@@ -24,6 +24,31 @@ pub(super) fn buffers(caches: Caches, threads: usize) -> Vec<(Level, usize)> {
     levels
 }
 
+/// The least time for the traffic of a piece of work, where `best(share)` is the best rate, in bytes in a second, of any
+/// way through the memory of which a share counts; none where it is 0.
+pub(super) fn least_traffic(work: Work, best: impl Fn(&dyn Fn(Access) -> f64) -> f64) -> Option<f64> {
+    let rate = |of: fn(usize, usize) -> usize| {
+        best(&|access| {
+            let (reads, writes) = access.reads_and_writes();
+            let counts = work.updated > 0 || !access.is_in_place();
+            if counts { of(reads, writes) as f64 / (reads + writes) as f64 } else { 0.0 }
+        })
+    };
+    let all = rate(|reads, writes| reads + writes);
+    if all == 0.0 {
+        return None;
+    }
+    let (read, written) = (rate(|reads, _| reads), rate(|_, writes| writes));
+    let seconds = |bytes: u64, rate: f64| if rate > 0.0 { bytes as f64 / rate } else { 0.0 };
+    Some(seconds(work.bytes(), all).max(seconds(work.read, read)).max(seconds(work.written, written)))
+}
+
+/// The level whose buffers are as large as this, or the next larger one.
+pub(super) fn level_of(bytes: usize, caches: Caches, threads: usize) -> Level {
+    let levels = buffers(caches, threads);
+    levels.iter().find(|&&(_, size)| bytes <= size).map_or(Level::Dram, |&(level, _)| level)
+}
+
 impl Machine {
     /// The peak of arithmetic, in FLOPs in a second, on `threads` threads: of the best instruction set. What is of bf16
     /// may also be computed in `f32`.
@@ -36,11 +61,11 @@ impl Machine {
 
     /// The best bandwidth of a level, in bytes in a second, of any way through the memory.
     pub fn bytes_per_second(&self, level: Level, threads: usize) -> f64 {
-        self.best_of(level, threads, |_| 1.0)
+        self.best_of(level, threads, &|_| 1.0)
     }
 
     /// The best rate of a level where of each way through it only a share of the bytes counts.
-    fn best_of(&self, level: Level, threads: usize, share: impl Fn(Access) -> f64) -> f64 {
+    fn best_of(&self, level: Level, threads: usize, share: &dyn Fn(Access) -> f64) -> f64 {
         let counts = |b: &&super::Bandwidth| b.level == level && (b.threads == threads || b.threads == 1);
         self.bandwidth.iter().filter(counts).map(|b| b.gigabytes * 1e9 * share(b.access)).fold(0.0, f64::max)
     }
@@ -48,20 +73,7 @@ impl Machine {
     /// The least time for the traffic of a piece of work whose data all lies at one level; none where that was not
     /// measured.
     fn traffic_at(&self, level: Level, work: Work) -> Option<f64> {
-        let best = |of: fn(usize, usize) -> usize| {
-            self.best_of(level, self.threads, |access| {
-                let (reads, writes) = access.reads_and_writes();
-                let counts = work.updated > 0 || !access.is_in_place();
-                if counts { of(reads, writes) as f64 / (reads + writes) as f64 } else { 0.0 }
-            })
-        };
-        let all = best(|reads, writes| reads + writes);
-        if all == 0.0 {
-            return None;
-        }
-        let (read, written) = (best(|reads, _| reads), best(|_, writes| writes));
-        let seconds = |bytes: u64, rate: f64| if rate > 0.0 { bytes as f64 / rate } else { 0.0 };
-        Some(seconds(work.bytes(), all).max(seconds(work.read, read)).max(seconds(work.written, written)))
+        least_traffic(work, |share| self.best_of(level, self.threads, share))
     }
 
     /// The sizes at which the time for a byte is known, from small to large, with their level: what fills three quarters

@@ -71,7 +71,7 @@ pub struct Measured {
     /// The most memory that PyTorch ever held, in MiB, where it had a process to itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pytorch_peak_mib: Option<f64>,
-    /// The least time by the ceilings that were measured just before and just after, where memory may bound the work.
+    /// The least time for the traffic by a bandwidth that was measured in turn with the rungs, where memory may bound them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_beside_s: Option<f64>,
     /// How long the workload took altogether, with its checks; zero in older reports.

@@ -14,7 +14,7 @@ pub struct Derived {
     pub unit: Unit,
     /// The least time that the peaks of the machine allow, over the time.
     pub of_limit: f64,
-    /// The same by the ceilings of the moment: [`Measured::limit_beside_s`].
+    /// The same by the bandwidth in turn with it: [`Measured::limit_beside_s`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of_limit_beside: Option<f64>,
     /// The time of the rung below, over the time.

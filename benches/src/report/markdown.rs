@@ -22,8 +22,9 @@ FLOPs or bytes; bytes are those of each input and output once.
 A ceiling is the best that the machine did: of one measurement the fastest tenth of its rounds, and of all measurements, which \
 were made before, between and after the workloads, the best. The median of all rounds stands in brackets: where it is far below, \
 others were on the machine, or its cores shared a path to the memory, and a kernel in that moment could not reach \
-the limit. *Limit beside* is the least time by the measurements just before and just after a workload that memory may \
-bound; the share of it stands in brackets, and above 100% says that the moment between the two was better than both.";
+the limit. *Limit beside* is the least time for the traffic of a workload that memory may bound, by probes that go through \
+as much memory as it does, in turn with its rungs: the median of the rounds. The share of it stands in brackets; above 100% \
+says that the kernel's turns fell into better moments than those of the probes.";
 
 /// The whole report; `figures` are the names of the pictures beside it, by operation.
 pub fn render(report: &Report, figures: &[(String, String)]) -> String {

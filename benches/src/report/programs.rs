@@ -7,7 +7,7 @@
 use super::{
     alone::{Alone, Run, WARM_UP_SECONDS},
     data::{Figure, Measured, Skipped},
-    run::Plan,
+    run::{Beside, Plan},
     torch::Torch,
 };
 use crate::{
@@ -27,7 +27,12 @@ const TURN_SECONDS: [f64; 2] = [0.5, 0.3];
 ///
 /// # Errors
 /// One line where ours fails; where PyTorch does, that is recorded.
-pub fn measure(workload: &Workload, plan: &Plan, torch: Option<&Torch>) -> Result<Measured> {
+pub(super) fn measure(
+    workload: &Workload,
+    plan: &Plan,
+    torch: Option<&Torch>,
+    mut beside: Beside<'_>,
+) -> Result<Measured> {
     let quick = plan.settings.quick;
     let seconds = TURN_SECONDS[usize::from(quick)];
     let few = quick || workload.problem.precision() == Precision::Bf16;
@@ -38,6 +43,7 @@ pub fn measure(workload: &Workload, plan: &Plan, torch: Option<&Torch>) -> Resul
     let mut python = torch.and_then(|torch| torch.again().map_err(&mut skip).ok());
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for round in 0..rounds {
+        beside.turn();
         ours.push(alone.turn(seconds)?);
         match python.as_mut().map(|python| python.turn(&workload.problem, seconds, WARM_UP_SECONDS)) {
             Some(Ok(run)) => theirs.extend(run),
@@ -52,6 +58,7 @@ pub fn measure(workload: &Workload, plan: &Plan, torch: Option<&Torch>) -> Resul
         }
     }
     alone.finish()?;
+    measured.limit_beside_s = beside.limit();
     let entry = cases::rungs(&workload.problem)[0];
     let Run { timing, peak_mib } = Run::of_runs(&ours);
     measured.figures.push(Figure { peak_mib, ..Figure::new(&entry, Isa::active(), plan.threads, timing) });

@@ -1,5 +1,6 @@
 //! The measurement itself: every rung of every workload is checked, then all of them and PyTorch take turns, a few rounds
-//! of them, so that a slow second of the machine falls on all. Between the workloads the machine is measured again.
+//! of them, so that a slow second of the machine falls on all. Where memory may bound the work, its bandwidth has a turn
+//! too, and after it the machine is measured again.
 
 use super::{
     data::{FORMAT, Figure, Measured, Report, Scaling, Settings, Skipped},
@@ -11,14 +12,41 @@ use crate::{
     budget::{Budget, Pace},
     cases::{self, Case, Entry},
     machine::Gauge,
-    timing::{Effort, Flush, SLOW_SECONDS, Timing, Turns, awake, measure_after, turn},
-    workload::{Precision, Unit, Workload},
+    timing::{Effort, Flush, SLOW_SECONDS, Timing, Turns, awake, measure_after, median, turn},
+    workload::{Precision, Unit, Work, Workload},
 };
 use gradus_kernels::Isa;
 use std::time::Instant;
 
 /// How long the machine is measured for in between.
 const SWEEP_SECONDS: f64 = 0.15;
+/// How long a turn of the bandwidth is.
+const BESIDE_SECONDS: f64 = 0.05;
+
+/// The bandwidth, where memory may bound the work, in turn with it.
+pub(super) struct Beside<'a> {
+    gauge: &'a mut Gauge,
+    work: Work,
+    seconds: Vec<f64>,
+}
+
+impl<'a> Beside<'a> {
+    fn new(gauge: &'a mut Gauge, work: Work) -> Beside<'a> {
+        Beside { gauge, work, seconds: Vec::new() }
+    }
+
+    /// Its turn.
+    pub(super) fn turn(&mut self) {
+        if self.work.unit() == Unit::Bytes {
+            self.seconds.push(self.gauge.beside(self.work, BESIDE_SECONDS));
+        }
+    }
+
+    /// The least time for the traffic: the median of the turns.
+    pub(super) fn limit(mut self) -> Option<f64> {
+        (!self.seconds.is_empty()).then(|| median(&mut self.seconds))
+    }
+}
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -61,28 +89,23 @@ pub fn run(plan: &Plan, mut torch: Option<Torch>, mut progress: impl FnMut(&str,
     };
     let (mut all, mut scaling) = (Vec::new(), Vec::new());
     let total: f64 = plan.workloads.iter().map(share).sum();
-    let (mut done, mut is_fresh) = (0.0, true);
+    let mut done = 0.0;
     for workload in &plan.workloads {
         progress(&workload.id(), done / total);
         done += share(workload);
         let begun = Instant::now();
-        let (work, precision) = (workload.problem.work(), workload.problem.precision());
-        if work.unit() == Unit::Bytes && !is_fresh {
-            gauge.sweep(SWEEP_SECONDS);
-        }
+        let work = workload.problem.work();
+        let beside = Beside::new(&mut gauge, work);
         let measured = match workload.problem.tokens() {
-            Some(_) => programs::measure(workload, plan, torch.as_ref()),
-            None => ladders.measure(workload, torch.as_mut(), effort(workload, plan)),
+            Some(_) => programs::measure(workload, plan, torch.as_ref(), beside),
+            None => ladders.measure(workload, torch.as_mut(), beside, effort(workload, plan)),
         };
         let mut measured = measured.map_err(|problem| format!("{}: {problem}", workload.id()))?;
-        is_fresh = work.unit() == Unit::Bytes;
-        if is_fresh {
+        if work.unit() == Unit::Bytes {
             gauge.sweep(SWEEP_SECONDS);
-            measured.limit_beside_s = Some(gauge.by_last(2).least_seconds(work, precision));
         }
         if workload.headline && plan.threads > 1 {
             scaling.extend(scale(workload, &measured, plan)?);
-            is_fresh = false;
         }
         measured.seconds = begun.elapsed().as_secs_f64();
         all.push(measured);
@@ -129,12 +152,23 @@ struct Entrant {
 }
 
 impl Ladders {
-    fn measure(&mut self, workload: &Workload, torch: Option<&mut Torch>, effort: Effort) -> Result<Measured> {
+    fn measure(
+        &mut self,
+        workload: &Workload,
+        torch: Option<&mut Torch>,
+        beside: Beside<'_>,
+        effort: Effort,
+    ) -> Result<Measured> {
         self.effort = effort;
-        on_threads(self.threads, || self.ladder(workload, torch))?
+        on_threads(self.threads, || self.ladder(workload, torch, beside))?
     }
 
-    fn ladder(&mut self, workload: &Workload, mut torch: Option<&mut Torch>) -> Result<Measured> {
+    fn ladder(
+        &mut self,
+        workload: &Workload,
+        mut torch: Option<&mut Torch>,
+        mut beside: Beside<'_>,
+    ) -> Result<Measured> {
         let mut measured = Measured::new(workload);
         let mut case = cases::case(&workload.problem);
         let mut entrants = self.entrants(workload, &mut *case, &mut measured.skipped)?;
@@ -143,6 +177,7 @@ impl Ladders {
             for Entrant { rung, entry, isa, once, turns } in entrants.iter_mut().filter(|e| e.turns.wants_another()) {
                 turns.add(awake(entry.peer, || turn(seconds, *once, || case.run(*rung, *isa))));
             }
+            beside.turn();
             let Some(python) = torch.as_deref_mut().filter(|_| theirs.wants_another()) else { continue };
             match python.turn(&workload.problem, seconds, 0.0) {
                 Ok(Some(run)) => theirs.add(run.timing),
@@ -156,6 +191,7 @@ impl Ladders {
             }
         }
         measured.pytorch = theirs.timing();
+        measured.limit_beside_s = beside.limit();
         let top = entrants.iter().rposition(|entrant| !entrant.entry.peer && entrant.isa == Isa::active());
         for (i, Entrant { rung, entry, isa, turns, .. }) in entrants.iter().enumerate() {
             let Some(timing) = turns.timing() else { continue };
