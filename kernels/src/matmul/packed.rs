@@ -20,7 +20,7 @@ use crate::{Isa, scratch};
 /// Most steps of k in a panel.
 pub(super) const K_BLOCK: usize = 384;
 /// Most rows of a block of A.
-pub(super) const M_BLOCK: usize = 80;
+pub(super) const M_BLOCK: usize = 96;
 /// Most columns of a block of B.
 pub(super) const N_BLOCK: usize = 4096;
 

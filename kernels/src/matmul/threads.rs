@@ -184,11 +184,16 @@ pub(super) fn each_panels<W: Send>(
 
 /// How C is cut: (rows, columns) of a task. There are 8 tasks where the work is enough for them, more where blocks of
 /// A bound the rows; few rows are not cut below [`M_LEAST`] but the columns are, so that a panel of B is used often.
-fn task_size(shape: Shape, width: usize, least: usize) -> (usize, usize) {
+/// Somewhat smaller blocks are better where all of them are then alike, and no core waits for the other: whole lines of
+/// rows too, for A may be stored transposed.
+pub(super) fn task_size(shape: Shape, width: usize, least: usize) -> (usize, usize) {
+    const LINE: usize = 16;
     let Shape { m, n, .. } = shape;
     let tasks = (work(shape) / least).clamp(1, 8);
     let down = tasks.min(m.div_ceil(M_LEAST)).max(m.div_ceil(M_BLOCK));
     let down = if down > 4 { down.next_multiple_of(4) } else { down };
+    let mut somewhat_smaller = (down..=down + 8).step_by(4);
+    let down = somewhat_smaller.find(|&down| m.is_multiple_of(LINE * down)).unwrap_or(down);
     let rows = m.div_ceil(down).next_multiple_of(PANEL_ROWS);
     let across = tasks.div_ceil(m.div_ceil(rows));
     (rows, n.div_ceil(across).next_multiple_of(width))

@@ -10,6 +10,7 @@ use crate::simd::Simd;
 use crate::simd::bf16::{Bf16, Pairs, pair, round};
 use crate::{Bf16Isa, bf16_fn};
 use half::bf16;
+use std::ops::Range;
 
 /// How far ahead rows are fetched where they are zipped, in steps of k.
 const STEPS_AHEAD: usize = 16;
@@ -136,38 +137,76 @@ pub(super) fn load_stored<B: Bf16>(b: B, x: &[bf16], count: usize) -> Pairs<B> {
 /// Neighbours side by side: 16 steps at a time are rounded, zipped in twos and dealt out to the panels.
 #[inline(always)]
 fn zip<B: Bf16>(b: B, source: View<'_>, count: usize, k: usize, width: usize, panels: &mut [u32]) {
-    let s = b.simd();
     let n = B::S::N;
     let pairs = k.div_ceil(2);
-    let padded = count.next_multiple_of(width);
     for first in (0..pairs).step_by(8) {
         let steps = first..pairs.min(first + 8);
-        for i in (0..padded).step_by(n) {
-            let here = i.min(count)..count.min(i + n);
-            for q in steps.clone() {
-                let mut rows = [s.zero(); 2];
-                for (r, row) in rows.iter_mut().enumerate() {
-                    let p = 2 * q + r;
-                    let ahead = source.col.wrapping_mul(p + STEPS_AHEAD).wrapping_add(i);
-                    prefetch(source.data.as_ptr().wrapping_add(ahead));
-                    if p < k && !here.is_empty() {
-                        let data = &source.data[p * source.col + here.start..][..here.len()];
-                        *row = if data.len() == n { s.load(data) } else { s.load_partial(data) };
-                    }
-                }
-                let zipped = b.round_pair(rows[0], rows[1]);
-                let to = &mut panels[(i / width * pairs + q) * width + i % width..];
-                if width.is_multiple_of(n) {
-                    b.store(to, zipped);
-                } else if i + n <= padded {
-                    // A vector is a step of two panels of 8.
-                    assert!(to.len() >= pairs * width + 8, "two panels");
-                    // SAFETY: the assertion; there are at most two eights to a vector.
-                    unsafe { b.store_eights(zipped, to.as_mut_ptr(), pairs * width) };
-                } else {
-                    to[..8].copy_from_slice(&s.array_u32(zipped)[..8]);
-                }
+        for i in (0..count.next_multiple_of(width)).step_by(n) {
+            let to = &mut panels[i / width * pairs * width + i % width..];
+            if i + n <= count && 2 * steps.end <= k {
+                zip_vectors(b, source, i, steps.clone(), (width, pairs), to);
+            } else {
+                zip_edge(b, source, i..count, (k, steps.clone()), (width, pairs), to);
             }
+        }
+    }
+}
+
+/// Some pairs of steps of N neighbours from `i` on; pair q goes to `to[q·width]`. A panel is (width, pairs).
+#[inline(always)]
+fn zip_vectors<B: Bf16>(
+    b: B,
+    source: View<'_>,
+    i: usize,
+    steps: Range<usize>,
+    (width, pairs): (usize, usize),
+    to: &mut [u32],
+) {
+    let s = b.simd();
+    let n = B::S::N;
+    let data = &source.data[i..];
+    let last = (2 * steps.end - 1).saturating_mul(source.col);
+    assert!(last.saturating_add(n) <= data.len(), "rows of the matrix");
+    // Where a vector is wider than a panel, its eights are a step of panels that follow each other.
+    let panels = (n / width).max(1);
+    assert!((panels - 1) * pairs * width + (steps.end - 1) * width + n / panels <= to.len(), "steps of the panels");
+    for q in steps {
+        let rows = data.as_ptr().wrapping_add(2 * q * source.col);
+        let ahead = rows.wrapping_add(STEPS_AHEAD.wrapping_mul(source.col));
+        prefetch(ahead);
+        prefetch(ahead.wrapping_add(source.col));
+        // SAFETY: the assertions.
+        unsafe {
+            let zipped = b.round_pair(s.load_ptr(rows), s.load_ptr(rows.add(source.col)));
+            let to = to.as_mut_ptr().add(q * width);
+            if panels > 1 { b.store_eights(zipped, to, pairs * width) } else { b.store_ptr(to, zipped) }
+        }
+    }
+}
+
+/// The same where neighbours or steps end: zeros come after them.
+#[inline(always)]
+fn zip_edge<B: Bf16>(
+    b: B,
+    source: View<'_>,
+    neighbours: Range<usize>,
+    (k, steps): (usize, Range<usize>),
+    (width, pairs): (usize, usize),
+    to: &mut [u32],
+) {
+    let s = b.simd();
+    let here = neighbours.start..neighbours.end.min(neighbours.start + B::S::N);
+    for q in steps {
+        let mut rows = [s.zero(); 2];
+        for (r, row) in rows.iter_mut().enumerate() {
+            let p = 2 * q + r;
+            if p < k && !here.is_empty() {
+                *row = s.load_partial(&source.data[p * source.col + here.start..][..here.len()]);
+            }
+        }
+        let zipped = s.array_u32(b.round_pair(rows[0], rows[1]));
+        for (panel, zipped) in to.chunks_mut(pairs * width).zip(zipped[..B::S::N].chunks(width.min(B::S::N))) {
+            panel[q * width..][..zipped.len()].copy_from_slice(zipped);
         }
     }
 }

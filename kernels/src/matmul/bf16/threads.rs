@@ -14,14 +14,15 @@
 use super::{
     micro::multiply,
     pack::{Operand, pack},
-    packed::{self, k_block},
+    packed::{self, K_BLOCK, k_block},
 };
 use crate::matmul::{
     Shape, Strides, View, begin,
-    micro::{Block, PANEL_ROWS, panel_columns},
+    micro::{Block, PANEL_ROWS, Shared, panel_columns},
     packed::N_BLOCK,
+    rounds::{self, Pieces},
     split_k,
-    threads::{PACKED_B, each_block, each_matrix, each_panels, fold_batch, next_of_a, work},
+    threads::{PACKED_B, each_block, each_matrix, each_panels, fold_batch, next_of_a, task_size, work},
 };
 use crate::{Bf16Isa, scratch};
 
@@ -73,9 +74,40 @@ fn product(isa: Bf16Isa, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32
         split_k::sum_of_parts(shape, part, c, accumulate, |first, shape, sum| {
             packed::product(isa, shape, a.from(0, first), b.from(first, 0), sum, false);
         });
+    } else if shape.m <= 1024 && shape.k <= K_BLOCK && shape.n * shape.k <= 1 << 20 {
+        one_region(isa, shape, a, b, c, accumulate);
     } else {
         output_blocks(isa, shape, a, b, c, accumulate);
     }
+}
+
+/// One parallel region in which B's panels are packed, each with all of k, and then blocks of C are multiplied.
+fn one_region(isa: Bf16Isa, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32], accumulate: bool) {
+    let Shape { m, n, k, .. } = shape;
+    let (width, pairs) = (panel_columns(isa.isa()), k.div_ceil(2));
+    let (task_rows, task_columns) = task_size(shape, width, TASK);
+    let across = n.div_ceil(task_columns);
+    let c = Block::whole(c, n);
+    let c = Shared(&c);
+    scratch::with(n.next_multiple_of(width) * pairs, |panels: &mut [u32]| {
+        let panels = Pieces::new(panels, width * pairs);
+        let pack_one = |g: usize| {
+            let (first, columns) = (g * width, width.min(n - g * width));
+            // SAFETY: no two tasks have the same piece, and none reads all of them in this round.
+            b.from(0, first).transposed().pack(isa, columns, k, width, unsafe { panels.piece(g) });
+        };
+        let multiply = |index: usize| {
+            let (i, j) = (index / across * task_rows, index % across * task_columns);
+            let (rows, columns) = (task_rows.min(m - i), task_columns.min(n - j));
+            // SAFETY: the pieces are written in the first round; no two tasks have the same rows and columns.
+            let (panels, c) = unsafe { (panels.all(), c.part(i, j, rows, columns)) };
+            scratch::with(rows.next_multiple_of(PANEL_ROWS) * pairs, |rows_of_a: &mut [u32]| {
+                pack(isa, a.from(i, 0), rows, k, PANEL_ROWS, rows_of_a);
+                multiply(isa, pairs, rows_of_a, &panels[j * pairs..], c, accumulate, None);
+            });
+        };
+        rounds::run(panels.count(), pack_one, m.div_ceil(task_rows) * across, multiply);
+    });
 }
 
 /// How long the parts of the sum are, where k is long enough and C small enough to cut it: an even number of parts, so
