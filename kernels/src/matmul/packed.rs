@@ -1,7 +1,7 @@
 //! Packing and cache blocking, on one thread: the algorithm of Goto and van de Geijn.
 //!
 //! B is cut into blocks of `K_BLOCK` rows, A into blocks of `M_BLOCK` rows and as many columns, and both are
-//! copied into panels. A's block (at most 120 KiB) stays in the second-level cache, B's in the
+//! copied into panels. A's block (at most 144 KiB) stays in the second-level cache, B's in the
 //! third; the microkernel multiplies them tile by tile. Copying costs 1/M of the work for B and 1/N for A.
 //! Goto, van de Geijn: *Anatomy of High-Performance Matrix Multiplication*, ACM TOMS 34(3), 2008, section 4; the
 //! loops around the microkernel are those of Van Zee, van de Geijn: *BLIS*, ACM TOMS 41(3), 2015, figure 4.

@@ -49,18 +49,18 @@ impl Drop for Done<'_> {
 }
 
 /// A slice cut into pieces of equal length but for the last, which tasks fill, and read in the next round.
-pub(super) struct Pieces<'a, T> {
-    start: *mut T,
+pub(super) struct Pieces<'a> {
+    start: *mut f32,
     len: usize,
     piece: usize,
-    lifetime: PhantomData<&'a mut [T]>,
+    lifetime: PhantomData<&'a mut [f32]>,
 }
 
 // SAFETY: `piece` and `all` make their callers answer for what overlaps.
-unsafe impl<T: Send + Sync> Sync for Pieces<'_, T> {}
+unsafe impl Sync for Pieces<'_> {}
 
-impl<'a, T> Pieces<'a, T> {
-    pub(super) fn new(all: &'a mut [T], piece: usize) -> Pieces<'a, T> {
+impl<'a> Pieces<'a> {
+    pub(super) fn new(all: &'a mut [f32], piece: usize) -> Pieces<'a> {
         Pieces { start: all.as_mut_ptr(), len: all.len(), piece, lifetime: PhantomData }
     }
 
@@ -74,7 +74,7 @@ impl<'a, T> Pieces<'a, T> {
     /// # Safety
     /// While it lives nobody else has it, or `all`.
     #[allow(clippy::mut_from_ref)] // the caller answers for it
-    pub(super) unsafe fn piece(&self, index: usize) -> &mut [T] {
+    pub(super) unsafe fn piece(&self, index: usize) -> &mut [f32] {
         assert!(index < self.count(), "a piece of the slice");
         let from = index * self.piece;
         // SAFETY: inside the slice.
@@ -85,7 +85,7 @@ impl<'a, T> Pieces<'a, T> {
     ///
     /// # Safety
     /// While it lives nobody has a piece.
-    pub(super) unsafe fn all(&self) -> &[T] {
+    pub(super) unsafe fn all(&self) -> &[f32] {
         // SAFETY: the slice.
         unsafe { std::slice::from_raw_parts(self.start, self.len) }
     }

@@ -186,7 +186,7 @@ pub(super) fn each_panels<W: Send>(
 /// A bound the rows; few rows are not cut below [`M_LEAST`] but the columns are, so that a panel of B is used often.
 /// Somewhat smaller blocks are better where all of them are then alike, and no core waits for the other: whole lines of
 /// rows too, for A may be stored transposed.
-pub(super) fn task_size(shape: Shape, width: usize, least: usize) -> (usize, usize) {
+fn task_size(shape: Shape, width: usize, least: usize) -> (usize, usize) {
     const LINE: usize = 16;
     let Shape { m, n, .. } = shape;
     let tasks = (work(shape) / least).clamp(1, 8);

@@ -155,6 +155,15 @@ fn sizes_that_are_cut_into_blocks() {
 }
 
 #[test]
+fn a_long_sum_whose_second_operand_is_the_larger() {
+    for accumulate in [false, true] {
+        let case = Case { shape: one(170, 391, 1570), layouts: (Transposed, Plain), accumulate, exact: true };
+        case.check();
+        Case { exact: false, ..case }.check();
+    }
+}
+
+#[test]
 fn no_steps_give_zeros_and_no_outputs_do_nothing() {
     let strides = Strides { batch: 5, row: 5, col: 1 };
     for rung in RUNGS {

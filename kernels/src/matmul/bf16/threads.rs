@@ -10,24 +10,29 @@
 //! The geometric mean of these 21 is 375; PyTorch's bf16, whose operands are half as many bytes in memory, made 368 an hour
 //! before. What it took: in TN the rows ahead are fetched line by line as rows are zipped (all lines of 16 rows at once
 //! stalled: 312 for 378 at 384→1152), and a vector goes to two panels of A as two halves (through an array in memory: 245).
+//! With 96 rows in a task and not 72 or 80, so that all tasks are alike and begin at a line, dyᵀ·x of 384→1152 went from 402
+//! to 425, of 384→1536 from 409 to 429, and with 768 tokens from 410 to 436; the larger operand as A, which is fetched
+//! while others are multiplied, 1536→384 from 400 to 423 (all in turn with the code before).
 
 use super::{
     micro::multiply,
     pack::{Operand, pack},
-    packed::{self, K_BLOCK, k_block},
+    packed::{self, k_block},
 };
 use crate::matmul::{
     Shape, Strides, View, begin,
-    micro::{Block, PANEL_ROWS, Shared, panel_columns},
+    micro::{Block, PANEL_ROWS, panel_columns},
     packed::N_BLOCK,
-    rounds::{self, Pieces},
     split_k,
-    threads::{PACKED_B, each_block, each_matrix, each_panels, fold_batch, next_of_a, task_size, work},
+    threads::{PACKED_B, each_block, each_matrix, each_panels, fold_batch, next_of_a, work},
 };
 use crate::{Bf16Isa, scratch};
+use rayon::prelude::*;
 
 /// The least multiply-adds that are worth a task: about 10 µs.
 const TASK: usize = 1 << 20;
+/// How many rows are written at a time where C is transposed: a cache line of columns.
+const TOGETHER: usize = 16;
 
 /// The rung: see [`super::forward`].
 ///
@@ -74,39 +79,36 @@ fn product(isa: Bf16Isa, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32
         split_k::sum_of_parts(shape, part, c, accumulate, |first, shape, sum| {
             packed::product(isa, shape, a.from(0, first), b.from(first, 0), sum, false);
         });
-    } else if shape.m <= 1024 && shape.k <= K_BLOCK && shape.n * shape.k <= 1 << 20 {
-        one_region(isa, shape, a, b, c, accumulate);
+    } else if let Operand::F32(b) = b
+        && is_better_transposed(shape, a, b)
+    {
+        transposed(isa, shape, a, b, c, accumulate);
     } else {
         output_blocks(isa, shape, a, b, c, accumulate);
     }
 }
 
-/// One parallel region in which B's panels are packed, each with all of k, and then blocks of C are multiplied.
-fn one_region(isa: Bf16Isa, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32], accumulate: bool) {
-    let Shape { m, n, k, .. } = shape;
-    let (width, pairs) = (panel_columns(isa.isa()), k.div_ceil(2));
-    let (task_rows, task_columns) = task_size(shape, width, TASK);
-    let across = n.div_ceil(task_columns);
-    let c = Block::whole(c, n);
-    let c = Shared(&c);
-    scratch::with(n.next_multiple_of(width) * pairs, |panels: &mut [u32]| {
-        let panels = Pieces::new(panels, width * pairs);
-        let pack_one = |g: usize| {
-            let (first, columns) = (g * width, width.min(n - g * width));
-            // SAFETY: no two tasks have the same piece, and none reads all of them in this round.
-            b.from(0, first).transposed().pack(isa, columns, k, width, unsafe { panels.piece(g) });
-        };
-        let multiply = |index: usize| {
-            let (i, j) = (index / across * task_rows, index % across * task_columns);
-            let (rows, columns) = (task_rows.min(m - i), task_columns.min(n - j));
-            // SAFETY: the pieces are written in the first round; no two tasks have the same rows and columns.
-            let (panels, c) = unsafe { (panels.all(), c.part(i, j, rows, columns)) };
-            scratch::with(rows.next_multiple_of(PANEL_ROWS) * pairs, |rows_of_a: &mut [u32]| {
-                pack(isa, a.from(i, 0), rows, k, PANEL_ROWS, rows_of_a);
-                multiply(isa, pairs, rows_of_a, &panels[j * pairs..], c, accumulate, None);
-            });
-        };
-        rounds::run(panels.count(), pack_one, m.div_ceil(task_rows) * across, multiply);
+/// Whether B is the larger operand of a long sum over rows of both (TN). Blocks of A are fetched while others are
+/// multiplied, and B is not.
+fn is_better_transposed(Shape { m, n, k, .. }: Shape, a: View<'_>, b: View<'_>) -> bool {
+    a.row == 1 && b.col == 1 && n >= 2 * m && k >= 4 * n
+}
+
+/// Cᵀ = Bᵀ·Aᵀ, and from there to C.
+fn transposed(isa: Bf16Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32], accumulate: bool) {
+    let Shape { m, n, .. } = shape;
+    scratch::with(m * n, |sum: &mut [f32]| {
+        let swapped = Shape { m: n, n: m, ..shape };
+        output_blocks(isa, swapped, b.transposed(), Operand::F32(a.transposed()), sum, false);
+        let sum = &*sum;
+        c.par_chunks_mut(TOGETHER * n).enumerate().for_each(|(index, c)| {
+            let i = index * TOGETHER;
+            for (j, column) in sum.chunks_exact(m).enumerate() {
+                for (row, &sum) in c.chunks_exact_mut(n).zip(&column[i..]) {
+                    row[j] = if accumulate { row[j] + sum } else { sum };
+                }
+            }
+        });
     });
 }
 
