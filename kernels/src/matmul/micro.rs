@@ -14,6 +14,8 @@ use std::{marker::PhantomData, mem::MaybeUninit};
 
 /// Rows of a panel of A.
 pub(super) const PANEL_ROWS: usize = 8;
+/// Elements of a cache line.
+const LINE: usize = 16;
 
 /// Columns of a panel of B: a tile's V vectors.
 pub(super) const fn panel_columns(isa: Isa) -> usize {
@@ -69,9 +71,9 @@ impl<'a> Shared<'a> {
 }
 
 simd_fn! {
-    /// C = A·B, or C += A·B with `add`: all tiles of a block, from packed panels with `k` steps. Meanwhile the first
-    /// elements of `next`, about as many as this block of A has, are fetched from memory.
-    pub(super) fn multiply<S>(s: S, k: usize, a: &[f32], b: &[f32], c: Block<'_>, add: bool, next: Option<View<'_>>) {
+    /// C = A·B, or C += A·B with `add`: all tiles of a block, from packed panels with `k` steps. Meanwhile what is
+    /// packed next is fetched from memory, about as much of A as this block has.
+    pub(super) fn multiply<S>(s: S, k: usize, a: &[f32], b: &[f32], c: Block<'_>, add: bool, next: Next<'_>) {
         match S::ISA {
             Isa::Avx512 => tiles::<S, 8, 3>(s, k, a, b, c, add, next),
             Isa::Avx2 => tiles::<S, 4, 3>(s, k, a, b, c, add, next),
@@ -92,6 +94,48 @@ pub(super) fn prefetch(at: *const f32) {
     let _ = at;
 }
 
+/// What is packed after a block was multiplied.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Next<'a> {
+    pub(super) a: Option<View<'a>>,
+    /// The block of B that follows, of as many steps.
+    pub(super) b: Option<View<'a>>,
+}
+
+/// Where a tile prefetches, a line each step: how far on from step to step and from eight to eight.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead {
+    pub(super) first: *const f32,
+    pub(super) one: usize,
+    pub(super) eight: usize,
+}
+
+impl Ahead {
+    /// The same place again and again.
+    pub(super) fn nowhere() -> Ahead {
+        Ahead { first: std::ptr::null(), one: 0, eight: 0 }
+    }
+
+    /// Below the panel of B of columns `j`, where rows of B lie together: each of the first panels of rows `i` fetches
+    /// one line of as many rows as it has steps, `k`, until all `steps` of them are fetched.
+    #[inline(always)]
+    pub(super) fn of_b(b: View<'_>, (i, j): (usize, usize), width: usize, k: usize, steps: usize) -> Ahead {
+        let lines = width.div_ceil(LINE);
+        let (line, row) = (i / PANEL_ROWS % lines, i / PANEL_ROWS / lines * k);
+        if b.col != 1 || row >= steps {
+            return Ahead::nowhere();
+        }
+        let first = b.data.as_ptr().wrapping_add(row.wrapping_mul(b.row)).wrapping_add(j + line * LINE);
+        Ahead { first, one: b.row, eight: b.row.wrapping_mul(8) }
+    }
+
+    /// What to ask for at step p.
+    #[inline(always)]
+    pub(super) fn at(&self, p: usize) -> *const f32 {
+        self.first.wrapping_add((p % 8).wrapping_mul(self.one).wrapping_add((p / 8).wrapping_mul(self.eight)))
+    }
+}
+
 /// Panel of B after panel of B; each stays in the cache while all panels of A go by.
 #[inline(always)]
 fn tiles<S: Simd, const R: usize, const V: usize>(
@@ -101,7 +145,7 @@ fn tiles<S: Simd, const R: usize, const V: usize>(
     b: &[f32],
     c: Block<'_>,
     add: bool,
-    next: Option<View<'_>>,
+    next: Next<'_>,
 ) {
     let width = V * S::N;
     assert!(k > 0, "a sum of nothing");
@@ -113,12 +157,18 @@ fn tiles<S: Simd, const R: usize, const V: usize>(
         let mut i = 0;
         while i < c.rows {
             let rows = PANEL_ROWS.min(c.rows - i);
-            // With the last panel of B, lest it is gone again when it is packed, a line each step: 8 steps go down 8
-            // rows of the next block, or 8 columns where those lie together.
-            let ahead = match next.filter(|_| j + width >= c.columns) {
-                Some(next) if next.row == 1 => (next.data.as_ptr().wrapping_add(i), next.col, next.col.wrapping_mul(8)),
-                Some(next) => (next.data.as_ptr().wrapping_add(i.wrapping_mul(next.row)), next.row, 8),
-                None => (a.as_ptr(), 0, 0),
+            // A with the last panel of B, lest it is gone again when it is packed: 8 steps go down 8 rows of the next
+            // block, or 8 columns where those lie together.
+            let ahead = match next.a.filter(|_| j + width >= c.columns) {
+                Some(next) if next.row == 1 => {
+                    let first = next.data.as_ptr().wrapping_add(i);
+                    Ahead { first, one: next.col, eight: next.col.wrapping_mul(8) }
+                }
+                Some(next) => {
+                    let first = next.data.as_ptr().wrapping_add(i.wrapping_mul(next.row));
+                    Ahead { first, one: next.row, eight: 8 }
+                }
+                None => next.b.map_or(Ahead::nowhere(), |b| Ahead::of_b(b, (i, j), width, k, k)),
             };
             // SAFETY: the assertions: panels of k steps follow at i·k and j·k; rows and columns lie in the block.
             unsafe {
@@ -147,8 +197,7 @@ struct Tile {
     stride: usize,
     columns: usize,
     add: bool,
-    /// Where to prefetch, and how far on from step to step and from eight to eight.
-    ahead: (*const f32, usize, usize),
+    ahead: Ahead,
 }
 
 /// The rows of a panel, R, 4 or 1 at a time.
@@ -188,7 +237,7 @@ unsafe fn panel<S: Simd, const R: usize, const V: usize>(s: S, rows: usize, mut 
 #[inline(always)]
 unsafe fn multiply_tile<S: Simd, const R: usize, const V: usize>(s: S, rows: usize, tile: Tile) -> usize {
     let mut sums = [[s.zero(); V]; R];
-    let Tile { k, mut a, mut b, width, ahead: (ahead, one, eight), .. } = tile;
+    let Tile { k, mut a, mut b, width, ahead, .. } = tile;
     // The first step sets the sums: zeroed as an array they would be written to memory before they are registers.
     // SAFETY: step 0 of both panels, and k > 0.
     unsafe {
@@ -205,7 +254,7 @@ unsafe fn multiply_tile<S: Simd, const R: usize, const V: usize>(s: S, rows: usi
     let lines = k.min(R * V + 1);
     for p in 1..lines {
         prefetch(tile.c.wrapping_add((p % R) * tile.stride + p / R % V * S::N));
-        prefetch(ahead.wrapping_add((p % 8).wrapping_mul(one).wrapping_add((p / 8).wrapping_mul(eight))));
+        prefetch(ahead.at(p));
         // SAFETY: step p of both panels, p < k.
         unsafe {
             step(s, a, b, &mut sums);
@@ -214,7 +263,7 @@ unsafe fn multiply_tile<S: Simd, const R: usize, const V: usize>(s: S, rows: usi
         }
     }
     for p in lines..k {
-        prefetch(ahead.wrapping_add((p % 8).wrapping_mul(one).wrapping_add((p / 8).wrapping_mul(eight))));
+        prefetch(ahead.at(p));
         // SAFETY: step p of both panels, p < k.
         unsafe {
             step(s, a, b, &mut sums);

@@ -5,14 +5,14 @@
 //! third; the microkernel multiplies them tile by tile. Copying costs 1/M of the work for B and 1/N for A.
 //! Goto, van de Geijn: *Anatomy of High-Performance Matrix Multiplication*, ACM TOMS 34(3), 2008, section 4; the
 //! loops around the microkernel are those of Van Zee, van de Geijn: *BLIS*, ACM TOMS 41(3), 2015, figure 4.
-//! While a block is multiplied, the next block of A is fetched from memory, a line each step.
+//! While a block is multiplied, what is packed next is fetched from memory, a line each step.
 //!
 //! Measured: 512×512×512 NN 109, NT 107, TN 105 GFLOP/s (NN at AVX2 109, portable 32); 1024×1024×1024 NN 105, NT 105, TN 104: 92% of the machine in
 //! every layout, because packing has made them one. Blocks of 64 to 128 rows and 384 to 512 steps are within 3%.
 
 use super::{
     Shape, Strides, View, begin,
-    micro::{Block, PANEL_ROWS, multiply, panel_columns},
+    micro::{Block, Next, PANEL_ROWS, multiply, panel_columns},
     pack::pack,
 };
 use crate::{Isa, scratch};
@@ -52,6 +52,21 @@ pub(super) fn k_block(k: usize) -> usize {
     k.div_ceil(k.div_ceil(K_BLOCK)).next_multiple_of(8).min(K_BLOCK)
 }
 
+/// What is packed after rows `i..i + rows` of `m` and steps `p..p + steps` of `k`: the next rows of A, or the next steps
+/// of both; not of a shorter last block of B.
+pub(super) fn next_blocks<'a>(
+    a: View<'a>,
+    b: Option<View<'a>>,
+    (i, rows, m): (usize, usize, usize),
+    (p, steps, k): (usize, usize, usize),
+) -> Next<'a> {
+    if i + rows < m {
+        return Next { a: Some(a.from(i + rows, p)), b: None };
+    }
+    let next = p + steps;
+    Next { a: (next < k).then(|| a.from(0, next)), b: b.filter(|_| next + steps <= k).map(|b| b.from(next, 0)) }
+}
+
 /// One matrix of the batch; none of the sizes is 0.
 pub(super) fn product(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32], accumulate: bool) {
     let Shape { m, n, k, .. } = shape;
@@ -70,7 +85,7 @@ pub(super) fn product(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut 
                 pack(isa, b.from(p, j).transposed(), columns, steps, width, b_panels);
                 for i in (0..m).step_by(m_block) {
                     let rows = m_block.min(m - i);
-                    let next = (i + rows < m).then(|| a.from(i + rows, p));
+                    let next = next_blocks(a, Some(b.from(0, j)), (i, rows, m), (p, steps, k));
                     let a_panels = &mut a_panels[..rows.next_multiple_of(PANEL_ROWS) * steps];
                     pack(isa, a.from(i, p), rows, steps, PANEL_ROWS, a_panels);
                     multiply(isa, steps, a_panels, b_panels, c.part(i, j, rows, columns), accumulate || p > 0, next);

@@ -19,7 +19,7 @@
 
 use super::{
     Shape, Strides, View, begin, gemv,
-    micro::{Block, PANEL_ROWS, Shared, multiply, panel_columns},
+    micro::{Block, Next, PANEL_ROWS, Shared, multiply, panel_columns},
     pack::pack,
     packed::{self, M_BLOCK, N_BLOCK, k_block},
     split_k,
@@ -235,7 +235,7 @@ fn multiply_blocks(isa: Isa, shape: Shape, a: View<'_>, b: &[f32], k_block: usiz
         scratch::with(padded_rows * k_block.min(k), |panels: &mut [f32]| {
             for p in (0..k).step_by(k_block) {
                 let steps = k_block.min(k - p);
-                let next = next_of_a(a, (i, rows, m), (p, steps, k));
+                let next = Next { a: next_of_a(a, (i, rows, m), (p, steps, k)), b: None };
                 let a_panels = &mut panels[..padded_rows * steps];
                 pack(isa, a.from(i, p), rows, steps, PANEL_ROWS, a_panels);
                 let b_panels = &b[p * padded + j * steps..][..columns.next_multiple_of(width) * steps];

@@ -7,16 +7,16 @@
 
 use crate::matmul::{
     View,
-    micro::{Block, PANEL_ROWS, prefetch, store_tile},
+    micro::{Ahead, Block, Next, PANEL_ROWS, prefetch, store_tile},
 };
 use crate::simd::Simd;
 use crate::simd::bf16::Bf16;
 use crate::{Bf16Isa, bf16_fn};
 
 bf16_fn! {
-    /// C = A·B, or C += A·B with `add`: all tiles of a block, from packed panels with `k` steps of pairs. Meanwhile the
-    /// first elements of `next`, about as many as this block of A has, are fetched from memory.
-    pub(super) fn multiply<B>(b: B, k: usize, x: &[u32], y: &[u32], c: Block<'_>, add: bool, next: Option<View<'_>>) {
+    /// C = A·B, or C += A·B with `add`: all tiles of a block, from packed panels with `k` steps of pairs. Meanwhile what
+    /// is packed next is fetched from memory, about as much of A as this block has.
+    pub(super) fn multiply<B>(b: B, k: usize, x: &[u32], y: &[u32], c: Block<'_>, add: bool, next: Next<'_>) {
         match B::ISA {
             Bf16Isa::Avx512Bf16 | Bf16Isa::Avx512 => tiles::<B, 8, 3>(b, k, x, y, c, add, next),
             Bf16Isa::Avx2 => tiles::<B, 4, 3>(b, k, x, y, c, add, next),
@@ -34,7 +34,7 @@ fn tiles<B: Bf16, const R: usize, const V: usize>(
     y: &[u32],
     c: Block<'_>,
     add: bool,
-    next: Option<View<'_>>,
+    next: Next<'_>,
 ) {
     let n = B::S::N;
     let width = V * n;
@@ -45,7 +45,11 @@ fn tiles<B: Bf16, const R: usize, const V: usize>(
         let columns = width.min(c.columns - j);
         for i in (0..c.rows).step_by(PANEL_ROWS) {
             let rows = PANEL_ROWS.min(c.rows - i);
-            let ahead = Ahead::of(next.filter(|_| j + width >= c.columns), i, k, x.as_ptr());
+            let ahead = match (next.a.filter(|_| j + width >= c.columns), next.b) {
+                (Some(a), _) => ahead_of_a(a, i, k),
+                (None, Some(b)) => Ahead::of_b(b, (i, j), width, k, 2 * k),
+                (None, None) => Ahead::nowhere(),
+            };
             // SAFETY: the assertions: panels of k steps follow at i·k and j·k; rows and columns lie in the block.
             unsafe {
                 let (x, y) = (x.as_ptr().add(i * k), y.as_ptr().add(j * k));
@@ -60,36 +64,16 @@ fn tiles<B: Bf16, const R: usize, const V: usize>(
     }
 }
 
-/// Where to prefetch, and how far on from step to step and from eight to eight.
-#[derive(Clone, Copy)]
-struct Ahead {
-    first: *const f32,
-    one: usize,
-    eight: usize,
-}
-
-impl Ahead {
-    /// While the panel of rows `i` is multiplied: a line each step. Rows lie in lines of 16, so 8 steps go down the 8
-    /// rows of a panel; where columns do, a line holds two panels, each of which fetches one half of the columns.
-    #[inline(always)]
-    fn of(next: Option<View<'_>>, i: usize, k: usize, nothing: *const u32) -> Ahead {
-        match next {
-            Some(next) if next.row == 1 => {
-                let column = if i.is_multiple_of(16) { 0 } else { k };
-                let first = next.data.as_ptr().wrapping_add(i / 16 * 16).wrapping_add(column.wrapping_mul(next.col));
-                Ahead { first, one: next.col, eight: next.col.wrapping_mul(8) }
-            }
-            Some(next) => {
-                Ahead { first: next.data.as_ptr().wrapping_add(i.wrapping_mul(next.row)), one: next.row, eight: 16 }
-            }
-            None => Ahead { first: nothing.cast(), one: 0, eight: 0 },
-        }
-    }
-
-    /// What to ask for at step p.
-    #[inline(always)]
-    fn at(&self, p: usize) -> *const f32 {
-        self.first.wrapping_add((p % 8).wrapping_mul(self.one).wrapping_add((p / 8).wrapping_mul(self.eight)))
+/// Of A while the panel of rows `i` is multiplied. Rows lie in lines of 16, so 8 steps go down the 8 rows of a panel;
+/// where columns do, a line holds two panels, each of which fetches one half of the columns.
+#[inline(always)]
+fn ahead_of_a(next: View<'_>, i: usize, k: usize) -> Ahead {
+    if next.row == 1 {
+        let column = if i.is_multiple_of(16) { 0 } else { k };
+        let first = next.data.as_ptr().wrapping_add(i / 16 * 16).wrapping_add(column.wrapping_mul(next.col));
+        Ahead { first, one: next.col, eight: next.col.wrapping_mul(8) }
+    } else {
+        Ahead { first: next.data.as_ptr().wrapping_add(i.wrapping_mul(next.row)), one: next.row, eight: 16 }
     }
 }
 

@@ -39,6 +39,14 @@ impl<'a> Operand<'a> {
         }
     }
 
+    /// Itself, where it is of that type.
+    pub(super) fn as_f32(self) -> Option<View<'a>> {
+        match self {
+            Operand::F32(view) => Some(view),
+            Operand::Bf16(_) => None,
+        }
+    }
+
     /// Rows and columns swapped.
     pub(super) fn transposed(self) -> Operand<'a> {
         match self {

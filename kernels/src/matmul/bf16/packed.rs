@@ -10,7 +10,7 @@ use super::{
 use crate::matmul::{
     Shape, Strides, View, begin,
     micro::{Block, PANEL_ROWS, panel_columns},
-    packed::{M_BLOCK, N_BLOCK},
+    packed::{M_BLOCK, N_BLOCK, next_blocks},
 };
 use crate::{Bf16Isa, scratch};
 
@@ -64,7 +64,7 @@ pub(super) fn product(isa: Bf16Isa, shape: Shape, a: View<'_>, b: Operand<'_>, c
                 b.from(p, j).transposed().pack(isa, columns, steps, width, b_panels);
                 for i in (0..m).step_by(m_block) {
                     let rows = m_block.min(m - i);
-                    let next = (i + rows < m).then(|| a.from(i + rows, p));
+                    let next = next_blocks(a, b.from(0, j).as_f32(), (i, rows, m), (p, steps, k));
                     let a_panels = &mut a_panels[..rows.next_multiple_of(PANEL_ROWS) * pairs];
                     pack(isa, a.from(i, p), rows, steps, PANEL_ROWS, a_panels);
                     multiply(isa, pairs, a_panels, b_panels, c.part(i, j, rows, columns), accumulate || p > 0, next);

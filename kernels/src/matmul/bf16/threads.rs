@@ -21,7 +21,7 @@ use super::{
 };
 use crate::matmul::{
     Shape, Strides, View, begin,
-    micro::{Block, PANEL_ROWS, panel_columns},
+    micro::{Block, Next, PANEL_ROWS, panel_columns},
     packed::N_BLOCK,
     split_k,
     threads::{PACKED_B, each_block, each_matrix, each_panels, fold_batch, next_of_a, work},
@@ -166,7 +166,7 @@ fn multiply_blocks(isa: Bf16Isa, shape: Shape, a: View<'_>, b: &[u32], k_block: 
             for p in (0..k).step_by(k_block) {
                 let steps = k_block.min(k - p);
                 let pairs = steps.div_ceil(2);
-                let next = next_of_a(a, (i, rows, m), (p, steps, k));
+                let next = Next { a: next_of_a(a, (i, rows, m), (p, steps, k)), b: None };
                 let a_panels = &mut panels[..padded_rows * pairs];
                 pack(isa, a.from(i, p), rows, steps, PANEL_ROWS, a_panels);
                 let b_panels = &b[p / 2 * padded + j * pairs..][..columns.next_multiple_of(width) * pairs];
