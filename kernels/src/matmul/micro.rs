@@ -3,8 +3,8 @@
 //! The tile is that of [`super::register_tile`], but both operands are read front to back: a step of k is 8 elements
 //! of A's panel and V vectors of B's. On packed tiles it runs at the speed of the multiply-add units.
 //!
-//! What is needed later is asked for a line a step: the tile's lines of C, and with the last panel of B the next block
-//! of A. Measured on 2 threads, in turn, GFLOP/s of 231: with the 24 lines of C all at the start of the tile, which keeps
+//! What is needed later is asked for a line a step: the tile's lines of C, the next block of B below each panel of this
+//! one, and with the last panel the next block of A. Measured on 2 threads, in turn, GFLOP/s of 231: with the 24 lines of C all at the start of the tile, which keeps
 //! the loads of the panels waiting, and A with the first panel, x·Wᵀ of 16384 tokens 384→1536 made 225 and now 229,
 //! 1536→384 225 and 227, dyᵀ·x of them 209 to 215 and 213 to 218; of bf16 440 and 452, 444 and 447, 368 to 379 and 377 to 382.
 
