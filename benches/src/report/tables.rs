@@ -71,10 +71,15 @@ pub fn machine(report: &Report) -> String {
     text
 }
 
+/// The share of the limit, and in brackets that of the limit beside.
+fn share(of_limit: f64, beside: Option<f64>) -> String {
+    percent(of_limit) + &beside.map_or(String::new(), |beside| format!(" ({})", percent(beside)))
+}
+
 /// Training steps and tokens, with their memory: of both sides the median and the best time.
 pub fn programs(report: &Report) -> String {
     let mut text = String::from(
-        "| program | sizes | time | best | rate | of the limit | memory | PyTorch | its best | its rate | its memory | times PyTorch | best over best |\n\
+        "| program | sizes | time | best | rate | of the limit (beside) | memory | PyTorch | its best | its rate | its memory | times PyTorch | best over best |\n\
          | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
     let none = || "–".to_string();
@@ -91,7 +96,7 @@ pub fn programs(report: &Report) -> String {
             time(ours.median_s),
             time(ours.minimum_s),
             rate(ours.median_s),
-            percent(least / ours.median_s),
+            share(least / ours.median_s, measured.limit_beside_s.map(|least| least / ours.median_s)),
             figure.peak_mib.map_or_else(none, memory),
             theirs.map_or_else(none, |theirs| time(theirs.median_s)),
             theirs.map_or_else(none, |theirs| time(theirs.minimum_s)),
@@ -122,8 +127,7 @@ pub fn workloads(report: &Report, patterns: &[&str]) -> String {
             time(row.seconds),
             row.rate,
             row.unit.name(),
-            percent(row.of_limit)
-                + &row.of_limit_beside.map_or(String::new(), |beside| format!(" ({})", percent(beside))),
+            share(row.of_limit, row.of_limit_beside),
             row.over_naive.map_or("–".into(), |ratio| format!("{ratio:.1}×")),
             row.pytorch.map_or("–".into(), time),
             times(row.pytorch.map(|pytorch| pytorch / row.seconds)),
