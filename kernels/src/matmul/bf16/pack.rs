@@ -183,7 +183,7 @@ fn zip_vectors<B: Bf16>(
         let ahead = rows.wrapping_add(STEPS_AHEAD.wrapping_mul(source.col));
         prefetch(ahead);
         prefetch(ahead.wrapping_add(source.col));
-        // SAFETY: the assertions.
+        // SAFETY: the assertions: N elements from either row on, and from step q on N pairs, or 8 in each panel.
         unsafe {
             let zipped = b.round_pair(s.load_ptr(rows), s.load_ptr(rows.add(source.col)));
             let to = to.as_mut_ptr().add(q * width);
