@@ -2,8 +2,8 @@ use super::*;
 use crate::oracle::{check, values, widen};
 use std::fmt::Debug;
 
-const SHAPES: [(usize, usize); 10] =
-    [(0, 7), (1, 1), (5, 1), (5, 7), (1, 33), (70, 16), (67, 23), (5, 65), (3, 130), (2, 1031)];
+const SHAPES: [(usize, usize); 11] =
+    [(0, 7), (1, 1), (5, 1), (5, 7), (1, 33), (70, 16), (67, 23), (5, 65), (3, 130), (2, 1031), (2, 6151)];
 const PLAIN: Options = Options { ignore_index: None, label_smoothing: 0.0 };
 const BOTH: Options = Options { ignore_index: Some(0), label_smoothing: 0.1 };
 
@@ -76,6 +76,22 @@ fn masked_logits_and_nan() {
             check_all(1, v, options, &x[last * v..][..v], &[3]);
         }
         check_all(rows, v, options, &x, &[3; 5]);
+    }
+}
+
+#[test]
+fn long_rows_whose_maximum_comes_late() {
+    let (rows, v) = (5, 6151);
+    let mut x: Vec<f32> = (0..rows * v).map(|i| (i % v) as f32 * 0.003).collect(); // each piece has a larger one
+    x[v..v + 5000].fill(f32::NEG_INFINITY); // pieces without a distribution come first
+    x[2 * v..3 * v].fill(f32::NEG_INFINITY); // no distribution at all: the loss is NaN
+    x[3 * v + 10] = f32::NAN; // and stays NaN where larger ones follow
+    x[4 * v + 10] = 200.0; // the last pieces vanish beside it
+    for options in [PLAIN, BOTH] {
+        for last in [0, 1, 3, 4] {
+            check_all(1, v, options, &x[last * v..][..v], &[6000]);
+        }
+        check_all(rows, v, options, &x, &[6000; 5]);
     }
 }
 
