@@ -44,7 +44,7 @@ fn start(model: &Model) -> Generator<'_> {
 
 impl Case for Generate {
     fn rungs(&self) -> Vec<Entry> {
-        let (idea, precision) = ("the best rung of everything, one position", self.precision);
+        let (idea, precision) = ("the top rung of everything, one position", self.precision);
         vec![Entry { name: "generator", idea, simd: true, peer: false, precision }]
     }
 

@@ -62,7 +62,7 @@ pub(super) fn case(gpt: Gpt, batch: usize, dropout: f32, precision: Precision) -
 
 impl Case for TrainingStep {
     fn rungs(&self) -> Vec<Entry> {
-        let (idea, precision) = ("the best rung of everything, on the tape", self.precision);
+        let (idea, precision) = ("the top rung of everything, on the tape", self.precision);
         vec![Entry { name: "trainer", idea, simd: true, peer: false, precision }]
     }
 

@@ -62,7 +62,7 @@ pub struct Measured {
     pub problem: Problem,
     /// Its nominal work.
     pub work: Work,
-    /// The rungs, from the bottom up; then the best at other instruction sets; then peers.
+    /// The rungs, from the bottom up; then the top one at other instruction sets; then peers.
     pub figures: Vec<Figure>,
     /// The rungs that were left out, with the reason.
     pub skipped: Vec<Skipped>,
@@ -114,7 +114,7 @@ pub struct Skipped {
     pub reason: String,
 }
 
-/// The best rung on other numbers of threads.
+/// The top rung on other numbers of threads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scaling {
     /// The workload.
@@ -166,10 +166,12 @@ impl Measured {
         format!("{}/{}/{}", self.operation, self.name, self.direction)
     }
 
-    /// The fastest of our rungs.
-    pub fn best(&self) -> Option<&Figure> {
-        let ours = self.figures.iter().filter(|figure| !figure.peer);
-        ours.min_by(|a, b| a.warm.median_s.total_cmp(&b.warm.median_s))
+    /// The uppermost of our rungs, which the library runs, at the instruction set of the run.
+    ///
+    /// Not the fastest: of rungs that do the same on these sizes that would be whichever had the better moments.
+    pub fn top(&self) -> Option<&Figure> {
+        let mut names = std::collections::HashSet::new();
+        self.figures.iter().filter(|figure| !figure.peer && names.insert(&figure.rung)).last()
     }
 
     /// 10⁹ FLOPs or bytes in a second.
@@ -295,9 +297,13 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_best_is_ours() {
-        let measured = &example().ladders[0];
-        assert_eq!(measured.best().unwrap().rung, "threads");
+    fn the_top_is_ours_and_neither_a_faster_rung_nor_an_older_instruction_set() {
+        let measured = &mut example().ladders[0];
+        let older = Figure { isa: Some("avx2".into()), warm: timing(0.015), ..measured.figures[1].clone() };
+        measured.figures.insert(2, older);
+        measured.figures[0].warm = timing(0.01);
+        let top = measured.top().unwrap();
+        assert_eq!((top.rung.as_str(), top.isa.as_deref()), ("threads", Some("avx512")));
         assert_eq!(measured.rate(0.02), 100.0);
     }
 }

@@ -44,10 +44,10 @@ pub fn render(report: &Report, figures: &[(String, String)]) -> String {
     if report.ladders.iter().any(|measured| measured.problem.tokens().is_some()) {
         section("Whole programs", tables::programs(report));
     }
-    section("The best rung of each workload", tables::workloads(report, &[]));
+    section("The top rung of each workload", tables::workloads(report, &[]));
     let means = tables::means(report);
     if !means.is_empty() {
-        section("Against others: how many times as fast the best rung is", means);
+        section("Against others: how many times as fast the top rung is", means);
         section("Where others are faster", tables::behind(report));
     }
     if let Some((_, file)) = figures.iter().find(|(name, _)| name == "scaling") {

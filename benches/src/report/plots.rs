@@ -33,7 +33,7 @@ type LogLog<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<LogCoord<f64>
 /// Where it cannot be drawn.
 pub fn roofline(report: &Report, operation: &str) -> Result<Option<String>> {
     let of = |measured: &&Measured| measured.operation == operation && measured.work.flops > 0;
-    let ladders: Vec<&Measured> = report.ladders.iter().filter(of).filter(|m| m.best().is_some()).collect();
+    let ladders: Vec<&Measured> = report.ladders.iter().filter(of).filter(|m| m.top().is_some()).collect();
     if ladders.is_empty() {
         return Ok(None);
     }
@@ -107,13 +107,13 @@ fn draw_points(area: &Area<'_>, chart: &mut LogLog<'_, '_>, ladders: &[&Measured
     for measured in ladders {
         let x = measured.work.intensity();
         let point = |seconds| (x, gflops(measured, seconds));
-        let Some(best) = measured.best() else { continue };
+        let Some(top) = measured.top() else { continue };
         let ours = measured.figures.iter().filter(|figure| !figure.peer).map(|figure| point(figure.warm.median_s));
         chart.draw_series(ours.map(|at| Circle::new(at, 3, OURS.mix(0.4))))?;
         if let Some(pytorch) = measured.pytorch {
             chart.draw_series([TriangleMarker::new(point(pytorch.median_s), 5, TORCH.filled())])?;
         }
-        let top = point(best.warm.median_s);
+        let top = point(top.warm.median_s);
         chart.draw_series([Circle::new(top, 5, OURS.filled())])?;
         if measured.headline || ladders.len() <= 6 {
             labels.push((chart.backend_coord(&top), measured.name.clone()));
@@ -147,7 +147,7 @@ fn legend(area: &Area<'_>) -> Drawn {
     let style = |color| text(13, color).pos(Pos::new(HPos::Left, VPos::Center));
     let (x, y) = (SIZE.0 as i32 - 340, SIZE.1 as i32 - 90);
     area.draw(&Circle::new((x, y), 5, OURS.filled()))?;
-    area.draw(&Text::new("best rung", (x + 10, y), style(INK)))?;
+    area.draw(&Text::new("top rung", (x + 10, y), style(INK)))?;
     area.draw(&Circle::new((x + 95, y), 3, OURS.mix(0.4)))?;
     area.draw(&Text::new("other rungs", (x + 105, y), style(INK)))?;
     area.draw(&TriangleMarker::new((x + 200, y), 5, TORCH.filled()))?;

@@ -1,9 +1,9 @@
-//! A report in lines: for each workload its best rung, and the fastest of the others beside it.
+//! A report in lines: for each workload its top rung, and the fastest of the others beside it.
 
 use super::data::{Measured, Report};
 use crate::workload::Unit;
 
-/// The best rung of a workload.
+/// The top rung of a workload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// The name of the workload.
@@ -12,7 +12,7 @@ pub struct Row {
     pub operation: String,
     /// Its sizes.
     pub sizes: String,
-    /// The fastest of our rungs.
+    /// The uppermost of our rungs.
     pub rung: String,
     /// Its time.
     pub seconds: f64,
@@ -34,8 +34,8 @@ pub struct Row {
 
 impl Row {
     fn new(report: &Report, measured: &Measured) -> Option<Row> {
-        let best = measured.best()?;
-        let seconds = best.warm.median_s;
+        let top = measured.top()?;
+        let seconds = top.warm.median_s;
         let naive = measured.figures.iter().find(|figure| figure.rung == "naive");
         let pytorch = measured.pytorch.map(|timing| timing.median_s);
         let peers = measured.figures.iter().filter(|figure| figure.peer);
@@ -44,7 +44,7 @@ impl Row {
             id: measured.id(),
             operation: measured.operation.clone(),
             sizes: measured.problem.sizes(),
-            rung: best.rung.clone(),
+            rung: top.rung.clone(),
             seconds,
             rate: measured.rate(seconds),
             unit: measured.work.unit(),

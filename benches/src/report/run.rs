@@ -238,7 +238,7 @@ impl Ladders {
 
 /// The top rung on 1, 2, 4 … threads, below the number of the run, and on that, in turns.
 fn scale(workload: &Workload, measured: &Measured, plan: &Plan) -> Result<Option<Scaling>> {
-    let Some(top) = measured.figures.iter().rfind(|figure| !figure.peer) else { return Ok(None) };
+    let Some(top) = measured.top() else { return Ok(None) };
     let below = std::iter::successors(Some(1), |threads| Some(2 * threads)).take_while(|&n| n < plan.threads);
     let sides = below.chain([plan.threads]).map(|threads| Ok((threads, pool(threads)?, Turns::default())));
     let mut sides = sides.collect::<Result<Vec<_>>>()?;

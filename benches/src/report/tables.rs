@@ -1,7 +1,7 @@
 //! The tables of a report, for `report.md` and for whoever quotes it.
 
 use super::{
-    data::Report,
+    data::{Measured, Report},
     rows::{Row, rows},
 };
 use crate::{
@@ -84,7 +84,7 @@ pub fn programs(report: &Report) -> String {
     );
     let none = || "–".to_string();
     for measured in report.ladders.iter().filter(|measured| measured.problem.tokens().is_some()) {
-        let Some(figure) = measured.best() else { continue };
+        let Some(figure) = measured.top() else { continue };
         let (ours, theirs) = (figure.warm, measured.pytorch);
         let rate = |seconds: f64| {
             measured.problem.tokens().map_or_else(none, |tokens| thousands(tokens as f64 / seconds) + " tokens/s")
@@ -110,11 +110,11 @@ pub fn programs(report: &Report) -> String {
     text
 }
 
-/// The best rung of each workload that has one of the patterns in its name; of every workload where there are none.
+/// The top rung of each workload that has one of the patterns in its name; of every workload where there are none.
 pub fn workloads(report: &Report, patterns: &[&str]) -> String {
     let chosen = |row: &Row| patterns.is_empty() || patterns.iter().any(|pattern| row.id.contains(pattern));
     let mut text = String::from(
-        "| workload | sizes | best rung | time | rate | of the limit (beside) | over naive | PyTorch | times PyTorch |\n\
+        "| workload | sizes | top rung | time | rate | of the limit (beside) | over naive | PyTorch | times PyTorch |\n\
          | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
     for row in rows(report).iter().filter(|row| chosen(row)) {
@@ -198,9 +198,35 @@ pub fn ladders(report: &Report) -> String {
     for key in done {
         let of = report.ladders.iter().filter(|m| (m.operation.as_str(), m.direction.as_str()) == key);
         let fullest = of.max_by_key(|m| (std::cmp::Reverse(m.skipped.len()), m.headline, m.work.amount()));
-        text.extend(fullest.map(|measured| super::markdown::ladder(report, measured)));
+        if let Some(measured) = fullest {
+            text += &super::markdown::ladder(report, measured);
+            text += &elsewhere(report, measured);
+        }
     }
     text
+}
+
+/// The step over the rung below from which on a rung has bought something.
+const STEP: f64 = 1.02;
+
+/// A line with the rungs that buy nothing on this workload, and the one on which each buys most.
+fn elsewhere(report: &Report, shown: &Measured) -> String {
+    let of = |other: &&Measured| other.operation == shown.operation && other.direction == shown.direction;
+    let others: Vec<&Measured> = report.ladders.iter().filter(of).collect();
+    let largest = |rung: &str| {
+        let steps =
+            others.iter().flat_map(|other| other.figures.iter().zip(other.steps()).map(move |step| (other, step)));
+        let steps = steps.filter(|(_, (figure, _))| figure.rung == rung);
+        let steps = steps.filter_map(|(other, (_, step))| Some((step.filter(|&step| step >= STEP)?, other)));
+        steps.max_by(|a, b| a.0.total_cmp(&b.0))
+    };
+    let here = shown.figures.iter().zip(shown.steps()).filter(|(_, step)| step.is_some_and(|step| step < STEP));
+    let found = here.filter_map(|(figure, _)| {
+        let (step, other) = largest(&figure.rung)?;
+        Some(format!("`{}` {} on {}", figure.rung, times(Some(step)), other.id()))
+    });
+    let found: Vec<String> = found.collect();
+    if found.is_empty() { String::new() } else { format!("What buys more elsewhere: {}.\n\n", found.join(", ")) }
 }
 
 /// exp of the mean logarithm; none of nothing.
@@ -250,10 +276,7 @@ pub(super) fn times(ratio: Option<f64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::data::{Measured, tests::example},
-        *,
-    };
+    use super::{super::data::tests::example, *};
     use crate::{
         timing::Timing,
         workload::{Gpt, Problem, Workload},
@@ -310,6 +333,18 @@ mod tests {
         report.ladders.push(full);
         let titles: Vec<String> = ladders(&report).lines().filter(|l| l.starts_with('#')).map(Into::into).collect();
         assert_eq!(titles, ["### matmul/square/500/nt"]);
+    }
+
+    #[test]
+    fn a_rung_that_buys_nothing_here_is_shown_where_it_does() {
+        let mut report = example();
+        assert!(!ladders(&report).contains("elsewhere"));
+        let mut small = report.ladders[0].clone();
+        small.name = "square/500".into();
+        small.work.flops /= 8;
+        report.ladders.push(small);
+        report.ladders[0].figures[1].warm = report.ladders[0].figures[0].warm;
+        assert!(ladders(&report).contains("What buys more elsewhere: `threads` 25.00× on matmul/square/500/nt.\n"));
     }
 
     #[test]
