@@ -1,8 +1,13 @@
 //! Chunks of rows on all cores.
 //!
-//! dγ and dβ are sums over all rows. Each chunk sums its own into scratch, while x̂ is at hand, and the chunks' sums are
-//! added in their order: no atomics, one read of x and dy, and the same bits for any number of threads, because the
-//! chunks follow from the shape alone.
+//! dγ and dβ are sums over all rows. Each chunk sums its own into scratch, while x̂ is at hand, and the chunks' sums
+//! are added in their order: no atomics, one read of x and dy, and the same bits for any number of threads, because
+//! the chunks follow from the shape alone.
+//!
+//! In the report, 2 threads against one: 768 × 128, in the caches, forward 10.5 µs and 18.7 µs, 1.78 times as fast,
+//! backward 19.5 µs and 33.0 µs, 1.69 times; 16384 × 384 forward 918 µs and 1.72 ms, 1.87 times, backward 1.71 ms and
+//! 2.61 ms, 1.53 times. Backward memory is the limit: a plain store reads the lines of dx before it writes them,
+//! which makes 16 bytes an element of 12: 59 GB/s, of which the report counts 44. The rung above takes that away.
 
 use super::{BackwardInput, Gradients, Input, Output, simd};
 use crate::{

@@ -1,5 +1,12 @@
 //! Chunks of rows on all cores; each sums its part of dγ into scratch, and the parts are added in their order, as in
 //! [`crate::layer_norm::threads`].
+//!
+//! Two cores have twice the arithmetic and less than twice the memory, so it should buy less than a factor of two
+//! where the data is far.
+//!
+//! In the report, 16384 × 384, 2 threads against one: forward 1.18 ms and 1.62 ms, 1.37 times as fast, backward
+//! 1.86 ms and 2.70 ms, 1.45 times. With the lines that a plain store reads before it writes them, that is 64 and
+//! 54 GB/s, about what two threads copy in memory; the rung above does without that reading.
 
 use super::{BackwardInput, Gradients, Input, Output, simd};
 use crate::{
