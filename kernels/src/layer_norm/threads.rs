@@ -13,8 +13,7 @@ use super::{BackwardInput, Gradients, Input, Output, simd};
 use crate::{
     Isa,
     parallel::items_per_task,
-    rows::{add_rows, rows_of_task},
-    scratch,
+    rows::{rows_of_task, tasks_with_sums},
 };
 use rayon::prelude::*;
 
@@ -68,19 +67,8 @@ pub(super) fn backward_to(isa: Isa, far: bool, input: BackwardInput<'_>, gradien
     }
     input.check(&gradients);
     let Gradients { dx, add, dgamma, dbeta } = gradients;
-    let (want_gamma, want_beta) = (dgamma.is_some(), dbeta.is_some());
-    scratch::with(rows.div_ceil(per_task) * 2 * c, |partial: &mut [f32]| {
-        let outputs = dx.par_chunks_mut(per_task * c).zip(partial.par_chunks_mut(2 * c));
-        outputs.enumerate().for_each(|(i, (dx, partial))| {
-            let (dgamma, dbeta) = partial.split_at_mut(c);
-            let (dgamma, dbeta) = (want_gamma.then_some(dgamma), want_beta.then_some(dbeta));
-            simd::backward_to(isa, far, input.of_task(i, per_task), Gradients { dx, add, dgamma, dbeta });
-        });
-        for (first, out) in [(0, dgamma), (c, dbeta)] {
-            if let Some(out) = out {
-                add_rows(isa, partial, 2 * c, first, out);
-            }
-        }
+    tasks_with_sums(isa, per_task, c, dx, [dgamma, dbeta], |i, dx, [dgamma, dbeta]| {
+        simd::backward_to(isa, far, input.of_task(i, per_task), Gradients { dx, add, dgamma, dbeta });
     });
 }
 

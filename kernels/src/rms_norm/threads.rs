@@ -12,8 +12,7 @@ use super::{BackwardInput, Gradients, Input, Output, simd};
 use crate::{
     Isa,
     parallel::items_per_task,
-    rows::{add_rows, rows_of_task},
-    scratch,
+    rows::{rows_of_task, tasks_with_sums},
 };
 use rayon::prelude::*;
 
@@ -66,16 +65,8 @@ pub(super) fn backward_to(isa: Isa, far: bool, input: BackwardInput<'_>, gradien
     }
     input.check(&gradients);
     let Gradients { dx, add, dgamma } = gradients;
-    let wanted = dgamma.is_some();
-    scratch::with(rows.div_ceil(per_task) * c, |partial: &mut [f32]| {
-        let outputs = dx.par_chunks_mut(per_task * c).zip(partial.par_chunks_mut(c));
-        outputs.enumerate().for_each(|(i, (dx, partial))| {
-            let gradients = Gradients { dx, add, dgamma: wanted.then_some(partial) };
-            simd::backward_to(isa, far, input.of_task(i, per_task), gradients);
-        });
-        if let Some(dgamma) = dgamma {
-            add_rows(isa, partial, c, 0, dgamma);
-        }
+    tasks_with_sums(isa, per_task, c, dx, [dgamma], |i, dx, [dgamma]| {
+        simd::backward_to(isa, far, input.of_task(i, per_task), Gradients { dx, add, dgamma });
     });
 }
 
