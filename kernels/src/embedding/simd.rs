@@ -5,7 +5,7 @@
 //! from memory, and one thread waits for it.
 //!
 //! In the report, 16384 ids of a table of 65 × 384: 1.37 ms against 1.72 ms, 1.26 times as fast. 18.5 GB/s are some
-//! 13 cycles for a vector of 16, more than its four instructions need.
+//! 13 cycles for a vector of 16, more than these instructions need.
 
 use super::expect;
 use crate::{
