@@ -3,7 +3,7 @@
 /// One rung of an operation's ladder: the rung below plus one idea.
 #[derive(Clone, Copy, Debug)]
 pub struct Rung<F> {
-    /// Its name in tests, benchmarks and tables: the name of its file.
+    /// Its name in tests, benchmarks and tables; as a rule that of its file (the page of the crate says which share one).
     pub name: &'static str,
     /// The one idea that it adds, and what that should buy.
     pub idea: &'static str,

@@ -1,7 +1,11 @@
 //! Plain functions on slices and sizes, made fast one idea at a time.
 //!
-//! Each operation is a folder: `mod.rs` states the contract (formula, derivative, shapes, cost), `naive.rs` is the
-//! shortest correct code and the oracle in `f64`, and every other file is one more rung of the ladder.
+//! Each operation is a folder: `mod.rs` states the contract (formula, derivative, shapes, cost) and lists the rungs of the
+//! ladder; `naive.rs` is the shortest correct code and the oracle in `f64`. A further rung has, as a rule, a file of its
+//! name, or two where its backward pass has one of its own. Short ones share a file: those of a function in
+//! [`elementwise`] and [`optimizer`], of decoding, of attention in bf16, of products with stored bf16 and of the norm of a
+//! sum; `simd` and `threads` of [`reduce`]. What several rungs stand on has a file as well.
+//!
 //! This crate knows neither tensors nor gradient tapes; it is the only one with `unsafe` in it.
 //!
 //! # The shape alphabet

@@ -3,7 +3,8 @@
 //! Only the last step of a row has lanes to mask. [`for_vectors`] writes the step of a loop once and compiles it
 //! twice, with [`Whole`] and with [`Rest`] as the way to memory, so that the steps before it pay nothing for the last.
 
-use crate::{simd::Simd, simd_fn};
+use crate::{Isa, scratch, simd::Simd, simd_fn};
+use rayon::prelude::*;
 use std::ops::Range;
 
 /// Panics unless a matrix of `rows` × `c` has `len` elements.
@@ -183,6 +184,31 @@ pub(crate) fn parameter<S: Simd, A: Access>(s: S, at: A, parameter: Option<&[f32
         Some(parameter) => at.load(s, &parameter[i..]),
         None => s.splat(default),
     }
+}
+
+/// Calls `run` with the number of each task and its `per_task` rows of `dx`, on all cores, and with `c` sums for each of
+/// the `totals` that are wanted, into which it adds up its rows; the totals become the sums of all tasks, in their order.
+pub(crate) fn tasks_with_sums<const P: usize>(
+    isa: Isa,
+    per_task: usize,
+    c: usize,
+    dx: &mut [f32],
+    totals: [Option<&mut [f32]>; P],
+    run: impl Fn(usize, &mut [f32], [Option<&mut [f32]>; P]) + Sync,
+) {
+    let wanted = totals.each_ref().map(Option::is_some);
+    scratch::with(dx.len().div_ceil(per_task * c) * P * c, |sums: &mut [f32]| {
+        let tasks = dx.par_chunks_mut(per_task * c).zip(sums.par_chunks_mut(P * c));
+        tasks.enumerate().for_each(|(task, (dx, sums))| {
+            let mut sums = sums.chunks_exact_mut(c);
+            run(task, dx, wanted.map(|wanted| sums.next().filter(|_| wanted)));
+        });
+        for (i, total) in totals.into_iter().enumerate() {
+            if let Some(total) = total {
+                add_rows(isa, sums, P * c, i * c, total);
+            }
+        }
+    });
 }
 
 simd_fn! {

@@ -24,7 +24,8 @@
 //! # Cost
 //! 4·B·H·Tq·Tk·D FLOPs forward and 10 backward (of which S is computed again), half of it if causal. Only
 //! B·(2·H·Tq + 2·Hkv·Tk)·D elements have to move: at T = 256 and D = 64 that is 64 FLOPs a byte, so attention is
-//! bound by arithmetic, as long as S and P stay in the cache. The naive rung writes and reads them as matrices.
+//! bound by arithmetic, as long as S and P stay in the cache. The naive rung writes S of a head as a matrix and
+//! reads it again.
 //!
 //! # Shapes
 //! Q, O, dQ, dO \[B,H,Tq,D\], K, V, dK, dV \[B,Hkv,Tk,D\], lse \[B,H,Tq\]. Each of the H/Hkv query heads of a group reads
@@ -125,11 +126,16 @@ pub type Backward = for<'a> fn(Isa, &Inputs<'a>, &Saved<'a>, [Output<'_>; 3]);
 pub const FORWARD_RUNGS: &[Rung<Forward>] = &[
     Rung {
         name: "naive",
-        idea: "the definition: S and P as matrices in memory",
+        idea: "the definition: S of a head as a matrix in memory, P of it a row at a time",
         run: |_, inputs, o, lse| naive::forward_view(inputs, o, lse),
         simd: false,
     },
-    Rung { name: "causal", idea: "only the keys that are seen: half the work", run: causal::forward, simd: false },
+    Rung {
+        name: "causal",
+        idea: "only the keys that are seen: the others are not added with weight 0",
+        run: causal::forward,
+        simd: false,
+    },
     Rung { name: "blocked", idea: "a block of keys serves several queries", run: blocked::forward, simd: false },
     Rung { name: "online", idea: "a running maximum and sum: no row of scores", run: online::forward, simd: false },
     Rung { name: "simd", idea: "vectors: scores over keys, outputs over D", run: simd::forward, simd: true },
@@ -158,7 +164,7 @@ pub const FORWARD_RUNGS: &[Rung<Forward>] = &[
 pub const BACKWARD_RUNGS: &[Rung<Backward>] = &[
     Rung {
         name: "naive",
-        idea: "the definition: P, dP and dS as matrices in memory",
+        idea: "the definition: P made again from S and the log-sum-exp, dP and dS a row at a time",
         run: |_, inputs, saved, gradients| naive::backward_view(inputs, saved, gradients),
         simd: false,
     },

@@ -69,9 +69,8 @@ pub(super) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradien
     });
 }
 
-/// Whether the rungs from `registers` on are the faster ones: there have to be registers enough, and the
-/// diagonal has to count. At
-/// T = 1024 it still is by a little, at 4096 panels of eight rows are by 5%, forward and backward.
+/// Whether the rungs from `registers` on are the faster ones: there have to be registers enough, and the diagonal has to
+/// count. At T = 1024 they still are, by a little; at 4096 panels of eight rows are, by 5%, forward and backward.
 fn in_registers(isa: Isa, keys: usize) -> bool {
     isa == Isa::Avx512 && keys <= MANY
 }

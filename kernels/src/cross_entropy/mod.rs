@@ -136,8 +136,10 @@ pub type Forward = fn(Isa, Input<'_>, Output<'_>) -> f32;
 pub type Backward = fn(Isa, BackwardInput<'_>, &mut [f32]);
 
 const NAIVE: &str = "row by row, as the formula reads";
-const SIMD: &str = "16 or 8 lanes, with a vector exponential; the tail of a row is masked";
+const SIMD: &str =
+    "16 or 8 lanes, with a vector exponential; vectors go on from row to row, masked where two share one";
 const THREADS: &str = "chunks of rows on all cores; the mean is added in one fixed order";
+const THREADS_BACKWARD: &str = "chunks of rows on all cores; a large gradient of long rows is written past the caches";
 
 /// The rungs of the forward pass.
 pub static FORWARD_RUNGS: [Rung<Forward>; 3] = [
@@ -150,7 +152,7 @@ pub static FORWARD_RUNGS: [Rung<Forward>; 3] = [
 pub static BACKWARD_RUNGS: [Rung<Backward>; 3] = [
     Rung { name: "naive", idea: NAIVE, run: |_, input, dlogits| naive::backward(input, dlogits), simd: false },
     Rung { name: "simd", idea: SIMD, run: simd::backward, simd: true },
-    Rung { name: "threads", idea: THREADS, run: threads::backward, simd: true },
+    Rung { name: "threads", idea: THREADS_BACKWARD, run: threads::backward, simd: true },
 ];
 
 /// The mean of the losses; those of ignored rows are zero. Eight sums in `f64`, so that it takes no time of note.

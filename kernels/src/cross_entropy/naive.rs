@@ -1,4 +1,12 @@
 //! The specification: row by row, as the formula reads once the maximum is taken away.
+//!
+//! What it costs is the exponential, a call of the C library for each element: some 3 ns, and a loop with a call in
+//! it does not become vectors. Forward the sum comes on top, one chain of additions, each of which waits 3 cycles for
+//! the one before it. Memory has little to do: 4 bytes an element forward, 8 backward, and a row that is read twice
+//! is in a cache the second time.
+//!
+//! In the report, 16384 × 65: 3.92 ms forward and 4.40 ms backward, 1.1 and 2.0 GB/s, 1% of what the bytes allow;
+//! 256 × 50257: 45.6 and 36.6 ms, or 3.5 and 2.8 ns an element.
 
 use super::{BackwardInput, Input, Output};
 use crate::Float;

@@ -1,5 +1,15 @@
-//! Chunks of rows on all cores. The losses go to their places and are added afterwards, in one order for any number of
-//! threads.
+//! Chunks of rows on all cores. The losses go to their places and are added afterwards, in one order for any number
+//! of threads.
+//!
+//! The rung below is bound by the exponential, so a second core should halve the time. What keeps it from that is
+//! memory, where the logits are many: a large gradient is therefore written past the caches, as in
+//! [`crate::softmax::stream`].
+//!
+//! In the report, 2 threads against one: 768 × 65 10.5 µs and 19.2 µs forward, 16384 × 65 161 µs and 307 µs, 1.83 and
+//! 1.90 times as fast. Backward at 16384 × 65 201 µs and 313 µs, 1.56 times, in a stretch with other work on the
+//! machine: the best repetitions took 106 and 205 µs. 256 × 50257, 51 MB of logits: forward 1.96 ms and 3.14 ms, 1.60
+//! times (at best 1.52 and 2.97), backward 1.99 ms and 3.28 ms, 1.65 times, where probes of the memory beside it
+//! needed 1.93 ms for the same bytes.
 
 use super::{BackwardInput, Input, Output, mean, simd};
 use crate::{

@@ -196,7 +196,7 @@ pub static BINARY_RUNGS: [Rung<BinaryFn>; 4] = [
         run: |_, op, n, a, p, b, q, y| naive::binary(op, n, a, p, b, q, y),
         simd: false,
     },
-    Rung { name: "simd", idea: SIMD, run: binary::simd, simd: true },
+    Rung { name: "simd", idea: SIMD_ALONE, run: binary::simd, simd: true },
     Rung { name: "threads", idea: THREADS, run: binary::threads, simd: true },
     Rung { name: "streamed", idea: STREAMED, run: binary::streamed, simd: true },
 ];
@@ -209,7 +209,7 @@ pub static SELECT_RUNGS: [Rung<SelectFn>; 4] = [
         run: |_, n, c, o, a, p, b, q, y| naive::select(n, c, o, a, p, b, q, y),
         simd: false,
     },
-    Rung { name: "simd", idea: SIMD, run: binary::select_simd, simd: true },
+    Rung { name: "simd", idea: SIMD_ALONE, run: binary::select_simd, simd: true },
     Rung { name: "threads", idea: THREADS, run: binary::select_threads, simd: true },
     Rung { name: "streamed", idea: STREAMED, run: binary::select_streamed, simd: true },
 ];
@@ -230,7 +230,7 @@ pub static COPY_RUNGS: [Rung<CopyFn>; 4] = [
 /// The ladder of [`bias_gelu()`].
 pub static BIAS_GELU_RUNGS: [Rung<BiasGeluFn>; 4] = [
     Rung { name: "naive", idea: NAIVE, run: |_, x, bias, y| naive::bias_gelu(x, bias, y), simd: false },
-    Rung { name: "simd", idea: SIMD, run: bias_gelu::simd, simd: true },
+    Rung { name: "simd", idea: SIMD_TANH, run: bias_gelu::simd, simd: true },
     Rung { name: "threads", idea: THREADS, run: bias_gelu::threads, simd: true },
     Rung { name: "streamed", idea: STREAMED, run: bias_gelu::streamed, simd: true },
 ];
@@ -243,7 +243,7 @@ pub static BIAS_GELU_BACKWARD_RUNGS: [Rung<BiasGeluBackwardFn>; 4] = [
         run: |_, x, bias, dy, dx| naive::bias_gelu_backward(x, bias, dy, dx),
         simd: false,
     },
-    Rung { name: "simd", idea: SIMD, run: bias_gelu::simd_backward, simd: true },
+    Rung { name: "simd", idea: SIMD_TANH, run: bias_gelu::simd_backward, simd: true },
     Rung { name: "threads", idea: THREADS, run: bias_gelu::threads_backward, simd: true },
     Rung { name: "streamed", idea: STREAMED, run: bias_gelu::streamed_backward, simd: true },
 ];
@@ -251,6 +251,8 @@ pub static BIAS_GELU_BACKWARD_RUNGS: [Rung<BiasGeluBackwardFn>; 4] = [
 const STREAMED: &str = "an output larger than the caches is written past them, which saves reading its lines first";
 const NAIVE: &str = "one element after the other";
 const SIMD: &str = "8 or 16 elements at a time; exp, tanh, erf and ln become polynomials on vectors";
+const SIMD_ALONE: &str = "8 or 16 elements at a time, along rows into which the strides are merged";
+const SIMD_TANH: &str = "8 or 16 elements at a time; tanh by an exponential on vectors and a division";
 const THREADS: &str =
     "stretches of the output on all threads: twice the load and store slots, and more of the memory bus";
 

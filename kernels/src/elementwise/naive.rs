@@ -1,4 +1,13 @@
 //! The specification: one element after the other, in `f32` or, as the oracle, in `f64`.
+//!
+//! Functions such as exp and tanh are those of the C library, erf that of the crate `libm`: a call for each element,
+//! and a loop with a call in it does not become vectors. GELU's tanh form takes 472 ms at 16384 × 1536 in the report,
+//! 19 ns an element and most of it the tanh, where its 8 bytes would take 0.16 ns by probes of the memory beside it.
+//!
+//! What has strides goes index by index: the offsets of every operand, a check of each, and the question which
+//! operation it is, all of it for one element. In the report a + b of 16384 × 384 takes 7.06 ms, four cycles an
+//! element and 5.9 times what its 12 bytes need; the heads of \[64,256,6,64\] apart take 7.46 ms, 8.8 times what
+//! 8 bytes need.
 
 use super::dims::{Dims, size};
 use super::{Binary, Unary};

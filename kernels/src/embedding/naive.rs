@@ -1,4 +1,11 @@
 //! The specification: a copy of a row for every id, and an addition to it.
+//!
+//! Forward it is `memcpy`, vectors already: what counts is the writing, and a plain store first reads the line that
+//! it writes to. Backward the compiler makes vectors of 4 lanes. No addition waits for its neighbours, but each loads
+//! and stores its sum, because the next id may have another row.
+//!
+//! In the report, 16384 ids of a table of 65 × 384, which stays in the second-level cache: forward 1.54 ms,
+//! 16.5 GB/s, backward 1.72 ms, 14.7 GB/s. By probes beside it, on two threads, the bytes need 0.43 and 0.19 ms.
 
 use super::expect;
 use crate::Float;

@@ -1,4 +1,11 @@
 //! Vectors: 16 or 8 lanes of a gradient are added to a row at a time.
+//!
+//! For 16 elements that is a load of dy, a load of the sum, an addition and a store, where the naive rung, of which
+//! the compiler makes vectors of 4, has four of each. It saves instructions, and there is little to save: dy comes
+//! from memory, and one thread waits for it.
+//!
+//! In the report, 16384 ids of a table of 65 × 384: 1.37 ms against 1.72 ms, 1.26 times as fast. 18.5 GB/s are some
+//! 13 cycles for a vector of 16, more than these instructions need.
 
 use super::expect;
 use crate::{

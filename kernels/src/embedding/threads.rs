@@ -1,8 +1,13 @@
 //! All cores. Forward, each task copies for its chunk of ids.
 //!
-//! Backward, each task owns a run of rows of the table: it reads all ids and adds the gradients of its own, in the order
-//! of the ids. Nobody writes another's row, no row needs a second copy, and the order of the additions in a row is
-//! always the same. Reading the ids again in each task costs 4 bytes an id, against 4·c for its gradient.
+//! Backward, each task owns a run of rows of the table: it reads all ids and adds the gradients of its own, in the
+//! order of the ids. Nobody writes another's row, no row needs a second copy, and the order of the additions in a row
+//! is always the same. Reading the ids again in each task costs 4 bytes an id, against 4·c for its gradient.
+//!
+//! In the report, 16384 ids of a table of 65 × 384, 2 threads against one: forward 729 µs and 1.54 ms, 2.11 times as
+//! fast, for two cores have more of the memory's lines under way. Backward 1.89 ms and 1.37 ms: slower. Each task
+//! walks over all of dy and takes rows here and there, which the prefetchers do not foresee; [`super::partial`] is
+//! for that. With many rows in the table and few ids to each it pays: the figure is [above](super).
 
 use super::{expect, naive, simd};
 use crate::{

@@ -134,9 +134,11 @@ pub type Backward = fn(Isa, BackwardInput<'_>, Gradients<'_>);
 pub type AddForward = fn(Isa, Input<'_>, &[f32], &mut [f32], Output<'_>);
 
 const NAIVE: &str = "mean, variance and result in a pass each, as the formula reads";
+const NAIVE_BACKWARD: &str = "two means of a row, then all gradients an element at a time, as the formula reads";
 const SIMD: &str = "16 or 8 lanes; the row stays in the first cache between its passes";
 const STREAM: &str = "large results are written past the caches, which saves reading what is overwritten";
-const THREADS: &str = "chunks of rows on all cores, each with sums of its own for the parameters' gradients";
+const THREADS: &str = "chunks of rows on all cores";
+const THREADS_BACKWARD: &str = "chunks of rows on all cores, each with sums of its own for the parameters' gradients";
 
 /// The rungs of the forward pass.
 pub static FORWARD_RUNGS: [Rung<Forward>; 4] = [
@@ -148,9 +150,14 @@ pub static FORWARD_RUNGS: [Rung<Forward>; 4] = [
 
 /// The rungs of the backward pass.
 pub static BACKWARD_RUNGS: [Rung<Backward>; 4] = [
-    Rung { name: "naive", idea: NAIVE, run: |_, input, gradients| naive::backward(input, gradients), simd: false },
+    Rung {
+        name: "naive",
+        idea: NAIVE_BACKWARD,
+        run: |_, input, gradients| naive::backward(input, gradients),
+        simd: false,
+    },
     Rung { name: "simd", idea: SIMD, run: simd::backward, simd: true },
-    Rung { name: "threads", idea: THREADS, run: threads::backward, simd: true },
+    Rung { name: "threads", idea: THREADS_BACKWARD, run: threads::backward, simd: true },
     Rung { name: "stream", idea: STREAM, run: stream::backward, simd: true },
 ];
 
@@ -158,7 +165,7 @@ pub static BACKWARD_RUNGS: [Rung<Backward>; 4] = [
 pub static ADD_FORWARD_RUNGS: [Rung<AddForward>; 3] = [
     Rung {
         name: "naive",
-        idea: NAIVE,
+        idea: "the sum, then mean, variance and result in a pass each",
         run: |_, input, added, h, output| residual::naive(input, added, h, output),
         simd: false,
     },

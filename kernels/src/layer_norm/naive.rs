@@ -1,4 +1,12 @@
 //! The specification: a pass for the mean, one for the variance, one for the result.
+//!
+//! Mean and variance are chains of additions, and each waits 3 cycles for the one before it: their order is part of
+//! the result, so the compiler may not make vectors of them. Backward, two means of a row come first; then dx, dγ and
+//! dβ are made together, one element at a time, and no vectors come of that loop either. A row stays in the first
+//! cache between its passes, so they cost no traffic.
+//!
+//! In the report, 16384 × 384: forward 11.5 ms, 1.8 ns an element, of which the two chains are 1.6; backward 32.6 ms,
+//! 5.2 ns. By probes of the memory beside it the bytes need 0.8 and 1.2 ms.
 
 use super::{BackwardInput, Gradients, Input, Output};
 use crate::Float;

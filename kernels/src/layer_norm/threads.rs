@@ -1,15 +1,19 @@
 //! Chunks of rows on all cores.
 //!
-//! dγ and dβ are sums over all rows. Each chunk sums its own into scratch, while x̂ is at hand, and the chunks' sums are
-//! added in their order: no atomics, one read of x and dy, and the same bits for any number of threads, because the
-//! chunks follow from the shape alone.
+//! dγ and dβ are sums over all rows. Each chunk sums its own into scratch, while x̂ is at hand, and the chunks' sums
+//! are added in their order: no atomics, one read of x and dy, and the same bits for any number of threads, because
+//! the chunks follow from the shape alone.
+//!
+//! In the report, 2 threads against one: 768 × 128, in the caches, forward 10.5 µs and 18.7 µs, 1.78 times as fast,
+//! backward 19.5 µs and 33.0 µs, 1.69 times; 16384 × 384 forward 918 µs and 1.72 ms, 1.87 times, backward 1.71 ms and
+//! 2.61 ms, 1.53 times. Backward memory is the limit: a plain store reads the lines of dx before it writes them,
+//! which makes 16 bytes an element of 12: 59 GB/s, of which the report counts 44. The rung above takes that away.
 
 use super::{BackwardInput, Gradients, Input, Output, simd};
 use crate::{
     Isa,
     parallel::items_per_task,
-    rows::{add_rows, rows_of_task},
-    scratch,
+    rows::{rows_of_task, tasks_with_sums},
 };
 use rayon::prelude::*;
 
@@ -63,19 +67,8 @@ pub(super) fn backward_to(isa: Isa, far: bool, input: BackwardInput<'_>, gradien
     }
     input.check(&gradients);
     let Gradients { dx, add, dgamma, dbeta } = gradients;
-    let (want_gamma, want_beta) = (dgamma.is_some(), dbeta.is_some());
-    scratch::with(rows.div_ceil(per_task) * 2 * c, |partial: &mut [f32]| {
-        let outputs = dx.par_chunks_mut(per_task * c).zip(partial.par_chunks_mut(2 * c));
-        outputs.enumerate().for_each(|(i, (dx, partial))| {
-            let (dgamma, dbeta) = partial.split_at_mut(c);
-            let (dgamma, dbeta) = (want_gamma.then_some(dgamma), want_beta.then_some(dbeta));
-            simd::backward_to(isa, far, input.of_task(i, per_task), Gradients { dx, add, dgamma, dbeta });
-        });
-        for (first, out) in [(0, dgamma), (c, dbeta)] {
-            if let Some(out) = out {
-                add_rows(isa, partial, 2 * c, first, out);
-            }
-        }
+    tasks_with_sums(isa, per_task, c, dx, [dgamma, dbeta], |i, dx, [dgamma, dbeta]| {
+        simd::backward_to(isa, far, input.of_task(i, per_task), Gradients { dx, add, dgamma, dbeta });
     });
 }
 

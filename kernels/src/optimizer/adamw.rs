@@ -1,9 +1,14 @@
 //! AdamW: the gradient's mean and mean square, corrected for their start at zero, and weight decay beside them.
 //!
 //! One pass reads p, g, m and v and writes p, m and v. A chain of tensor operations would move each of them several
-//! times. What is the same for all elements (the corrections, lr / correction1) is worked out once, in `f64`.
-//! A division and a root an element are no hindrance: 16 of them take 20 cycles, less than the 448 bytes they belong to
-//! take from memory (59 GB/s on two threads, more than a triad), and as much as these take from the third cache.
+//! times. What is the same for all elements (the corrections, lr / correction1) is worked out once, in `f64`. A
+//! division and a root an element are no hindrance: 16 of them take 20 cycles, about as much as the 448 bytes they
+//! belong to take from the third cache, and less than these take from memory.
+//!
+//! In the report, naive, simd and threads: 804096 elements, from the third cache, 662, 229 and 133 µs, for a vector
+//! of 16 takes one division and a root, where the compiler's vectors of 4 take two and a root each, and a second core
+//! divides as well; 10745088 elements 11.0, 6.43 and 4.83 ms, 62.3 GB/s in the end, for there memory is the limit:
+//! more lanes help a thread to ask for more of it, and a second thread has what is left, 1.33 times as much.
 
 use super::{naive, per_task};
 use crate::{

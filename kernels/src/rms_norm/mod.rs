@@ -108,9 +108,11 @@ pub type Forward = fn(Isa, Input<'_>, Output<'_>);
 pub type Backward = fn(Isa, BackwardInput<'_>, Gradients<'_>);
 
 const NAIVE: &str = "mean square and result in a pass each, as the formula reads";
+const NAIVE_BACKWARD: &str = "one mean of a row, then both gradients an element at a time, as the formula reads";
 const SIMD: &str = "16 or 8 lanes; the row stays in the first cache between its passes";
 const STREAM: &str = "large results are written past the caches, which saves reading what is overwritten";
-const THREADS: &str = "chunks of rows on all cores, each with a sum of its own for the parameter's gradient";
+const THREADS: &str = "chunks of rows on all cores";
+const THREADS_BACKWARD: &str = "chunks of rows on all cores, each with a sum of its own for the parameter's gradient";
 
 /// The rungs of the forward pass.
 pub static FORWARD_RUNGS: [Rung<Forward>; 4] = [
@@ -122,9 +124,14 @@ pub static FORWARD_RUNGS: [Rung<Forward>; 4] = [
 
 /// The rungs of the backward pass.
 pub static BACKWARD_RUNGS: [Rung<Backward>; 4] = [
-    Rung { name: "naive", idea: NAIVE, run: |_, input, gradients| naive::backward(input, gradients), simd: false },
+    Rung {
+        name: "naive",
+        idea: NAIVE_BACKWARD,
+        run: |_, input, gradients| naive::backward(input, gradients),
+        simd: false,
+    },
     Rung { name: "simd", idea: SIMD, run: simd::backward, simd: true },
-    Rung { name: "threads", idea: THREADS, run: threads::backward, simd: true },
+    Rung { name: "threads", idea: THREADS_BACKWARD, run: threads::backward, simd: true },
     Rung { name: "stream", idea: STREAM, run: stream::backward, simd: true },
 ];
 

@@ -1,4 +1,12 @@
 //! The specification: a pass for the mean square, one for the result.
+//!
+//! The mean square is one chain of additions, each of which waits 3 cycles for the one before it: their order is part
+//! of the result, so the compiler may not make vectors of them. Of the result it does, 4 lanes. Backward there is a
+//! chain again, and then dx and dγ are made together, one element at a time. A row stays in the first cache between
+//! its passes, so they cost no traffic.
+//!
+//! In the report, 16384 × 384: forward 6.01 ms, 1.0 ns an element, of which the chain is 0.8; backward 21.5 ms,
+//! 3.4 ns. By probes of the memory beside it the bytes need 0.9 and 1.1 ms.
 
 use super::{BackwardInput, Gradients, Input, Output};
 use crate::Float;

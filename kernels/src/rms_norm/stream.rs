@@ -1,4 +1,11 @@
-//! Large results are written past the caches: see [`crate::softmax::stream`].
+//! Large results are written past the caches: why is told in [`crate::softmax::stream`].
+//!
+//! It should save 4 of 12 bytes an element forward and 4 of 16 backward. Where dx is added to what is there already,
+//! its lines have been read and are near, so it is written as in the rung below.
+//!
+//! In the report, 16384 × 384, against the rung below: forward 983 µs and 1.18 ms, 1.20 times as fast, backward
+//! 1.28 ms and 1.86 ms, 1.45 times. One sum a row leaves less arithmetic than in layer norm, so that memory is the
+//! limit both ways.
 
 use super::{BackwardInput, Gradients, Input, Output, threads};
 use crate::{Isa, rows::is_far};

@@ -1,12 +1,18 @@
 //! Chunks of rows on all cores; each sums its part of dγ into scratch, and the parts are added in their order, as in
 //! [`crate::layer_norm::threads`].
+//!
+//! Two cores have twice the arithmetic and less than twice the memory, so it should buy less than a factor of two
+//! where the data is far.
+//!
+//! In the report, 16384 × 384, 2 threads against one: forward 1.18 ms and 1.62 ms, 1.37 times as fast, backward
+//! 1.86 ms and 2.70 ms, 1.45 times. With the lines that a plain store reads before it writes them, that is 64 and
+//! 54 GB/s, about what two threads copy in memory; the rung above does without that reading.
 
 use super::{BackwardInput, Gradients, Input, Output, simd};
 use crate::{
     Isa,
     parallel::items_per_task,
-    rows::{add_rows, rows_of_task},
-    scratch,
+    rows::{rows_of_task, tasks_with_sums},
 };
 use rayon::prelude::*;
 
@@ -59,16 +65,8 @@ pub(super) fn backward_to(isa: Isa, far: bool, input: BackwardInput<'_>, gradien
     }
     input.check(&gradients);
     let Gradients { dx, add, dgamma } = gradients;
-    let wanted = dgamma.is_some();
-    scratch::with(rows.div_ceil(per_task) * c, |partial: &mut [f32]| {
-        let outputs = dx.par_chunks_mut(per_task * c).zip(partial.par_chunks_mut(c));
-        outputs.enumerate().for_each(|(i, (dx, partial))| {
-            let gradients = Gradients { dx, add, dgamma: wanted.then_some(partial) };
-            simd::backward_to(isa, far, input.of_task(i, per_task), gradients);
-        });
-        if let Some(dgamma) = dgamma {
-            add_rows(isa, partial, c, 0, dgamma);
-        }
+    tasks_with_sums(isa, per_task, c, dx, [dgamma], |i, dx, [dgamma]| {
+        simd::backward_to(isa, far, input.of_task(i, per_task), Gradients { dx, add, dgamma });
     });
 }
 

@@ -48,9 +48,13 @@ pub type Forward = fn(Isa, usize, usize, &[f32], &mut [f32]);
 /// `(isa, rows, c, y, dy, dx)`
 pub type Backward = fn(Isa, usize, usize, &[f32], &[f32], &mut [f32]);
 
-const NAIVE: &str = "three passes over each row: maximum, exponentials and their sum, division";
+const NAIVE: &str = "pass after pass over each row: maximum, exponentials, their sum, division";
+const NAIVE_LOG: &str = "pass after pass over each row: maximum, sum of the exponentials, difference";
+const NAIVE_BACKWARD: &str = "two passes over each row: the sum of y·dy, the gradient";
+const NAIVE_LOG_BACKWARD: &str = "two passes over each row: the sum of dy, the gradient with its exponentials";
 const ONLINE: &str = "maximum and sum in one pass: the sum is rescaled when the maximum grows";
 const SIMD: &str = "16 or 8 lanes, with a vector exponential of a dozen instructions";
+const SIMD_BACKWARD: &str = "16 or 8 lanes; the next row is asked for while one is written";
 const STREAM: &str = "large results are written past the caches, which saves reading what is overwritten";
 const THREADS: &str = "chunks of rows on all cores";
 
@@ -65,15 +69,20 @@ pub static FORWARD_RUNGS: [Rung<Forward>; 5] = [
 
 /// The rungs of softmax's gradient.
 pub static BACKWARD_RUNGS: [Rung<Backward>; 4] = [
-    Rung { name: "naive", idea: NAIVE, run: |_, rows, c, y, dy, dx| naive::backward(rows, c, y, dy, dx), simd: false },
-    Rung { name: "simd", idea: SIMD, run: simd::backward, simd: true },
+    Rung {
+        name: "naive",
+        idea: NAIVE_BACKWARD,
+        run: |_, rows, c, y, dy, dx| naive::backward(rows, c, y, dy, dx),
+        simd: false,
+    },
+    Rung { name: "simd", idea: SIMD_BACKWARD, run: simd::backward, simd: true },
     Rung { name: "threads", idea: THREADS, run: threads::backward, simd: true },
     Rung { name: "stream", idea: STREAM, run: stream::backward, simd: true },
 ];
 
 /// The rungs of log-softmax.
 pub static LOG_FORWARD_RUNGS: [Rung<Forward>; 5] = [
-    Rung { name: "naive", idea: NAIVE, run: |_, rows, c, x, y| naive::log_forward(rows, c, x, y), simd: false },
+    Rung { name: "naive", idea: NAIVE_LOG, run: |_, rows, c, x, y| naive::log_forward(rows, c, x, y), simd: false },
     Rung { name: "online", idea: ONLINE, run: |_, rows, c, x, y| online::log_forward(rows, c, x, y), simd: false },
     Rung { name: "simd", idea: SIMD, run: simd::log_forward, simd: true },
     Rung { name: "threads", idea: THREADS, run: threads::log_forward, simd: true },
@@ -84,7 +93,7 @@ pub static LOG_FORWARD_RUNGS: [Rung<Forward>; 5] = [
 pub static LOG_BACKWARD_RUNGS: [Rung<Backward>; 4] = [
     Rung {
         name: "naive",
-        idea: NAIVE,
+        idea: NAIVE_LOG_BACKWARD,
         run: |_, rows, c, y, dy, dx| naive::log_backward(rows, c, y, dy, dx),
         simd: false,
     },

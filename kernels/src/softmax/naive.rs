@@ -1,4 +1,13 @@
-//! The specification: three passes over each row, as the formula reads once the maximum is taken away.
+//! The specification: pass after pass over each row, as the formula reads once the maximum is taken away.
+//!
+//! Forward, exponentials are calls of the C library, some 3 ns each, and no vectors; their sum is one chain of
+//! additions, 3 cycles or 0.8 ns each. Of the maximum and the division the compiler makes vectors of 4. Backward,
+//! softmax has no exponential, and the chain of Σ y·dy is nearly all; log-softmax has one of each. A row waits in a
+//! cache between its passes, so they cost no traffic.
+//!
+//! In the report, 16384 × 256: forward 19.3 ms, 4.6 ns an element, backward 3.87 ms, 0.9 ns, where by probes of the
+//! memory beside it the bytes need 0.63 and 0.65 ms. Log-softmax of 16384 × 65: 3.97 and 3.20 ms, 3.7 and 3.0 ns an
+//! element.
 
 use super::{expect_backward, expect_forward};
 use crate::Float;

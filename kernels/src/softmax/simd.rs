@@ -1,6 +1,7 @@
 //! Vectors: the three passes of the naive rung on 16 or 8 lanes, with a vector exponential.
 //!
-//! The exponential is what costs: about 20 ns from the C library, a dozen instructions for 16 lanes here. The online
+//! The exponential is what costs: some 3 ns a call of the C library, a dozen instructions for 16 lanes here. In the report
+//! 16384 × 256 takes 1.40 ms and the naive rung 19.3, backward, without an exponential, 1.53 ms and 3.87. The online
 //! rung's idea is not taken up: a row of a few thousand elements is in the first or second cache after the first pass,
 //! so reading it again is cheaper than a second exponential. Forward, rows of up to 128 elements are taken four at a
 //! time, so that their sums across lanes wait together, and the maxima of the next rows are taken between the

@@ -1,4 +1,11 @@
 //! Chunks of rows on all cores. Rows know nothing of each other, so this is the simd rung, cut.
+//!
+//! Two cores have twice the arithmetic and less than twice the memory. So it should halve the time where the data is
+//! near, and elsewhere give what memory has left.
+//!
+//! In the report, 2 threads against one: 3072 × 64, in the caches, forward 26.5 µs and 53.2 µs, 2.00 times as fast,
+//! backward 16.0 µs and 26.9 µs, 1.69 times. 16384 × 256 forward 893 µs and 1.40 ms, 1.57 times, backward 948 µs and
+//! 1.53 ms, 1.61 times; 4096 × 4096 4.36 ms and 6.35 ms, 7.28 ms and 11.2 ms, about 1.5 times each.
 
 use super::{expect_backward, expect_forward, simd};
 use crate::{Isa, parallel::items_per_task};

@@ -1,6 +1,10 @@
 //! The definition: operands rounded to bf16, widened again, and multiplied as ever.
 //!
-//! Measured: as [`matmul::naive`](crate::matmul::naive), 1 to 2 GFLOP/s.
+//! Rounding touches each element once, where the product touches it N or M times, so the time is that of
+//! [`matmul::naive`](crate::matmul::naive): one chain of additions for each dot product. Bf16 buys nothing here, for
+//! the rounded numbers are `f32` in memory and are multiplied as such.
+//!
+//! In the report: NT 768×128×512 41.9 ms, and 41.8 in `f32`, 2.4 GFLOP/s; TN 512×768×128 77.1 ms, and 74.2.
 
 use crate::matmul::{Shape, Strides, naive};
 use crate::{Bf16Isa, simd::bf16::round};

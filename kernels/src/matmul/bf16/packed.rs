@@ -1,7 +1,13 @@
 //! Rounded while packing, on one thread: the loops of [`matmul::packed`](crate::matmul::packed) with panels of pairs.
 //!
-//! Blocks have the same bytes as in `f32`, so twice the steps of k: the sums of a tile stay in registers twice as long,
-//! for what they cost to load and store weighs twice as much here.
+//! Blocks have the same bytes as in `f32`, so twice the steps of k: the sums of a tile stay in registers twice as
+//! long, for what they cost to load and store weighs twice as much here. The instruction multiplies twice as many
+//! numbers in the same cycle, so it should take half the time of `f32`.
+//!
+//! In the report, one thread, GFLOP/s, and of `f32` in brackets: 512×512×512 NN 222.5 (109.5), 2048×2048×2048 NT
+//! 222.9, TN 220.1, NT 768×128×512 223.6 (114.6), NN 768×512×128 216.2 (111.2), TN 512×768×128 196.9 (107.0). That is
+//! twice `f32`, and 92 to 95% of the 236 of independent instructions in all but the last: rounding and zipping hide
+//! behind the products, and least where A is packed for 128 columns alone, as in the last two.
 
 use super::{
     micro::multiply,

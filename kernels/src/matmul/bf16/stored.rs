@@ -2,7 +2,13 @@
 //!
 //! C = round(A)·B: A is `f32` and is rounded, B is bf16 already, so this is the product of [`super`] with half the
 //! memory for B. With one row, a token, every weight is read once and used once, and half the bytes are half the time
-//! (`gemv.rs`); with more rows B is moved into the panels of the other rungs.
+//! (`gemv.rs`); with more rows B is moved into the panels of the other rungs. The definition writes all of B to
+//! memory as `f32` first, and reads it again.
+//!
+//! In the report, 2 threads, one row: 1×768×3072 from the third cache 30.0 µs, and 54.2 µs with weights in `f32`,
+//! 1.81 times as fast, for handing out the tasks is not halved. 1×768×50257 from memory 1.11 ms, 95% of what probes
+//! beside it made, and 4.62 ms in `f32`, 91%: more than twice, because the memory was slower in that stretch of the
+//! run. The definition takes 106 ms.
 
 use super::{
     gemv,

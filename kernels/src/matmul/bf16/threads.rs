@@ -1,18 +1,22 @@
 //! Threads: the tasks of [`matmul::threads`](crate::matmul::threads), over one B packed in pairs.
 //!
 //! Blocks of C are tasks that are cut by the shape alone, each element of C is summed by one task in one order, and a
-//! small C with a long sum is cut along k into parts of fixed length whose sums are added in order. So the bits do not
-//! depend on the number of threads. Tasks have twice the multiply-adds of those in `f32`, for they take as long.
+//! small C with a long sum is cut along k into parts of fixed length whose sums are added in order. So the bits do
+//! not depend on the number of threads. Tasks have twice the multiply-adds of those in `f32`, for they take as long.
 //!
-//! Measured on 2 threads with `vdpbf16ps`, medians, GFLOP/s of 460: 512×512×512 NN 384, 1024×1024×1024 391,
-//! 2048×2048×2048 394. As x·Wᵀ / dy·W / dyᵀ·x of a layer: 16384 tokens, 384→1152 408 / 432 / 381; 384→1536 414 / 439 /
-//! 376; 1536→384 437 / 432 / 361; 384→65 307 / 344 / 263; 768 tokens, 384→1536 414 / 426 / 389; 128→512 291 / 306 / 366.
-//! The geometric mean of these 21 is 375; PyTorch's bf16, whose operands are half as many bytes in memory, made 368 an hour
-//! before. What it took: in TN the rows ahead are fetched line by line as rows are zipped (all lines of 16 rows at once
-//! stalled: 312 for 378 at 384→1152), and a vector goes to two panels of A as two halves (through an array in memory: 245).
-//! With 96 rows in a task and not 72 or 80, so that all tasks are alike and begin at a line, dyᵀ·x of 384→1152 went from 402
-//! to 425, of 384→1536 from 409 to 429, and with 768 tokens from 410 to 436; the larger operand as A, which is fetched
-//! while others are multiplied, 1536→384 from 400 to 423 (all in turn with the code before).
+//! In the report, 2 threads with `vdpbf16ps`, GFLOP/s of 473: 512×512×512 NN 429, 1.93 times one thread;
+//! 2048×2048×2048 NN 442, NT 441, TN 436. As x·Wᵀ / dy·W / dyᵀ·x of a layer: 16384 tokens, 384→1152 442 / 440 / 402;
+//! 384→1536 439 / 438 / 414; 1536→384 451 / 455 / 422; 384→384 434 / 423 / 361; 384→65 315 / 416 / 264; 768 tokens,
+//! 384→1536 417 / 416 / 433. The geometric mean over PyTorch's bf16, whose operands are half as many bytes in memory,
+//! is 1.06 in 42 workloads. Sums over 16384 positions lose to packing at the pace of memory, 65 columns to panels
+//! that they do not fill. Where the report has half of the peak (1024×1024×1024 NN and NT), PyTorch has half as well:
+//! the machine gave one core.
+//!
+//! What it took: in TN the rows ahead are fetched line by line as rows are zipped (all lines of 16 rows at once
+//! stalled: 312 for 378 at 384→1152), and a vector goes to two panels of A as two halves (through an array in memory:
+//! 245). With 96 rows in a task and not 72 or 80, so that all tasks are alike and begin at a line, dyᵀ·x of 384→1152
+//! went from 402 to 425, of 384→1536 from 409 to 429, and with 768 tokens from 410 to 436; the larger operand as A,
+//! which is fetched while others are multiplied, 1536→384 from 400 to 423 (all in turn with the code before).
 
 use super::{
     micro::multiply,
