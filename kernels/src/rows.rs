@@ -140,7 +140,7 @@ pub(crate) use for_vectors;
 
 /// `for_vectors_in_turn!(S, A, len, |a, i, at| body)`: the same, where `a` = 0 … A − 1 says which of A sums is whose turn.
 ///
-/// An addition waits some four cycles for the one before it to the same sum, and a processor could begin four in that
+/// An addition waits three or four cycles for the one before it to the same sum, and a processor could begin as many in that
 /// time. What is left after whole rounds goes to the first sum.
 macro_rules! for_vectors_in_turn {
     ($S:ident, $sums:ident, $len:expr, |$a:ident, $i:ident, $at:ident| $body:block) => {{
