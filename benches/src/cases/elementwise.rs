@@ -13,7 +13,6 @@ use gradus_kernels::{
 
 /// Two inputs, a small one, and the output.
 struct Data {
-    op: Unary,
     shape: Vec<usize>,
     x: Buffer,
     dy: Buffer,
@@ -26,7 +25,7 @@ impl Data {
         let n = shape.iter().product();
         let (x, dy) = (scaled(1, n, 4.0), values(2, n));
         let bias = values(3, *shape.last().unwrap_or(&0));
-        Data { op: Unary::GeluTanh, shape: shape.into(), x, dy, bias, y: zeros(outputs) }
+        Data { shape: shape.into(), x, dy, bias, y: zeros(outputs) }
     }
 
     /// The elements of a row.
@@ -55,28 +54,24 @@ fn whole(d: &Data) -> Parts<f32> {
     vec![d.y.to_vec()]
 }
 
-fn gelu(n: usize, erf: bool) -> Data {
-    Data { op: if erf { Unary::GeluErf } else { Unary::GeluTanh }, ..Data::new(&[n, 1], n) }
+pub(super) fn unary_forward(op: Unary, n: usize) -> Box<dyn Case> {
+    let d = Data::new(&[n, 1], n);
+    let expected = (
+        d.reference::<f32>(|x, _, _, y| naive::unary(op, x, y)),
+        d.reference::<f64>(|x, _, _, y| naive::unary(op, x, y)),
+    );
+    let call = |run: UnaryFn, isa, (op, d): &mut (Unary, Data)| run(isa, *op, &d.x, &mut d.y);
+    Box::new(ladder(&UNARY_RUNGS, (op, d), call, |(_, d)| spoil(d), |(_, d)| outputs(d), expected))
 }
 
-pub(super) fn gelu_forward(n: usize, erf: bool) -> Box<dyn Case> {
-    let d = gelu(n, erf);
+pub(super) fn unary_backward(op: Unary, n: usize) -> Box<dyn Case> {
+    let d = Data::new(&[n, 1], n);
     let expected = (
-        d.reference::<f32>(|x, _, _, y| naive::unary(d.op, x, y)),
-        d.reference::<f64>(|x, _, _, y| naive::unary(d.op, x, y)),
+        d.reference::<f32>(|x, dy, _, y| naive::unary_backward(op, x, dy, y)),
+        d.reference::<f64>(|x, dy, _, y| naive::unary_backward(op, x, dy, y)),
     );
-    let call = |run: UnaryFn, isa, d: &mut Data| run(isa, d.op, &d.x, &mut d.y);
-    Box::new(ladder(&UNARY_RUNGS, d, call, spoil, outputs, expected))
-}
-
-pub(super) fn gelu_backward(n: usize, erf: bool) -> Box<dyn Case> {
-    let d = gelu(n, erf);
-    let expected = (
-        d.reference::<f32>(|x, dy, _, y| naive::unary_backward(d.op, x, dy, y)),
-        d.reference::<f64>(|x, dy, _, y| naive::unary_backward(d.op, x, dy, y)),
-    );
-    let call = |run: UnaryBackwardFn, isa, d: &mut Data| run(isa, d.op, &d.x, &d.dy, &mut d.y);
-    Box::new(ladder(&UNARY_BACKWARD_RUNGS, d, call, spoil, outputs, expected))
+    let call = |run: UnaryBackwardFn, isa, (op, d): &mut (Unary, Data)| run(isa, *op, &d.x, &d.dy, &mut d.y);
+    Box::new(ladder(&UNARY_BACKWARD_RUNGS, (op, d), call, |(_, d)| spoil(d), |(_, d)| outputs(d), expected))
 }
 
 pub(super) fn bias_gelu_forward(rows: usize, c: usize) -> Box<dyn Case> {

@@ -29,7 +29,7 @@ use crate::{
     workload::{Gpt, Pass, Precision, Problem},
 };
 use buffer::{Buffer, aligned, zeros};
-use gradus_kernels::{Bf16Isa, Float, Isa, Rung, oracle};
+use gradus_kernels::{Bf16Isa, Float, Isa, Rung, elementwise::Unary, oracle};
 
 /// What is known of a rung besides its speed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,8 +97,10 @@ pub fn case(problem: &Problem) -> Box<dyn Case> {
         Problem::AddLayerNorm { rows, c } => norms::add_layer_norm(rows, c),
         Problem::RmsNorm { pass: Pass::Forward, rows, c } => norms::rms_norm_forward(rows, c),
         Problem::RmsNorm { pass: Pass::Backward, rows, c } => norms::rms_norm_backward(rows, c),
-        Problem::Gelu { pass: Pass::Forward, rows, c, erf } => elementwise::gelu_forward(rows * c, erf),
-        Problem::Gelu { pass: Pass::Backward, rows, c, erf } => elementwise::gelu_backward(rows * c, erf),
+        Problem::Gelu { pass: Pass::Forward, rows, c, erf } => elementwise::unary_forward(gelu(erf), rows * c),
+        Problem::Gelu { pass: Pass::Backward, rows, c, erf } => elementwise::unary_backward(gelu(erf), rows * c),
+        Problem::Silu { pass: Pass::Forward, rows, c } => elementwise::unary_forward(Unary::Silu, rows * c),
+        Problem::Silu { pass: Pass::Backward, rows, c } => elementwise::unary_backward(Unary::Silu, rows * c),
         Problem::BiasGelu { pass: Pass::Forward, rows, c } => elementwise::bias_gelu_forward(rows, c),
         Problem::BiasGelu { pass: Pass::Backward, rows, c } => elementwise::bias_gelu_backward(rows, c),
         Problem::CrossEntropy { pass: Pass::Forward, rows, v } => cross_entropy::forward(rows, v),
@@ -114,6 +116,10 @@ pub fn case(problem: &Problem) -> Box<dyn Case> {
         Problem::TrainingStep { gpt, batch, dropout, precision } => training_step::case(gpt, batch, dropout, precision),
         Problem::Generate { gpt, tokens, precision } => generate::case(gpt, tokens, precision),
     }
+}
+
+fn gelu(erf: bool) -> Unary {
+    if erf { Unary::GeluErf } else { Unary::GeluTanh }
 }
 
 /// The rungs of a problem, before its memory is made.
@@ -139,6 +145,7 @@ fn small(problem: &Problem) -> Problem {
         Problem::AddLayerNorm { .. } => Problem::AddLayerNorm { rows: 5, c: 33 },
         Problem::RmsNorm { pass, .. } => Problem::RmsNorm { pass, rows: 5, c: 33 },
         Problem::Gelu { pass, erf, .. } => Problem::Gelu { pass, rows: 5, c: 33, erf },
+        Problem::Silu { pass, .. } => Problem::Silu { pass, rows: 5, c: 33 },
         Problem::BiasGelu { pass, .. } => Problem::BiasGelu { pass, rows: 5, c: 33 },
         Problem::CrossEntropy { pass, .. } => Problem::CrossEntropy { pass, rows: 5, v: 33 },
         Problem::Dropout { .. } => Problem::Dropout { n: 333 },

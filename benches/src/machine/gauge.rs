@@ -138,14 +138,13 @@ impl Gauge {
         let (caches, threads) = (self.host.caches, self.threads);
         let bytes = (work.footprint() as usize).min(self.most);
         let level = limit::level_of(bytes, caches, threads);
-        let counts = |access: &Access| access.is_of(level) && (work.updated > 0 || !access.is_in_place());
-        let accesses: Vec<Access> = Access::ALL.into_iter().filter(counts).collect();
+        let accesses: Vec<Access> =
+            Access::ALL.into_iter().filter(|access| access.is_of(level) && access.is_for(work)).collect();
         let slice = Duration::from_secs_f64(seconds / accesses.len() as f64);
         let mut rate =
             |access| (access, 1e9 * fastest_tenth(&memory(access, bytes / threads, &mut self.buffers, slice)));
         let rates: Vec<(Access, f64)> = accesses.into_iter().map(&mut rate).collect();
-        let best = |share: &dyn Fn(Access) -> f64| rates.iter().map(|&(a, rate)| rate * share(a)).fold(0.0, f64::max);
-        limit::least_traffic(work, best).unwrap_or(0.0)
+        limit::least_traffic(work, rates.into_iter()).unwrap_or(0.0)
     }
 
     /// The machine by all sweeps.
@@ -203,6 +202,7 @@ fn memory(access: Access, bytes: usize, threads: &mut [Vec<f32>], time: Duration
                 Access::Copy => probes::copy(isa, false, x, y),
                 Access::StreamedCopy => probes::copy(isa, true, x, y),
                 Access::Memcpy => y.copy_from_slice(x),
+                Access::Memset => x.fill(0.0),
                 Access::Triad => probes::triad(isa, false, 0.5, x, y, z),
                 Access::StreamedTriad => probes::triad(isa, true, 0.5, x, y, z),
                 Access::Update => probes::update(isa, 1e-6, x, y),

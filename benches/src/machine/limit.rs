@@ -24,23 +24,25 @@ pub(super) fn buffers(caches: Caches, threads: usize) -> Vec<(Level, usize)> {
     levels
 }
 
-/// The least time for the traffic of a piece of work, where `best(share)` is the best rate, in bytes in a second, of any
-/// way through the memory of which a share counts; none where it is 0.
-pub(super) fn least_traffic(work: Work, best: impl Fn(&dyn Fn(Access) -> f64) -> f64) -> Option<f64> {
-    let rate = |of: fn(usize, usize) -> usize| {
-        best(&|access| {
-            let (reads, writes) = access.reads_and_writes();
-            let counts = work.updated > 0 || !access.is_in_place();
-            if counts { of(reads, writes) as f64 / (reads + writes) as f64 } else { 0.0 }
-        })
-    };
-    let all = rate(|reads, writes| reads + writes);
-    if all == 0.0 {
-        return None;
-    }
-    let (read, written) = (rate(|reads, _| reads), rate(|_, writes| writes));
-    let seconds = |bytes: u64, rate: f64| if rate > 0.0 { bytes as f64 / rate } else { 0.0 };
-    Some(seconds(work.bytes(), all).max(seconds(work.read, read)).max(seconds(work.written, written)))
+/// The least time for the traffic of a piece of work, by what probes reached, in bytes in a second: one of them, or two in
+/// turn, that read and write as much; none where no probe does both.
+pub(super) fn least_traffic(work: Work, probes: impl Iterator<Item = (Access, f64)>) -> Option<f64> {
+    let rates = probes.filter(|&(access, rate)| access.is_for(work) && rate > 0.0).map(|(access, rate)| {
+        let (reads, writes) = access.reads_and_writes();
+        let of = |part: usize| rate * part as f64 / (reads + writes) as f64;
+        (of(reads), of(writes))
+    });
+    let rates: Vec<(f64, f64)> = rates.collect();
+    let (read, written) = (work.read as f64, work.written as f64);
+    let over = |bytes: f64, rate: f64| if bytes > 0.0 { bytes / rate } else { 0.0 }; // infinite for what it does not do
+    let alone = rates.iter().map(|&(r, w)| over(read, r).max(over(written, w)));
+    let in_turn = rates.iter().flat_map(|&a| rates.iter().map(move |&b| (a, b))).filter_map(|(a, b)| {
+        // a.0·x + b.0·y = read, a.1·x + b.1·y = written
+        let determinant = a.0 * b.1 - a.1 * b.0;
+        let (x, y) = ((read * b.1 - written * b.0) / determinant, (written * a.0 - read * a.1) / determinant);
+        (x >= 0.0 && y >= 0.0).then_some(x + y) // NaN is not
+    });
+    alone.chain(in_turn).min_by(f64::total_cmp).filter(|seconds| seconds.is_finite())
 }
 
 /// The level whose buffers are as large as this, or the next larger one.
@@ -59,21 +61,21 @@ impl Machine {
         if of(threads) > 0.0 { of(threads) } else { of(1) * threads as f64 }
     }
 
-    /// The best bandwidth of a level, in bytes in a second, of any way through the memory.
-    pub fn bytes_per_second(&self, level: Level, threads: usize) -> f64 {
-        self.best_of(level, threads, &|_| 1.0)
+    /// What a level gave, in bytes in a second, on `threads` threads or fewer.
+    fn rates(&self, level: Level, threads: usize) -> impl Iterator<Item = (Access, f64)> {
+        let counts = move |b: &&super::Bandwidth| b.level == level && (b.threads == threads || b.threads == 1);
+        self.bandwidth.iter().filter(counts).map(|b| (b.access, b.gigabytes * 1e9))
     }
 
-    /// The best rate of a level where of each way through it only a share of the bytes counts.
-    fn best_of(&self, level: Level, threads: usize, share: &dyn Fn(Access) -> f64) -> f64 {
-        let counts = |b: &&super::Bandwidth| b.level == level && (b.threads == threads || b.threads == 1);
-        self.bandwidth.iter().filter(counts).map(|b| b.gigabytes * 1e9 * share(b.access)).fold(0.0, f64::max)
+    /// The best bandwidth of a level, in bytes in a second, of any way through the memory.
+    pub fn bytes_per_second(&self, level: Level, threads: usize) -> f64 {
+        self.rates(level, threads).map(|(_, rate)| rate).fold(0.0, f64::max)
     }
 
     /// The least time for the traffic of a piece of work whose data all lies at one level; none where that was not
     /// measured.
     fn traffic_at(&self, level: Level, work: Work) -> Option<f64> {
-        least_traffic(work, |share| self.best_of(level, self.threads, share))
+        least_traffic(work, self.rates(level, self.threads))
     }
 
     /// The sizes at which the time for a byte is known, from small to large, with their level: what fills three quarters
@@ -148,6 +150,23 @@ mod tests {
         let in_place = Work { updated: 25_000_000_000, ..apart };
         assert_eq!(machine.least_seconds(apart, Precision::F32), 1.5, "the triad writes 50/3 GB/s");
         assert_eq!(machine.least_seconds(in_place, Precision::F32), 0.5);
+    }
+
+    #[test]
+    fn ways_through_the_memory_take_turns() {
+        let least = |work, probes: &[(Access, f64)]| least_traffic(work, probes.iter().copied());
+        let (read, copy, memset) = ((Access::Read, 10.0), (Access::Copy, 8.0), (Access::Memset, 20.0));
+        assert_eq!(least(work(0, 30, 0), &[read, copy]), Some(3.0));
+        assert_eq!(least(work(0, 12, 4), &[read, copy]), Some(1.8), "1 s of copying, 0.8 s of reading");
+        assert_eq!(least(work(0, 0, 40), &[copy]), Some(10.0), "a copy writes 4 a second");
+        assert_eq!(least(work(0, 0, 40), &[copy, memset]), Some(2.0));
+        assert_eq!(least(work(0, 10, 40), &[read, memset]), Some(3.0));
+        assert_eq!(
+            least(work(0, 10, 40), &[read, copy, memset]),
+            Some(3.0),
+            "2.5 s of copying and 1.5 of writing are more"
+        );
+        assert_eq!(least(work(0, 1, 1), &[read]), None);
     }
 
     #[test]

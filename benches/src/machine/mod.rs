@@ -17,7 +17,7 @@ mod rounds;
 pub use gauge::Gauge;
 pub use host::{Caches, Host};
 
-use crate::workload::Precision;
+use crate::workload::{Precision, Work};
 use serde::{Deserialize, Serialize};
 
 /// A level of the memory.
@@ -66,11 +66,13 @@ pub enum Access {
     StreamedCopy,
     /// y = a + k·b past the caches.
     StreamedTriad,
+    /// y = 0 by the C library's `memset`, which writes past the caches where there is much to write.
+    Memset,
 }
 
 impl Access {
     /// Every one.
-    pub const ALL: [Access; 8] = [
+    pub const ALL: [Access; 9] = [
         Access::Read,
         Access::Copy,
         Access::Memcpy,
@@ -79,6 +81,7 @@ impl Access {
         Access::StreamedTriad,
         Access::Update,
         Access::Scale,
+        Access::Memset,
     ];
 
     /// Its name.
@@ -92,13 +95,14 @@ impl Access {
             Access::Scale => "scale",
             Access::StreamedCopy => "streamed copy",
             Access::StreamedTriad => "streamed triad",
+            Access::Memset => "memset",
         }
     }
 
     /// The arrays that it goes through.
     fn arrays(self) -> usize {
         match self {
-            Access::Read | Access::Scale => 1,
+            Access::Read | Access::Scale | Access::Memset => 1,
             Access::Copy | Access::Memcpy | Access::Update | Access::StreamedCopy => 2,
             Access::Triad | Access::StreamedTriad => 3,
         }
@@ -108,19 +112,21 @@ impl Access {
     fn reads_and_writes(self) -> (usize, usize) {
         match self {
             Access::Read => (1, 0),
+            Access::Memset => (0, 1),
             Access::Copy | Access::Memcpy | Access::Scale | Access::StreamedCopy => (1, 1),
             Access::Triad | Access::Update | Access::StreamedTriad => (2, 1),
         }
     }
 
-    /// Whether it writes to where it has read, which only work that does so too can be held against: it touches half the lines.
-    fn is_in_place(self) -> bool {
-        matches!(self, Access::Update | Access::Scale)
+    /// Whether a piece of work can be held against it: what writes to where it has read touches half the lines, so that only
+    /// work that does so too can.
+    fn is_for(self, work: Work) -> bool {
+        work.updated > 0 || !matches!(self, Access::Update | Access::Scale)
     }
 
     /// Whether it is measured there: what goes past the caches says nothing of them.
     fn is_of(self, level: Level) -> bool {
-        let is_past = matches!(self, Access::Memcpy | Access::StreamedCopy | Access::StreamedTriad);
+        let is_past = matches!(self, Access::Memcpy | Access::Memset | Access::StreamedCopy | Access::StreamedTriad);
         !is_past || level >= Level::Edge
     }
 }

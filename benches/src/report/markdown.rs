@@ -15,7 +15,7 @@ repetition of all. So a stretch in which the whole machine is slower, which a sh
 longer than half a second was run once. Whole programs take turns too, each side in a process of its own.
 
 The *limit* is the least time that the ceilings below allow: that of the FLOPs, or that of the bytes from where they lie; \
-no more is read, written, and read and written together than the best probe of that level does. Of data that is larger \
+no probe of that level, and no two in turn, read and write as much in less. Of data that is larger \
 than a cache a part stays in it, so between two levels the time of a byte is interpolated over 1/size. The rate counts nominal \
 FLOPs or bytes; bytes are those of each input and output once.
 

@@ -72,6 +72,10 @@ def gelu(p):
     return either(p, lambda x: F.gelu(x, approximate=form), rows(p))
 
 
+def silu(p):
+    return either(p, F.silu, rows(p))
+
+
 def bias_gelu(p):
     bias = torch.randn(p["c"])
     return either(p, lambda x: F.gelu(x + bias, approximate="tanh"), rows(p))
@@ -223,7 +227,7 @@ def generate(p):
 OPERATIONS = {
     "matmul": matmul, "attention": attention,
     "attention_decode": attention_decode, "layer_norm": layer_norm, "rms_norm": rms_norm, "gelu": gelu,
-    "bias_gelu": bias_gelu, "cross_entropy": cross_entropy, "dropout": dropout, "add": add, "heads": heads,
+    "silu": silu, "bias_gelu": bias_gelu, "cross_entropy": cross_entropy, "dropout": dropout, "add": add, "heads": heads,
     "embedding": embedding, "adamw": adamw, "sum_of_squares": sum_of_squares, "row_sum": row_sum,
     "training_step": training_step, "generate": generate,
     "matmul_bf16": lambda p: matmul(p, torch.bfloat16), "attention_bf16": lambda p: attention(p, torch.bfloat16),

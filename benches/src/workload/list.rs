@@ -132,6 +132,7 @@ fn rows(list: &mut List) {
     list.both("cross_entropy", "gpt_large", true, |pass| Problem::CrossEntropy { pass, rows: large, v: 65 });
     list.both("cross_entropy", "gpt2", false, |pass| Problem::CrossEntropy { pass, rows: 256, v: 50257 });
     list.both("embedding", "gpt_large/tokens", false, |pass| Problem::Embedding { pass, ids: large, v: 65, c: 384 });
+    list.both("embedding", "gpt2/tokens", false, |pass| Problem::Embedding { pass, ids: 1024, v: 50257, c: 768 });
     list.add("reduce", "gpt_large/row_sum", "forward", false, Problem::RowSum { rows: large, c: 384 });
 }
 
@@ -141,6 +142,7 @@ fn elements(list: &mut List) {
     list.both("gelu", "gpt_small/mlp", false, gelu(small, 512, false));
     list.both("gelu", "gpt_large/mlp", true, gelu(large, 1536, false));
     list.both("gelu", "gpt_large/mlp_erf", false, gelu(large, 1536, true));
+    list.both("silu", "gpt_large/mlp", false, |pass| Problem::Silu { pass, rows: large, c: 1536 });
     list.both("bias_gelu", "gpt_large/mlp", false, |pass| Problem::BiasGelu { pass, rows: large, c: 1536 });
     list.add("dropout", "gpt_small/residual", "apply", false, Problem::Dropout { n: small * 128 });
     list.add("dropout", "gpt_large/residual", "apply", true, Problem::Dropout { n: large * 384 });

@@ -54,6 +54,8 @@ pub enum Problem {
     RmsNorm { pass: Pass, rows: usize, c: usize },
     /// GELU; `erf` is the exact form, else GPT-2's with tanh.
     Gelu { pass: Pass, rows: usize, c: usize, erf: bool },
+    /// SiLU, x·σ(x).
+    Silu { pass: Pass, rows: usize, c: usize },
     /// GELU of x plus a bias.
     BiasGelu { pass: Pass, rows: usize, c: usize },
     /// Cross-entropy from logits.
@@ -118,6 +120,7 @@ impl Problem {
             Problem::AddLayerNorm { rows, c } => each(rows * c, 9, 2 * (rows + 1) * c, 2 * rows * (c + 1)),
             Problem::RmsNorm { pass, rows, c } => row_work(pass, [rows, c], both(pass, 5, 10), 1, 1),
             Problem::Gelu { pass, rows, c, .. } => row_work(pass, [rows, c], both(pass, 10, 15), 0, 0),
+            Problem::Silu { pass, rows, c } => row_work(pass, [rows, c], both(pass, 5, 8), 0, 0),
             Problem::BiasGelu { pass, rows, c } => row_work(pass, [rows, c], both(pass, 11, 16), 1, 0),
             Problem::CrossEntropy { pass: Pass::Forward, rows, v } => each(rows * v, 4, rows * v + rows, 2 * rows),
             Problem::CrossEntropy { pass: Pass::Backward, rows, v } => each(rows * v, 4, rows * v + 2 * rows, rows * v),
@@ -169,6 +172,7 @@ impl Problem {
             | Problem::LayerNorm { rows, c, .. }
             | Problem::AddLayerNorm { rows, c }
             | Problem::RmsNorm { rows, c, .. }
+            | Problem::Silu { rows, c, .. }
             | Problem::BiasGelu { rows, c, .. }
             | Problem::RowSum { rows, c } => format!("{rows}×{c}"),
             Problem::Gelu { rows, c, erf, .. } => format!("{rows}×{c}, {}", if erf { "erf" } else { "tanh" }),

@@ -31,7 +31,7 @@ pub fn backward(isa: Isa, v: usize, c: usize, ids: &[u32], dy: &[f32], dtable: &
     scratch::with(ids.len().div_ceil(per_task) * v * c, |tables: &mut [f32]| {
         let inputs = ids.par_chunks(per_task).zip(dy.par_chunks(per_task * c));
         tables.par_chunks_mut(v * c).zip(inputs).for_each(|(table, (ids, dy))| {
-            simd::add_owned(isa, c, 0, v, ids, dy, table);
+            simd::add_owned(isa, false, c, 0, v, ids, dy, table);
         });
         let chunk = items_per_task(v * c, 2);
         dtable.par_chunks_mut(chunk).enumerate().for_each(|(i, dtable)| {

@@ -10,22 +10,36 @@
 use super::expect;
 use crate::{
     Isa,
-    rows::{Access, for_vectors},
+    rows::{Access, before_line, for_vectors},
+    simd::Simd,
     simd_fn,
 };
 
 /// dtable = in each row the sum of the gradients of the ids that chose it.
 pub fn backward(isa: Isa, v: usize, c: usize, ids: &[u32], dy: &[f32], dtable: &mut [f32]) {
     expect(v, c, ids, dtable.len(), dy.len());
-    add_owned(isa, c, 0, v, ids, dy, dtable);
+    add_owned(isa, false, c, 0, v, ids, dy, dtable);
+}
+
+/// Zeros; where `far` is set, past the caches.
+#[inline(always)]
+fn clear<S: Simd>(s: S, far: bool, x: &mut [f32]) {
+    let near = if far { before_line(x) } else { x.len() };
+    let (near, far) = x.split_at_mut(near);
+    near.fill(0.0);
+    for_vectors!(S, far.len(), |i, at| {
+        at.write(s, true, &mut far[i..], s.zero());
+    });
+    s.fence();
 }
 
 simd_fn! {
-    /// The rows `first` to `first` + `count` of the table's gradient; ids elsewhere are passed over.
+    /// The rows `first` to `first` + `count` of the table's gradient; ids elsewhere are passed over. Where `far` is set,
+    /// it is cleared past the caches.
     pub(super) fn add_owned<S>(
-        s: S, c: usize, first: usize, count: usize, ids: &[u32], dy: &[f32], dtable: &mut [f32],
+        s: S, far: bool, c: usize, first: usize, count: usize, ids: &[u32], dy: &[f32], dtable: &mut [f32],
     ) {
-        dtable.fill(0.0);
+        clear(s, far, dtable);
         for (n, &id) in ids.iter().enumerate() {
             let row = (id as usize).wrapping_sub(first);
             if row < count {
