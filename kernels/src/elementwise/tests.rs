@@ -1,4 +1,5 @@
 mod strided;
+mod threads;
 
 use super::*;
 use crate::oracle;
@@ -127,42 +128,6 @@ fn a_gradient_passes_nan_on() {
             }
         }
     }
-}
-
-/// The bits of what `work` leaves in `len` elements, on so many threads.
-fn bits_on(threads: usize, len: usize, work: impl Fn(&mut [f32]) + Send + Sync) -> Vec<u32> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-    let mut y = vec![0.5; len];
-    pool.install(|| work(&mut y));
-    y.iter().map(|y| y.to_bits()).collect()
-}
-
-fn assert_same_on_any_number_of_threads(len: usize, work: impl Fn(&mut [f32]) + Send + Sync) {
-    let one = bits_on(1, len, &work);
-    assert!(one == bits_on(2, len, &work) && one == bits_on(4, len, &work));
-}
-
-#[test]
-fn results_are_bitwise_the_same_on_any_number_of_threads() {
-    const LEN: usize = 300_107;
-    let x = inputs(Unary::GeluErf, LEN);
-    for op in Unary::ALL {
-        assert_same_on_any_number_of_threads(LEN, |y| unary(op, &x, y));
-        let saved = if op.saves() == Saves::Nothing { &[][..] } else { &x };
-        assert_same_on_any_number_of_threads(LEN, |y| unary_backward(op, saved, &x, y));
-    }
-    let (rows, bias) = (&x[..3 * 100_001], &x[..3]);
-    assert_same_on_any_number_of_threads(rows.len(), |y| bias_gelu(rows, bias, y));
-    assert_same_on_any_number_of_threads(rows.len(), |y| bias_gelu_backward(rows, bias, rows, y));
-    assert_same_on_any_number_of_threads(LEN, |y| axpy(0.3, &x, y));
-    assert_same_on_any_number_of_threads(LEN, |y| scale_in_place(0.3, y));
-    assert_same_on_any_number_of_threads(301 * 997, |y| {
-        binary(Binary::Sub, &[301, 997], &x, &[1, 301], &x, &[0, 1], y);
-    });
-    assert_same_on_any_number_of_threads(301 * 997, |y| {
-        select(&[301, 997], &x, &[1, 0], &x, &[1, 301], &x, &[0, 1], y);
-    });
-    assert_same_on_any_number_of_threads(301 * 997, |y| copy(&[301, 997], &x, &[1, 301], y, &[997, 1]));
 }
 
 #[test]

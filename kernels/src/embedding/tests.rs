@@ -1,12 +1,6 @@
 use super::*;
 use crate::oracle::{check, values, widen};
-use std::fmt::Debug;
-
-fn runs<F: Copy + Debug>(rungs: &'static [Rung<F>]) -> impl Iterator<Item = (&'static str, Isa, F)> {
-    rungs
-        .iter()
-        .flat_map(|r| Isa::available().filter(|&isa| r.simd || isa == Isa::Portable).map(|isa| (r.name, isa, r.run)))
-}
+use crate::trials::{assert_same_on_any_number_of_threads, runs};
 
 fn ids(n: usize, v: usize) -> Vec<u32> {
     values(9, n).iter().map(|x| ((x.abs() * x.abs() * v as f32) as u32).min(v as u32 - 1)).collect()
@@ -73,19 +67,25 @@ fn gradients_agree_with_central_differences() {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    let (v, c) = (65, 67);
-    let ids = ids(5000, v);
-    let (table, dy) = (values(7, v * c), values(8, ids.len() * c));
-    let all = |threads: usize| {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
-            let (mut y, mut dtable) = (vec![0.0; ids.len() * c], vec![0.0; v * c]);
-            forward(v, c, &table, &ids, &mut y);
-            backward(v, c, &ids, &dy, &mut dtable);
-            [y, dtable].concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
-        })
-    };
-    let one = all(1);
-    assert!(one == all(2) && one == all(4));
+    // A table for each task, where owners of rows are below; and too many rows for that.
+    for (v, c, n) in [(65, 67, 5000), (5003, 33, 1000)] {
+        let ids = ids(n, v);
+        let (table, dy) = (values(7, v * c), values(8, n * c));
+        for (name, isa, run) in runs(&FORWARD_RUNGS) {
+            assert_same_on_any_number_of_threads(&format!("{name} {isa} {v}×{c}"), || {
+                let mut y = vec![7.0; n * c];
+                run(isa, v, c, &table, &ids, &mut y);
+                [y]
+            });
+        }
+        for (name, isa, run) in runs(&BACKWARD_RUNGS) {
+            assert_same_on_any_number_of_threads(&format!("{name} {isa} {v}×{c}, backward"), || {
+                let mut dtable = vec![7.0; v * c];
+                run(isa, v, c, &ids, &dy, &mut dtable);
+                [dtable]
+            });
+        }
+    }
 }
 
 #[test]

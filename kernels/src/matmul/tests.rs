@@ -1,4 +1,5 @@
-use super::{RUNGS, Shape, Strides, forward, naive};
+use super::{RUNGS, Run, Shape, Strides, naive};
+use crate::trials::{assert_same_on_any_number_of_threads, runs};
 use crate::{Isa, oracle};
 
 /// How an operand lies in memory.
@@ -63,6 +64,11 @@ fn product(
     c
 }
 
+/// A rung at an instruction set.
+fn at(isa: Isa, run: Run) -> impl Fn(Shape, &[f32], Strides, &[f32], Strides, &mut [f32], bool) {
+    move |shape, a, sa, b, sb, c, add| run(isa, shape, a, sa, b, sb, c, add)
+}
+
 fn exact_product(kind: Values, shape: Shape, layouts: (Layout, Layout), accumulate: bool) -> Vec<f64> {
     let Shape { batch, m, n, k } = shape;
     let (a_strides, a_len) = lay_out(layouts.0, batch, m, k);
@@ -77,16 +83,12 @@ fn exact_product(kind: Values, shape: Shape, layouts: (Layout, Layout), accumula
 fn check_all(kind: Values, shape: Shape, layouts: (Layout, Layout), accumulate: bool) {
     let exact = exact_product(kind, shape, layouts, accumulate);
     let plain = product(naive::forward, kind, shape, layouts, accumulate);
-    for rung in RUNGS {
-        for isa in Isa::available().filter(|&isa| rung.simd || isa == Isa::Portable) {
-            let run =
-                |shape, a: &[f32], sa, b: &[f32], sb, c: &mut [f32], add| (rung.run)(isa, shape, a, sa, b, sb, c, add);
-            let got = product(run, kind, shape, layouts, accumulate);
-            let case = || format!("{} at {isa}, {shape:?}, {layouts:?}, accumulate {accumulate}", rung.name);
-            match kind {
-                Eighths => assert!(oracle::widen(&got) == exact, "{}", case()),
-                Any => oracle::check(&got, &plain, &exact).unwrap_or_else(|error| panic!("{}: {error}", case())),
-            }
+    for (name, isa, run) in runs(RUNGS) {
+        let got = product(at(isa, run), kind, shape, layouts, accumulate);
+        let case = || format!("{name} at {isa}, {shape:?}, {layouts:?}, accumulate {accumulate}");
+        match kind {
+            Eighths => assert!(oracle::widen(&got) == exact, "{}", case()),
+            Any => oracle::check(&got, &plain, &exact).unwrap_or_else(|error| panic!("{}: {error}", case())),
         }
     }
 }
@@ -195,6 +197,7 @@ fn not_a_number_and_infinity_are_not_lost() {
 #[test]
 fn the_same_bits_on_any_number_of_threads() {
     let one = |m, n, k| Shape { batch: 1, m, n, k };
+    // Each in a way of its own of the last rung, `direct`, and of the one before, `threads`.
     let shapes = [
         one(768, 96, 128),
         one(130, 65, 600),
@@ -203,20 +206,18 @@ fn the_same_bits_on_any_number_of_threads() {
         one(500, 200, 700),
         one(65, 129, 5000),
         one(1, 2000, 500),
+        one(1, 5000, 300),
+        one(2000, 1, 500),
         one(17, 3000, 300),
     ];
     let batches = [Shape { batch: 33, m: 40, n: 50, k: 60 }, Shape { batch: 2, m: 300, n: 200, k: 200 }];
     for shape in shapes.into_iter().chain(batches) {
         for layouts in [(Plain, Plain), (Plain, Transposed), (Transposed, Plain)] {
-            let on = |threads| {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| product(forward, Any, shape, layouts, true))
-                    .into_iter()
-                    .map(f32::to_bits)
-                    .collect::<Vec<_>>()
-            };
-            let expected = on(1);
-            assert!(on(2) == expected && on(4) == expected, "{shape:?}, {layouts:?}");
+            // All but the definition, which takes long at these sizes.
+            for (name, isa, run) in runs(&RUNGS[1..]) {
+                let case = format!("{name} at {isa}, {shape:?}, {layouts:?}");
+                assert_same_on_any_number_of_threads(&case, || [product(at(isa, run), Any, shape, layouts, true)]);
+            }
         }
     }
 }

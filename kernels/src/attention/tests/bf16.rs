@@ -1,6 +1,7 @@
 //! The bf16 rungs against the definition in `f64` on rounded operands.
 
 use super::{super::*, case::*};
+use crate::trials::{assert_same_on_any_number_of_threads, bf16_runs};
 use crate::{Bf16Isa, oracle::values};
 
 /// Half a unit of bf16: what rounding loses of a number at most, relative to it.
@@ -159,18 +160,15 @@ fn empty_operands() {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    for shape in [square(2, 3, 300, 64), Shape { b: 1, h: 4, h_kv: 2, tq: 600, tk: 700, d: 32 }] {
-        let case = Case { dropout: Some(DROPOUT), ..Case::new(shape) };
-        let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| {
-                let saved = case.bf16_forward(bf16::FORWARD_RUNGS.last().unwrap().run, Bf16Isa::active());
-                let gradients = case.bf16_backward(bf16::BACKWARD_RUNGS.last().unwrap().run, Bf16Isa::active(), &saved);
-                (saved, gradients)
-            })
-        };
-        let one = run(1);
-        assert!(one == run(2) && one == run(4), "{shape:?}");
+    for case in super::shapes_of_tasks() {
+        let what = |name, isa| format!("{name} {isa}, {:?}", case.shape);
+        for (name, isa, run) in bf16_runs(bf16::FORWARD_RUNGS) {
+            assert_same_on_any_number_of_threads(&what(name, isa), || case.bf16_forward(run, isa));
+        }
+        let saved = case.bf16_forward(bf16::FORWARD_RUNGS.last().unwrap().run, Bf16Isa::active());
+        for (name, isa, run) in bf16_runs(bf16::BACKWARD_RUNGS) {
+            assert_same_on_any_number_of_threads(&what(name, isa), || case.bf16_backward(run, isa, &saved));
+        }
     }
 }
 
