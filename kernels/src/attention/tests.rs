@@ -56,6 +56,33 @@ fn large_logits() {
     }
 }
 
+/// Values, gradients of the output, and queries or keys in turn; scores are of size 1 all the same.
+#[test]
+fn denormal_operands_and_results() {
+    let cases = || {
+        let shapes = [square(1, 2, 7, 3), square(1, 2, 64, 32), square(1, 2, 65, 20)];
+        let grouped = [
+            Shape { b: 1, h: 2, h_kv: 1, tq: 1, tk: 130, d: 20 },
+            Shape { b: 1, h: 2, h_kv: 1, tq: 33, tk: 130, d: 64 },
+        ];
+        shapes.into_iter().chain(grouped).map(Case::new)
+    };
+    for case in cases() {
+        case.times([1.0, 1.0, 1e-40, 1e20]).check("denormal values");
+    }
+    for case in cases() {
+        case.times([1.0, 1.0, 1.0, 1e-40]).check("denormal gradients");
+    }
+    for case in cases() {
+        let scale = 100.0 * case.scale;
+        Case { scale, ..case.times([5e-39, 1e36, 1.0, 1.0]) }.check("denormal queries");
+    }
+    for case in cases() {
+        let scale = 100.0 * case.scale;
+        Case { scale, ..case.times([1e36, 5e-39, 1.0, 1.0]) }.check("denormal keys");
+    }
+}
+
 #[test]
 fn factors_that_are_negative_or_nothing() {
     for scale in [-0.7, 0.0] {

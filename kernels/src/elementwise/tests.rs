@@ -108,7 +108,7 @@ fn special_values_come_out_as_the_definition_has_it() {
             for i in 0..8 {
                 let expected = exact[i] as f32;
                 let same = y[i] == expected || (y[i].is_nan() && expected.is_nan());
-                let close = (y[i] - expected).abs() <= 2e-7 * expected.abs() + f32::MIN_POSITIVE;
+                let close = (y[i] - expected).abs() <= 2e-7 * expected.abs() + f32::from_bits(1);
                 assert!(same || close, "{isa} {op:?}({}): {} instead of {expected}", x[i], y[i]);
             }
         }
@@ -186,9 +186,14 @@ fn axpy_scale_and_accumulate_do_what_they_say() {
 
 #[test]
 fn bias_gelu_is_gelu_of_the_sum() {
-    for (rows, columns) in [(0, 5), (1, 1), (3, 7), (5, 33), (40, 4097)] {
+    let times = |factor: f32, x: Vec<f32>| x.into_iter().map(|x| factor * x).collect::<Vec<_>>();
+    let sizes = [(0, 5), (1, 1), (3, 7), (5, 33), (40, 4097)];
+    // Of size 1, and denormal: the operands, or the gradient alone.
+    let factors = [(1.0, 1.0), (1e-40, 1.0), (1.0, 1e-40)];
+    for ((rows, columns), (of_x, of_dy)) in sizes.into_iter().flat_map(|size| factors.map(|factors| (size, factors))) {
         let len = rows * columns;
-        let (x, bias, dy) = (inputs(Unary::GeluTanh, len), oracle::values(5, columns), oracle::values(6, len));
+        let (x, bias) = (times(of_x, inputs(Unary::GeluTanh, len)), times(of_x, oracle::values(5, columns)));
+        let dy = times(of_dy, oracle::values(6, len));
         let (wide_x, wide_bias, wide_dy) = (oracle::widen(&x), oracle::widen(&bias), oracle::widen(&dy));
         let (mut plain, mut exact, mut got) = (vec![0.0; len], vec![0.0; len], vec![9.0; len]);
         let (mut d_plain, mut d_exact) = (vec![0.0; len], vec![0.0; len]);

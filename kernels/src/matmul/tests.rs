@@ -37,13 +37,18 @@ enum Values {
     Eighths,
     /// Any `f32` between −1 and 1.
     Any,
+    /// The same times a factor for each of A, B and C.
+    Times([f32; 3]),
 }
 use Values::*;
 
+/// Those of A, B and C have the seeds 1, 2 and 3.
 fn values(kind: Values, seed: u64, len: usize) -> Vec<f32> {
     let mut values = oracle::values(seed, len);
-    if kind == Eighths {
-        values.iter_mut().for_each(|x| *x = (*x * 8.0).round() / 8.0);
+    match kind {
+        Eighths => values.iter_mut().for_each(|x| *x = (*x * 8.0).round() / 8.0),
+        Any => (),
+        Times(factors) => values.iter_mut().for_each(|x| *x *= factors[seed as usize - 1]),
     }
     values
 }
@@ -79,7 +84,7 @@ fn exact_product(kind: Values, shape: Shape, layouts: (Layout, Layout), accumula
     c
 }
 
-/// Every rung at every instruction set against the oracle: equal for [`Eighths`], by the oracle's rule for [`Any`].
+/// Every rung at every instruction set against the oracle: equal for [`Eighths`], by the oracle's rule for the others.
 fn check_all(kind: Values, shape: Shape, layouts: (Layout, Layout), accumulate: bool) {
     let exact = exact_product(kind, shape, layouts, accumulate);
     let plain = product(naive::forward, kind, shape, layouts, accumulate);
@@ -88,7 +93,7 @@ fn check_all(kind: Values, shape: Shape, layouts: (Layout, Layout), accumulate: 
         let case = || format!("{name} at {isa}, {shape:?}, {layouts:?}, accumulate {accumulate}");
         match kind {
             Eighths => assert!(oracle::widen(&got) == exact, "{}", case()),
-            Any => oracle::check(&got, &plain, &exact).unwrap_or_else(|error| panic!("{}: {error}", case())),
+            Any | Times(_) => oracle::check(&got, &plain, &exact).unwrap_or_else(|error| panic!("{}: {error}", case())),
         }
     }
 }
@@ -150,6 +155,19 @@ fn sizes_that_are_cut_into_blocks() {
     check_all(Eighths, Shape { batch: 33, m: 40, n: 50, k: 121 }, (Plain, Transposed), true);
     check_all(Any, Shape { batch: 3, m: 90, n: 250, k: 400 }, (Plain, Transposed), false);
     check_all(Any, Shape { batch: 3, m: 30, n: 250, k: 400 }, (Plain, Broadcast), true);
+}
+
+#[test]
+fn denormal_operands_and_results() {
+    let operands = [Times([1e-40, 1e20, 1e-20]), Times([1e20, 1e-40, 1e-20])];
+    let results = [Times([1e-20, 1e-20, 1e-40]), Times([1e-40, 1.0, 1e-40])];
+    for kind in operands.into_iter().chain(results) {
+        for (m, n, k) in [(1, 65, 130), (65, 1, 130), (7, 65, 33), (13, 300, 401), (100, 96, 300), (65, 50, 1500)] {
+            for layouts in [(Plain, Plain), (Plain, Transposed), (Transposed, Plain), (Gaps, Gaps)] {
+                check_all(kind, Shape { batch: 1, m, n, k }, layouts, m % 2 == 1);
+            }
+        }
+    }
 }
 
 #[test]

@@ -50,13 +50,15 @@ fn the_first_steps_of_adamw_by_hand() {
 
 #[test]
 fn sgd_keeps_to_the_oracle_over_several_steps() {
-    for (len, nesterov) in LENGTHS.into_iter().flat_map(|len| [(len, false), (len, true)]) {
+    let sizes = [(1.0, false), (1.0, true), (1e-40, false), (1e-40, true)]; // of the numbers, and Nesterov's rule or not
+    for (len, (size, nesterov)) in LENGTHS.into_iter().flat_map(|len| sizes.map(|size| (len, size))) {
         let options = Sgd { nesterov, ..SGD };
-        let start = values(1, len);
+        let times = |x: Vec<f32>| x.into_iter().map(|x| size * x).collect::<Vec<_>>();
+        let start = times(values(1, len));
         let (mut plain, mut exact) = ([start.clone(), vec![0.0; len]], [widen(&start), vec![0.0; len]]);
         let mut all: Vec<_> = runs(&SGD_RUNGS).map(|run| (run, [start.clone(), vec![0.0; len]])).collect();
         for step in 1..=4 {
-            let g = values(step + 1, len);
+            let g = times(values(step + 1, len));
             let [p, u] = &mut plain;
             naive::sgd(options, p, &g, u);
             let [p, u] = &mut exact;

@@ -73,6 +73,10 @@ fn every_rung_meets_the_oracle_for_every_choice_of_dimensions() {
         let x = oracle::values(3, shape.iter().product());
         check_every_choice(shape, &x);
         check_every_choice(shape, &x.iter().map(|x| 1e4 + x).collect::<Vec<_>>());
+        // Denormal numbers, and such whose variance is one.
+        for size in [1e-40, 1e-20] {
+            check_every_choice(shape, &x.iter().map(|x| size * x).collect::<Vec<_>>());
+        }
     }
 }
 

@@ -150,6 +150,26 @@ fn large_logits() {
     }
 }
 
+/// Rounding makes them zero, at every level: the instruction would take them for zero anyway.
+#[test]
+fn denormal_operands_are_zero() {
+    for shape in [square(1, 2, 7, 3), square(1, 2, 64, 32), square(1, 2, 130, 20)] {
+        let queries = Case::new(shape).times([5e-39, 1e36, 1.0, 1.0]);
+        Case { scale: 100.0 * queries.scale, ..queries }.check_bf16("denormal queries");
+        let [values, gradients] = [[1.0, 1.0, 1e-40, 1e20], [1.0, 1.0, 1.0, 1e-40]].map(|f| Case::new(shape).times(f));
+        let is_zero = |x: &[f32]| x.iter().all(|&x| x == 0.0 || x == POISON);
+        let gradient_rungs = bf16_runs(bf16::BACKWARD_RUNGS);
+        for ((name, isa, run), (.., run_back)) in bf16_runs(bf16::FORWARD_RUNGS).zip(gradient_rungs) {
+            let saved = values.bf16_forward(run, isa);
+            let [dq, dk, _] = values.bf16_backward(run_back, isa, &saved);
+            assert!([&saved[0], &dq, &dk].into_iter().all(|x| is_zero(x)), "{name} {isa}: values, {shape:?}");
+            let saved = gradients.bf16_forward(run, isa);
+            let all = gradients.bf16_backward(run_back, isa, &saved);
+            assert!(all.iter().all(|x| is_zero(x)), "{name} {isa}: gradients, {shape:?}");
+        }
+    }
+}
+
 #[test]
 fn empty_operands() {
     for (b, h, tq, tk, d) in [(0, 2, 3, 3, 4), (1, 0, 3, 3, 4), (1, 2, 0, 3, 4), (1, 2, 3, 0, 4), (1, 2, 3, 3, 0)] {

@@ -199,6 +199,29 @@ fn special_values_are_not_lost() {
     }
 }
 
+/// Rounding an operand makes a denormal number zero, at every level: the instruction would take it for zero anyway.
+#[test]
+fn denormal_operands_are_zero() {
+    for shape in [one(1, 65, 130), one(7, 65, 33), one(65, 50, 1500)] {
+        for (layouts, [of_a, of_b]) in [((Plain, Plain), [1e-40, 1e20]), ((Transposed, Transposed), [1e20, 1e-40])] {
+            let ([mut a, mut b, c], [sa, sb]) = Case { shape, layouts, accumulate: true, exact: false }.data();
+            a.iter_mut().for_each(|x| *x *= of_a);
+            b.iter_mut().for_each(|x| *x *= of_b);
+            let halves: Vec<bf16> = b.iter().map(|&x| round(x)).collect();
+            for (name, isa, run) in bf16_runs(RUNGS) {
+                let mut got = c.clone();
+                run(isa, shape, &a, sa, &b, sb, &mut got, true);
+                assert!(got == c, "{name} at {isa}, {shape:?}, {layouts:?}");
+            }
+            for (name, isa, run) in bf16_runs(stored::RUNGS) {
+                let mut got = c.clone();
+                run(isa, shape, &a, sa, &halves, sb, &mut got, true);
+                assert!(got == c, "stored, {name} at {isa}, {shape:?}, {layouts:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_same_bits_on_any_number_of_threads() {
     let shapes = [one(500, 200, 1700), one(65, 129, 5000), one(1, 3000, 500), one(17, 3000, 300), one(170, 391, 1570)];
