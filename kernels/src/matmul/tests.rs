@@ -54,7 +54,7 @@ fn values(kind: Values, seed: u64, len: usize) -> Vec<f32> {
 }
 
 fn product(
-    run: impl FnOnce(Shape, &[f32], Strides, &[f32], Strides, &mut [f32], bool),
+    (isa, run): (Isa, Run),
     kind: Values,
     shape: Shape,
     layouts: (Layout, Layout),
@@ -65,13 +65,8 @@ fn product(
     let (b_strides, b_len) = lay_out(layouts.1, batch, k, n);
     let (a, b) = (values(kind, 1, a_len), values(kind, 2, b_len));
     let mut c = if accumulate { values(kind, 3, batch * m * n) } else { vec![f32::NAN; batch * m * n] };
-    run(shape, &a, a_strides, &b, b_strides, &mut c, accumulate);
+    run(isa, shape, &a, a_strides, &b, b_strides, &mut c, accumulate);
     c
-}
-
-/// A rung at an instruction set.
-fn at(isa: Isa, run: Run) -> impl Fn(Shape, &[f32], Strides, &[f32], Strides, &mut [f32], bool) {
-    move |shape, a, sa, b, sb, c, add| run(isa, shape, a, sa, b, sb, c, add)
 }
 
 fn exact_product(kind: Values, shape: Shape, layouts: (Layout, Layout), accumulate: bool) -> Vec<f64> {
@@ -87,9 +82,9 @@ fn exact_product(kind: Values, shape: Shape, layouts: (Layout, Layout), accumula
 /// Every rung at every instruction set against the oracle: equal for [`Eighths`], by the oracle's rule for the others.
 fn check_all(kind: Values, shape: Shape, layouts: (Layout, Layout), accumulate: bool) {
     let exact = exact_product(kind, shape, layouts, accumulate);
-    let plain = product(naive::forward, kind, shape, layouts, accumulate);
+    let plain = product((Isa::Portable, naive::run), kind, shape, layouts, accumulate);
     for (name, isa, run) in runs(RUNGS) {
-        let got = product(at(isa, run), kind, shape, layouts, accumulate);
+        let got = product((isa, run), kind, shape, layouts, accumulate);
         let case = || format!("{name} at {isa}, {shape:?}, {layouts:?}, accumulate {accumulate}");
         match kind {
             Eighths => assert!(oracle::widen(&got) == exact, "{}", case()),
@@ -234,7 +229,7 @@ fn the_same_bits_on_any_number_of_threads() {
             // All but the definition, which takes long at these sizes.
             for (name, isa, run) in runs(&RUNGS[1..]) {
                 let case = format!("{name} at {isa}, {shape:?}, {layouts:?}");
-                assert_same_on_any_number_of_threads(&case, || [product(at(isa, run), Any, shape, layouts, true)]);
+                assert_same_on_any_number_of_threads(&case, || [product((isa, run), Any, shape, layouts, true)]);
             }
         }
     }
