@@ -35,6 +35,8 @@ pub mod philox;
 mod rows;
 pub mod scratch;
 pub mod simd;
+#[cfg(test)]
+mod trials;
 
 pub use float::Float;
 pub use isa::{Bf16Isa, Isa};

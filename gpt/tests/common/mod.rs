@@ -2,9 +2,10 @@
 
 #![allow(dead_code)] // each test binary uses its own part
 
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::{fs, io::Read};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::{fs, time::Duration};
 use tempfile::TempDir;
 
 /// Sizes that train a hundred steps in a blink, dropout and accumulation included.
@@ -140,17 +141,70 @@ pub fn metrics(dir: &Path) -> Vec<serde_json::Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?}: {error}"))).collect()
 }
 
-/// Starts a run whose output is kept for [`finish`].
-pub fn start(mut command: Command) -> Child {
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+/// A run in a process of its own, which ends with the test, also where that fails.
+pub struct Running {
+    child: Child,
+    err: Option<BufReader<ChildStderr>>,
 }
 
-/// Waits for the end; returns the exit code and both outputs.
-pub fn finish(mut child: Child) -> (Option<i32>, String, String) {
-    let (mut out, mut err) = (String::new(), String::new());
-    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
-    if let Some(mut pipe) = child.stderr.take() {
-        pipe.read_to_string(&mut err).unwrap();
+impl Running {
+    /// Its output is kept for [`Running::finish`].
+    pub fn start(mut command: Command) -> Running {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Running { err: child.stderr.take().map(BufReader::new), child }
     }
-    (child.wait().unwrap().code(), out, err)
+
+    /// What it says is lost, and so it may say any amount.
+    pub fn start_unheard(mut command: Command) -> Running {
+        Running { child: command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap(), err: None }
+    }
+
+    /// Waits until the condition holds, however long that takes, but not longer than it runs.
+    #[track_caller]
+    pub fn wait_until(&mut self, what: &str, mut condition: impl FnMut() -> bool) {
+        while !condition() {
+            assert!(self.child.try_wait().unwrap().is_none(), "it ended before {what}");
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    }
+
+    /// Waits until it says this on standard error; whether it did before it ended.
+    pub fn says(&mut self, part: &str) -> bool {
+        let err = self.err.as_mut().unwrap();
+        let mut line = String::new();
+        while !line.contains(part) {
+            line.clear();
+            if err.read_line(&mut line).unwrap() == 0 {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// What Ctrl-C does; nothing where it has ended.
+    pub fn interrupt(&self) {
+        let status = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for the end; returns the exit code and both outputs, as far as they have not been read.
+    pub fn finish(mut self) -> (Option<i32>, String, String) {
+        let (mut out, mut err) = (String::new(), String::new());
+        self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        self.err.take().unwrap().read_to_string(&mut err).unwrap();
+        (self.child.wait().unwrap().code(), out, err)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // it has ended where all went well
+        let _ = self.child.wait();
+    }
 }

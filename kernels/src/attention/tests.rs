@@ -6,6 +6,7 @@ mod entry;
 mod gradients;
 
 use super::*;
+use crate::trials::{assert_same_on_any_number_of_threads, runs};
 use case::*;
 
 #[test]
@@ -55,6 +56,33 @@ fn large_logits() {
     }
 }
 
+/// Values, gradients of the output, and queries or keys in turn; scores are of size 1 all the same.
+#[test]
+fn denormal_operands_and_results() {
+    let cases = || {
+        let shapes = [square(1, 2, 7, 3), square(1, 2, 64, 32), square(1, 2, 65, 20)];
+        let grouped = [
+            Shape { b: 1, h: 2, h_kv: 1, tq: 1, tk: 130, d: 20 },
+            Shape { b: 1, h: 2, h_kv: 1, tq: 33, tk: 130, d: 64 },
+        ];
+        shapes.into_iter().chain(grouped).map(Case::new)
+    };
+    for case in cases() {
+        case.times([1.0, 1.0, 1e-40, 1e20]).check("denormal values");
+    }
+    for case in cases() {
+        case.times([1.0, 1.0, 1.0, 1e-40]).check("denormal gradients");
+    }
+    for case in cases() {
+        let scale = 100.0 * case.scale;
+        Case { scale, ..case.times([5e-39, 1e36, 1.0, 1.0]) }.check("denormal queries");
+    }
+    for case in cases() {
+        let scale = 100.0 * case.scale;
+        Case { scale, ..case.times([1e36, 5e-39, 1.0, 1.0]) }.check("denormal keys");
+    }
+}
+
 #[test]
 fn factors_that_are_negative_or_nothing() {
     for scale in [-0.7, 0.0] {
@@ -71,26 +99,32 @@ fn empty_operands() {
     }
 }
 
+/// Shapes whose work is cut into tasks in different ways.
+fn shapes_of_tasks() -> [Case; 4] {
+    let short = Case::new(square(8, 4, 64, 32));
+    let dropout = |shape| Case { dropout: Some(DROPOUT), ..Case::new(shape) };
+    let each_head = dropout(square(2, 3, 300, 64));
+    let several_for_each = dropout(Shape { b: 1, h: 4, h_kv: 2, tq: 600, tk: 700, d: 32 });
+    let many_keys = dropout(Shape { b: 1, h: 2, h_kv: 1, tq: 70, tk: 2100, d: 16 });
+    [short, each_head, several_for_each, many_keys]
+}
+
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    let shapes = [
-        square(2, 3, 300, 64),                                  // a task for each head
-        square(8, 4, 64, 32),                                   // short heads
-        Shape { b: 1, h: 4, h_kv: 2, tq: 600, tk: 700, d: 32 }, // several for each
-    ];
-    for shape in shapes {
-        let case = Case { dropout: (shape.tk > 64).then_some(DROPOUT), ..Case::new(shape) };
-        let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| {
-                let saved = case.forward(FORWARD_RUNGS.last().unwrap().run, Isa::active());
-                let gradients = case.backward(BACKWARD_RUNGS.last().unwrap().run, Isa::active(), &saved);
-                (saved, gradients)
-            })
-        };
-        let one = run(1);
-        assert!(one == run(2) && one == run(4), "{shape:?}");
+    for case in shapes_of_tasks() {
+        let what = |name, isa| format!("{name} {isa}, {:?}", case.shape);
+        for (name, isa, run) in runs(FORWARD_RUNGS) {
+            assert_same_on_any_number_of_threads(&what(name, isa), || case.forward(run, isa));
+        }
+        let saved = case.forward(FORWARD_RUNGS.last().unwrap().run, Isa::active());
+        for (name, isa, run) in runs(BACKWARD_RUNGS) {
+            assert_same_on_any_number_of_threads(&what(name, isa), || case.backward(run, isa, &saved));
+        }
     }
-    let big = Case { dropout: Some(DROPOUT), ..Case::new(shapes[2]) };
-    big.check("several tasks for each head");
+    let decoding = Case::new(Shape { b: 2, h: 8, h_kv: 4, tq: 1, tk: 700, d: 64 });
+    for (name, isa, run) in runs(DECODE_RUNGS) {
+        assert_same_on_any_number_of_threads(&format!("{name} {isa}"), || decoding.forward(run, isa));
+    }
+    let [.., several_for_each, _] = shapes_of_tasks();
+    several_for_each.check("several tasks for each head");
 }

@@ -1,17 +1,11 @@
 use super::*;
 use crate::oracle::{check, values, widen};
-use std::fmt::Debug;
+use crate::trials::{assert_same_on_any_number_of_threads, runs};
 
 const SHAPES: [(usize, usize); 11] =
     [(0, 7), (1, 1), (5, 1), (5, 7), (1, 33), (70, 16), (67, 23), (5, 65), (3, 130), (2, 1031), (2, 6151)];
 const PLAIN: Options = Options { ignore_index: None, label_smoothing: 0.0 };
 const BOTH: Options = Options { ignore_index: Some(0), label_smoothing: 0.1 };
-
-fn runs<F: Copy + Debug>(rungs: &'static [Rung<F>]) -> impl Iterator<Item = (&'static str, Isa, F)> {
-    rungs
-        .iter()
-        .flat_map(|r| Isa::available().filter(|&isa| r.simd || isa == Isa::Portable).map(|isa| (r.name, isa, r.run)))
-}
 
 fn targets(rows: usize, v: usize) -> Vec<u32> {
     (0..rows).map(|r| ((r * 7 + v - 1) % v) as u32).collect()
@@ -158,18 +152,22 @@ fn gradients_agree_with_central_differences() {
 fn any_number_of_threads_gives_the_same_bits() {
     let (rows, v) = (3001, 65);
     let (x, targets) = (values(7, rows * v), targets(rows, v));
-    let all = |threads: usize| {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
-            let (mut losses, mut lse, mut dx) = (vec![0.0; rows], vec![0.0; rows], vec![0.0; rows * v]);
-            let (logits, targets, options) = (&x, &targets, BOTH);
-            let input = Input { rows, v, options, logits, targets };
-            let mean = forward(input, Output { losses: &mut losses, lse: &mut lse });
-            backward(BackwardInput { rows, v, options, logits, targets, lse: &lse, d_loss: 1.0 }, &mut dx);
-            [vec![mean], losses, lse, dx].concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
-        })
-    };
-    let one = all(1);
-    assert!(one == all(2) && one == all(4));
+    let (logits, options, lse) = (&x[..], BOTH, values(8, rows));
+    for (name, isa, run) in runs(&FORWARD_RUNGS) {
+        assert_same_on_any_number_of_threads(&format!("{name} {isa}"), || {
+            let (mut losses, mut lse) = (vec![7.0; rows], vec![7.0; rows]);
+            let input = Input { rows, v, options, logits, targets: &targets };
+            let mean = run(isa, input, Output { losses: &mut losses, lse: &mut lse });
+            [vec![mean], losses, lse]
+        });
+    }
+    for (name, isa, run) in runs(&BACKWARD_RUNGS) {
+        assert_same_on_any_number_of_threads(&format!("{name} {isa}, backward"), || {
+            let mut dx = vec![7.0; rows * v];
+            run(isa, BackwardInput { rows, v, options, logits, targets: &targets, lse: &lse, d_loss: 1.0 }, &mut dx);
+            [dx]
+        });
+    }
     check_all(rows, v, BOTH, &x, &targets);
 }
 

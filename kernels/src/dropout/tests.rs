@@ -1,11 +1,6 @@
 use super::*;
 use crate::oracle::values;
-
-fn runs() -> impl Iterator<Item = (&'static str, Isa, Apply)> {
-    RUNGS
-        .iter()
-        .flat_map(|r| Isa::available().filter(|&isa| r.simd || isa == Isa::Portable).map(|isa| (r.name, isa, r.run)))
-}
+use crate::trials::{assert_same_on_any_number_of_threads, runs};
 
 #[test]
 fn every_rung_gives_the_bits_of_the_specification() {
@@ -20,7 +15,7 @@ fn every_rung_gives_the_bits_of_the_specification() {
             let dropout = Dropout { p, seed: 0x1234_5678_9abc, stream: 3 << 32 | 5 };
             let mut expected = vec![7.0; len];
             naive::apply(dropout, &x, &mut expected);
-            for (name, isa, run) in runs() {
+            for (name, isa, run) in runs(&RUNGS) {
                 let mut y = vec![7.0; len];
                 run(isa, dropout, &x, &mut y);
                 let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
@@ -63,21 +58,19 @@ fn gradients_agree_with_central_differences() {
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
     let x = values(7, 500_003);
-    let all = |threads: usize| {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
-            let mut y = vec![0.0; x.len()];
-            apply(Dropout { p: 0.2, seed: 1, stream: 2 }, &x, &mut y);
-            y
-        })
-    };
-    let one = all(1);
-    assert!(one == all(2) && one == all(4));
+    for (name, isa, run) in runs(&RUNGS) {
+        assert_same_on_any_number_of_threads(&format!("{name} {isa}"), || {
+            let mut y = vec![7.0; x.len()];
+            run(isa, Dropout { p: 0.2, seed: 1, stream: 2 }, &x, &mut y);
+            [y]
+        });
+    }
 }
 
 #[test]
 fn wrong_lengths_and_probabilities_are_refused() {
     let refused = |f: &dyn Fn()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err();
-    for (name, isa, run) in runs() {
+    for (name, isa, run) in runs(&RUNGS) {
         let refuses = |p: f32, x: usize, y: usize| {
             refused(&|| run(isa, Dropout { p, seed: 1, stream: 1 }, &vec![0.0; x], &mut vec![0.0; y]))
         };

@@ -1,19 +1,14 @@
 use super::*;
 use crate::oracle::{check, values, widen};
-use std::fmt::Debug;
-
-fn runs<F: Copy + Debug>(rungs: &'static [Rung<F>]) -> impl Iterator<Item = (&'static str, Isa, F)> {
-    rungs
-        .iter()
-        .flat_map(|r| Isa::available().filter(|&isa| r.simd || isa == Isa::Portable).map(|isa| (r.name, isa, r.run)))
-}
+use crate::trials::{assert_same_on_any_number_of_threads, runs};
 
 fn ids(n: usize, v: usize) -> Vec<u32> {
     values(9, n).iter().map(|x| ((x.abs() * x.abs() * v as f32) as u32).min(v as u32 - 1)).collect()
 }
 
-fn check_all(v: usize, c: usize, ids: &[u32]) {
-    let (table, dy) = (values(1, v * c), values(2, ids.len() * c));
+fn check_all(v: usize, c: usize, ids: &[u32], factor: f32) {
+    let times = |x: Vec<f32>| x.into_iter().map(|x| factor * x).collect::<Vec<_>>();
+    let (table, dy) = (times(values(1, v * c)), times(values(2, ids.len() * c)));
     let mut expected = vec![7.0; ids.len() * c];
     naive::forward(v, c, &table, ids, &mut expected);
     for (name, isa, run) in runs(&FORWARD_RUNGS) {
@@ -35,12 +30,14 @@ fn check_all(v: usize, c: usize, ids: &[u32]) {
 fn every_rung_keeps_to_the_oracle() {
     for (v, c) in [(1, 1), (3, 7), (65, 33), (7, 65), (5, 130), (4, 0)] {
         for n in [0, 1, 5, 50] {
-            check_all(v, c, &ids(n, v));
+            check_all(v, c, &ids(n, v), 1.0);
         }
     }
-    check_all(0, 5, &[]);
-    check_all(65, 67, &ids(3001, 65)); // many ids to a row
-    check_all(5003, 33, &ids(100, 5003)); // many rows to an id
+    check_all(0, 5, &[], 1.0);
+    for factor in [1.0, 1e-40] {
+        check_all(65, 67, &ids(3001, 65), factor); // many ids to a row
+        check_all(5003, 33, &ids(100, 5003), factor); // many rows to an id
+    }
 }
 
 #[test]
@@ -73,19 +70,25 @@ fn gradients_agree_with_central_differences() {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    let (v, c) = (65, 67);
-    let ids = ids(5000, v);
-    let (table, dy) = (values(7, v * c), values(8, ids.len() * c));
-    let all = |threads: usize| {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
-            let (mut y, mut dtable) = (vec![0.0; ids.len() * c], vec![0.0; v * c]);
-            forward(v, c, &table, &ids, &mut y);
-            backward(v, c, &ids, &dy, &mut dtable);
-            [y, dtable].concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
-        })
-    };
-    let one = all(1);
-    assert!(one == all(2) && one == all(4));
+    // A table for each task, where owners of rows are below; and too many rows for that.
+    for (v, c, n) in [(65, 67, 5000), (5003, 33, 1000)] {
+        let ids = ids(n, v);
+        let (table, dy) = (values(7, v * c), values(8, n * c));
+        for (name, isa, run) in runs(&FORWARD_RUNGS) {
+            assert_same_on_any_number_of_threads(&format!("{name} {isa} {v}×{c}"), || {
+                let mut y = vec![7.0; n * c];
+                run(isa, v, c, &table, &ids, &mut y);
+                [y]
+            });
+        }
+        for (name, isa, run) in runs(&BACKWARD_RUNGS) {
+            assert_same_on_any_number_of_threads(&format!("{name} {isa} {v}×{c}, backward"), || {
+                let mut dtable = vec![7.0; v * c];
+                run(isa, v, c, &ids, &dy, &mut dtable);
+                [dtable]
+            });
+        }
+    }
 }
 
 #[test]

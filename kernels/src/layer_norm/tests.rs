@@ -1,14 +1,8 @@
 use super::*;
 use crate::oracle::{check, values, widen};
-use std::fmt::Debug;
+use crate::trials::{assert_same_on_any_number_of_threads, runs};
 
 const SHAPES: [(usize, usize); 9] = [(0, 7), (5, 0), (1, 1), (5, 1), (5, 7), (1, 33), (5, 65), (3, 130), (2, 1031)];
-
-fn runs<F: Copy + Debug>(rungs: &'static [Rung<F>]) -> impl Iterator<Item = (&'static str, Isa, F)> {
-    rungs
-        .iter()
-        .flat_map(|r| Isa::available().filter(|&isa| r.simd || isa == Isa::Portable).map(|isa| (r.name, isa, r.run)))
-}
 
 fn check_each(what: &str, got: &[&[f32]], plain: &[&[f32]], exact: &[&[f64]]) {
     for (i, ((got, plain), exact)) in got.iter().zip(plain).zip(exact).enumerate() {
@@ -131,20 +125,31 @@ fn gradients_agree_with_central_differences() {
 fn any_number_of_threads_gives_the_same_bits() {
     let (rows, c) = (3001, 67);
     let (x, gamma, dy) = (values(7, rows * c), values(8, c), values(9, rows * c));
-    let all = |threads: usize| {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
-            let (mut y, mut mean, mut rstd) = (vec![0.0; x.len()], vec![0.0; rows], vec![0.0; rows]);
-            let (x, gamma) = (&x, Some(&gamma[..]));
-            let input = Input { rows, c, eps: 1e-5, x, gamma, beta: None };
-            forward(input, Output { y: &mut y, mean: &mut mean, rstd: &mut rstd });
-            let (mut dx, mut dg, mut db) = (vec![0.0; x.len()], vec![0.0; c], vec![0.0; c]);
-            let input = BackwardInput { rows, c, x, gamma, mean: &mean, rstd: &rstd, dy: &dy };
-            backward(input, Gradients { dx: &mut dx, add: false, dgamma: Some(&mut dg), dbeta: Some(&mut db) });
-            [y, mean, rstd, dx, dg, db].concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
-        })
-    };
-    let one = all(1);
-    assert!(one == all(2) && one == all(4));
+    let (mean, rstd) = (values(10, rows), values(11, rows));
+    let gamma_of = Some(&gamma[..]);
+    let input = Input { rows, c, eps: 1e-5, x: &x, gamma: gamma_of, beta: None };
+    for (name, isa, run) in runs(&FORWARD_RUNGS) {
+        assert_same_on_any_number_of_threads(&format!("{name} {isa}"), || {
+            let [mut y, mut mean, mut rstd] = [x.len(), rows, rows].map(|n| vec![7.0; n]);
+            run(isa, input, Output { y: &mut y, mean: &mut mean, rstd: &mut rstd });
+            [y, mean, rstd]
+        });
+    }
+    for (name, isa, run) in runs(&ADD_FORWARD_RUNGS) {
+        assert_same_on_any_number_of_threads(&format!("{name} {isa}, of a sum"), || {
+            let [mut h, mut y, mut mean, mut rstd] = [x.len(), x.len(), rows, rows].map(|n| vec![7.0; n]);
+            run(isa, input, &dy, &mut h, Output { y: &mut y, mean: &mut mean, rstd: &mut rstd });
+            [h, y, mean, rstd]
+        });
+    }
+    let input = BackwardInput { rows, c, x: &x, gamma: gamma_of, mean: &mean, rstd: &rstd, dy: &dy };
+    for (name, isa, run) in runs(&BACKWARD_RUNGS) {
+        assert_same_on_any_number_of_threads(&format!("{name} {isa}, backward"), || {
+            let [mut dx, mut dg, mut db] = [x.len(), c, c].map(|n| vec![7.0; n]);
+            run(isa, input, Gradients { dx: &mut dx, add: false, dgamma: Some(&mut dg), dbeta: Some(&mut db) });
+            [dx, dg, db]
+        });
+    }
     check_all(rows, c, 1e-5, &x);
 }
 
@@ -197,7 +202,7 @@ fn the_norm_of_a_sum_keeps_to_the_oracle() {
 }
 
 #[test]
-fn the_norm_of_a_sum_refuses_wrong_lengths_and_does_not_depend_on_threads() {
+fn the_norm_of_a_sum_refuses_wrong_lengths() {
     for (name, isa, run) in runs(&ADD_FORWARD_RUNGS) {
         let right = [6_usize, 6, 6, 6, 2, 2];
         for (i, change) in (0..6).flat_map(|i| [(i, 0), (i, 1), (i, usize::MAX)]) {
@@ -210,17 +215,6 @@ fn the_norm_of_a_sum_refuses_wrong_lengths_and_does_not_depend_on_threads() {
             assert_eq!(refused, change != 0, "{name} {isa} {lens:?}");
         }
     }
-    let (rows, c) = (3001, 67);
-    let (x, added) = (values(1, rows * c), values(2, rows * c));
-    let all = |threads: usize| {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
-            let [mut h, mut y, mut m, mut r] = [rows * c, rows * c, rows, rows].map(|n| vec![7.0; n]);
-            let input = Input { rows, c, eps: 1e-5, x: &x, gamma: None, beta: None };
-            add_forward(input, &added, &mut h, Output { y: &mut y, mean: &mut m, rstd: &mut r });
-            [h, y, m, r].concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
-        })
-    };
-    assert!(all(1) == all(2) && all(1) == all(4));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-use super::{RUNGS, Shape, Strides, forward, naive};
+use super::{RUNGS, Run, Shape, Strides, naive};
+use crate::trials::{assert_same_on_any_number_of_threads, runs};
 use crate::{Isa, oracle};
 
 /// How an operand lies in memory.
@@ -36,19 +37,24 @@ enum Values {
     Eighths,
     /// Any `f32` between −1 and 1.
     Any,
+    /// The same times a factor for each of A, B and C.
+    Times([f32; 3]),
 }
 use Values::*;
 
+/// Those of A, B and C have the seeds 1, 2 and 3.
 fn values(kind: Values, seed: u64, len: usize) -> Vec<f32> {
     let mut values = oracle::values(seed, len);
-    if kind == Eighths {
-        values.iter_mut().for_each(|x| *x = (*x * 8.0).round() / 8.0);
+    match kind {
+        Eighths => values.iter_mut().for_each(|x| *x = (*x * 8.0).round() / 8.0),
+        Any => (),
+        Times(factors) => values.iter_mut().for_each(|x| *x *= factors[seed as usize - 1]),
     }
     values
 }
 
 fn product(
-    run: impl FnOnce(Shape, &[f32], Strides, &[f32], Strides, &mut [f32], bool),
+    (isa, run): (Isa, Run),
     kind: Values,
     shape: Shape,
     layouts: (Layout, Layout),
@@ -59,7 +65,7 @@ fn product(
     let (b_strides, b_len) = lay_out(layouts.1, batch, k, n);
     let (a, b) = (values(kind, 1, a_len), values(kind, 2, b_len));
     let mut c = if accumulate { values(kind, 3, batch * m * n) } else { vec![f32::NAN; batch * m * n] };
-    run(shape, &a, a_strides, &b, b_strides, &mut c, accumulate);
+    run(isa, shape, &a, a_strides, &b, b_strides, &mut c, accumulate);
     c
 }
 
@@ -73,20 +79,16 @@ fn exact_product(kind: Values, shape: Shape, layouts: (Layout, Layout), accumula
     c
 }
 
-/// Every rung at every instruction set against the oracle: equal for [`Eighths`], by the oracle's rule for [`Any`].
+/// Every rung at every instruction set against the oracle: equal for [`Eighths`], by the oracle's rule for the others.
 fn check_all(kind: Values, shape: Shape, layouts: (Layout, Layout), accumulate: bool) {
     let exact = exact_product(kind, shape, layouts, accumulate);
-    let plain = product(naive::forward, kind, shape, layouts, accumulate);
-    for rung in RUNGS {
-        for isa in Isa::available().filter(|&isa| rung.simd || isa == Isa::Portable) {
-            let run =
-                |shape, a: &[f32], sa, b: &[f32], sb, c: &mut [f32], add| (rung.run)(isa, shape, a, sa, b, sb, c, add);
-            let got = product(run, kind, shape, layouts, accumulate);
-            let case = || format!("{} at {isa}, {shape:?}, {layouts:?}, accumulate {accumulate}", rung.name);
-            match kind {
-                Eighths => assert!(oracle::widen(&got) == exact, "{}", case()),
-                Any => oracle::check(&got, &plain, &exact).unwrap_or_else(|error| panic!("{}: {error}", case())),
-            }
+    let plain = product((Isa::Portable, naive::run), kind, shape, layouts, accumulate);
+    for (name, isa, run) in runs(RUNGS) {
+        let got = product((isa, run), kind, shape, layouts, accumulate);
+        let case = || format!("{name} at {isa}, {shape:?}, {layouts:?}, accumulate {accumulate}");
+        match kind {
+            Eighths => assert!(oracle::widen(&got) == exact, "{}", case()),
+            Any | Times(_) => oracle::check(&got, &plain, &exact).unwrap_or_else(|error| panic!("{}: {error}", case())),
         }
     }
 }
@@ -151,6 +153,19 @@ fn sizes_that_are_cut_into_blocks() {
 }
 
 #[test]
+fn denormal_operands_and_results() {
+    let operands = [Times([1e-40, 1e20, 1e-20]), Times([1e20, 1e-40, 1e-20])];
+    let results = [Times([1e-20, 1e-20, 1e-40]), Times([1e-40, 1.0, 1e-40])];
+    for kind in operands.into_iter().chain(results) {
+        for (m, n, k) in [(1, 65, 130), (65, 1, 130), (7, 65, 33), (13, 300, 401), (100, 96, 300), (65, 50, 1500)] {
+            for layouts in [(Plain, Plain), (Plain, Transposed), (Transposed, Plain), (Gaps, Gaps)] {
+                check_all(kind, Shape { batch: 1, m, n, k }, layouts, m % 2 == 1);
+            }
+        }
+    }
+}
+
+#[test]
 fn no_steps_give_zeros_and_no_outputs_do_nothing() {
     for rung in RUNGS {
         let strides = Strides { batch: 5, row: 5, col: 1 };
@@ -195,6 +210,7 @@ fn not_a_number_and_infinity_are_not_lost() {
 #[test]
 fn the_same_bits_on_any_number_of_threads() {
     let one = |m, n, k| Shape { batch: 1, m, n, k };
+    // Each in a way of its own of the last rung, `direct`, and of the one before, `threads`.
     let shapes = [
         one(768, 96, 128),
         one(130, 65, 600),
@@ -203,20 +219,18 @@ fn the_same_bits_on_any_number_of_threads() {
         one(500, 200, 700),
         one(65, 129, 5000),
         one(1, 2000, 500),
+        one(1, 5000, 300),
+        one(2000, 1, 500),
         one(17, 3000, 300),
     ];
     let batches = [Shape { batch: 33, m: 40, n: 50, k: 60 }, Shape { batch: 2, m: 300, n: 200, k: 200 }];
     for shape in shapes.into_iter().chain(batches) {
         for layouts in [(Plain, Plain), (Plain, Transposed), (Transposed, Plain)] {
-            let on = |threads| {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| product(forward, Any, shape, layouts, true))
-                    .into_iter()
-                    .map(f32::to_bits)
-                    .collect::<Vec<_>>()
-            };
-            let expected = on(1);
-            assert!(on(2) == expected && on(4) == expected, "{shape:?}, {layouts:?}");
+            // All but the definition, which takes long at these sizes.
+            for (name, isa, run) in runs(&RUNGS[1..]) {
+                let case = format!("{name} at {isa}, {shape:?}, {layouts:?}");
+                assert_same_on_any_number_of_threads(&case, || [product((isa, run), Any, shape, layouts, true)]);
+            }
         }
     }
 }

@@ -1,20 +1,11 @@
 use super::*;
-use crate::{
-    Isa, Rung,
-    oracle::{check, values, widen},
-};
-use std::fmt::Debug;
+use crate::oracle::{check, values, widen};
+use crate::trials::{assert_same_on_any_number_of_threads, on_threads, runs};
 
 const LENGTHS: [usize; 7] = [0, 1, 7, 33, 130, 4133, 200_003];
 const ADAMW: AdamW =
     AdamW { lr: 1e-2, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, step: 1, grad_scale: 0.7 };
 const SGD: Sgd = Sgd { lr: 1e-2, momentum: 0.9, weight_decay: 0.1, nesterov: false, grad_scale: 0.7 };
-
-fn runs<F: Copy + Debug>(rungs: &'static [Rung<F>]) -> impl Iterator<Item = (&'static str, Isa, F)> {
-    rungs
-        .iter()
-        .flat_map(|r| Isa::available().filter(|&isa| r.simd || isa == Isa::Portable).map(|isa| (r.name, isa, r.run)))
-}
 
 #[test]
 fn adamw_keeps_to_the_oracle_over_several_steps() {
@@ -59,13 +50,15 @@ fn the_first_steps_of_adamw_by_hand() {
 
 #[test]
 fn sgd_keeps_to_the_oracle_over_several_steps() {
-    for (len, nesterov) in LENGTHS.into_iter().flat_map(|len| [(len, false), (len, true)]) {
+    let sizes = [(1.0, false), (1.0, true), (1e-40, false), (1e-40, true)]; // of the numbers, and Nesterov's rule or not
+    for (len, (size, nesterov)) in LENGTHS.into_iter().flat_map(|len| sizes.map(|size| (len, size))) {
         let options = Sgd { nesterov, ..SGD };
-        let start = values(1, len);
+        let times = |x: Vec<f32>| x.into_iter().map(|x| size * x).collect::<Vec<_>>();
+        let start = times(values(1, len));
         let (mut plain, mut exact) = ([start.clone(), vec![0.0; len]], [widen(&start), vec![0.0; len]]);
         let mut all: Vec<_> = runs(&SGD_RUNGS).map(|run| (run, [start.clone(), vec![0.0; len]])).collect();
         for step in 1..=4 {
-            let g = values(step + 1, len);
+            let g = times(values(step + 1, len));
             let [p, u] = &mut plain;
             naive::sgd(options, p, &g, u);
             let [p, u] = &mut exact;
@@ -114,18 +107,24 @@ fn the_sum_of_squares_is_right_to_single_precision() {
 fn any_number_of_threads_gives_the_same_bits() {
     let len = 500_003;
     let (start, g) = (values(1, len), values(2, len));
-    let all = |threads: usize| {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
-            let (mut p, mut m, mut v, mut q, mut u) =
-                (start.clone(), vec![0.0; len], vec![0.0; len], start.clone(), vec![0.0; len]);
-            adamw(ADAMW, &mut p, &g, &mut m, &mut v);
-            sgd(SGD, &mut q, &g, &mut u);
-            let bits = [p, m, v, q, u].concat().into_iter().map(f32::to_bits).collect::<Vec<_>>();
-            (bits, sum_of_squares(&g).to_bits())
-        })
-    };
-    let one = all(1);
-    assert!(one == all(2) && one == all(4));
+    for (name, isa, run) in runs(&ADAMW_RUNGS) {
+        assert_same_on_any_number_of_threads(&format!("AdamW, {name} {isa}"), || {
+            let (mut p, mut m, mut v) = (start.clone(), vec![0.0; len], vec![0.0; len]);
+            run(isa, ADAMW, &mut p, &g, &mut m, &mut v);
+            [p, m, v]
+        });
+    }
+    for (name, isa, run) in runs(&SGD_RUNGS) {
+        assert_same_on_any_number_of_threads(&format!("SGD, {name} {isa}"), || {
+            let (mut p, mut u) = (start.clone(), vec![0.0; len]);
+            run(isa, SGD, &mut p, &g, &mut u);
+            [p, u]
+        });
+    }
+    for (name, isa, run) in runs(&NORM_RUNGS) {
+        let [one, two, four] = on_threads(|| run(isa, &g).to_bits());
+        assert!(one == two && one == four, "the sum of squares, {name} {isa}");
+    }
 }
 
 #[test]

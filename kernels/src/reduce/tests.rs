@@ -1,5 +1,6 @@
 use super::*;
 use crate::oracle;
+use crate::trials::{assert_same_on_any_number_of_threads, runs};
 
 const OPS: [Reduce; 6] = [
     Reduce::Sum,
@@ -72,6 +73,10 @@ fn every_rung_meets_the_oracle_for_every_choice_of_dimensions() {
         let x = oracle::values(3, shape.iter().product());
         check_every_choice(shape, &x);
         check_every_choice(shape, &x.iter().map(|x| 1e4 + x).collect::<Vec<_>>());
+        // Denormal numbers, and such whose variance is one.
+        for size in [1e-40, 1e-20] {
+            check_every_choice(shape, &x.iter().map(|x| size * x).collect::<Vec<_>>());
+        }
     }
 }
 
@@ -151,14 +156,12 @@ fn results_are_bitwise_the_same_on_any_number_of_threads() {
         [([1 << 20, 1], [true, false]), ([1 << 10, 1 << 10], [false, true]), ([1 << 12, 1 << 8], [true, false])];
     for (shape, is_reduced) in cases.into_iter().chain([([4, 1 << 18], [true, false]), ([4, 1 << 18], [false, true])]) {
         let [n, p, m, q] = split(&shape, &is_reduced);
-        for op in OPS {
-            let on = |threads: usize| {
-                let mut y = vec![0.0; n.iter().product()];
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| reduce(op, &n, &p, &m, &q, &x, &mut y));
-                y.iter().map(|y| y.to_bits()).collect::<Vec<_>>()
-            };
-            assert!(on(1) == on(2) && on(1) == on(4), "{op:?} {shape:?}");
+        for (op, (name, isa, run)) in OPS.into_iter().flat_map(|op| runs(&RUNGS).map(move |run| (op, run))) {
+            assert_same_on_any_number_of_threads(&format!("{name} {isa} {op:?} {shape:?}"), || {
+                let mut y = vec![7.0; n.iter().product()];
+                run(isa, op, &n, &p, &m, &q, &x, &mut y);
+                [y]
+            });
         }
     }
 }

@@ -1,14 +1,8 @@
 use super::*;
 use crate::oracle::{check, values, widen};
-use std::fmt::Debug;
+use crate::trials::{assert_same_on_any_number_of_threads, runs};
 
 const SHAPES: [(usize, usize); 9] = [(0, 7), (5, 0), (1, 1), (5, 1), (5, 7), (1, 33), (5, 65), (3, 130), (2, 1031)];
-
-fn runs<F: Copy + Debug>(rungs: &'static [Rung<F>]) -> impl Iterator<Item = (&'static str, Isa, F)> {
-    rungs
-        .iter()
-        .flat_map(|r| Isa::available().filter(|&isa| r.simd || isa == Isa::Portable).map(|isa| (r.name, isa, r.run)))
-}
 
 fn check_each(what: &str, got: &[&[f32]], plain: &[&[f32]], exact: &[&[f64]]) {
     for (i, ((got, plain), exact)) in got.iter().zip(plain).zip(exact).enumerate() {
@@ -105,18 +99,23 @@ fn gradients_agree_with_central_differences() {
 fn any_number_of_threads_gives_the_same_bits() {
     let (rows, c) = (3001, 67);
     let (x, gamma, dy) = (values(7, rows * c), values(8, c), values(9, rows * c));
-    let all = |threads: usize| {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
-            let (mut y, mut rrms) = (vec![0.0; x.len()], vec![0.0; rows]);
-            forward(Input { rows, c, eps: 1e-5, x: &x, gamma: Some(&gamma) }, Output { y: &mut y, rrms: &mut rrms });
-            let (mut dx, mut dg) = (vec![0.0; x.len()], vec![0.0; c]);
-            let input = BackwardInput { rows, c, x: &x, gamma: Some(&gamma), rrms: &rrms, dy: &dy };
-            backward(input, Gradients { dx: &mut dx, add: false, dgamma: Some(&mut dg) });
-            [y, rrms, dx, dg].concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
-        })
-    };
-    let one = all(1);
-    assert!(one == all(2) && one == all(4));
+    for (name, isa, run) in runs(&FORWARD_RUNGS) {
+        let input = Input { rows, c, eps: 1e-5, x: &x, gamma: Some(&gamma) };
+        assert_same_on_any_number_of_threads(&format!("{name} {isa}"), || {
+            let (mut y, mut rrms) = (vec![7.0; x.len()], vec![7.0; rows]);
+            run(isa, input, Output { y: &mut y, rrms: &mut rrms });
+            [y, rrms]
+        });
+    }
+    let rrms = values(10, rows);
+    for (name, isa, run) in runs(&BACKWARD_RUNGS) {
+        let input = BackwardInput { rows, c, x: &x, gamma: Some(&gamma), rrms: &rrms, dy: &dy };
+        assert_same_on_any_number_of_threads(&format!("{name} {isa}, backward"), || {
+            let (mut dx, mut dg) = (vec![7.0; x.len()], vec![7.0; c]);
+            run(isa, input, Gradients { dx: &mut dx, add: false, dgamma: Some(&mut dg) });
+            [dx, dg]
+        });
+    }
     check_all(rows, c, 1e-5, &x);
 }
 

@@ -1,15 +1,8 @@
 use super::*;
 use crate::oracle::{check, values, widen};
-use std::fmt::Debug;
+use crate::trials::{assert_same_on_any_number_of_threads, runs};
 
 const SHAPES: [(usize, usize); 9] = [(0, 7), (5, 0), (1, 1), (5, 1), (5, 7), (1, 33), (5, 65), (3, 130), (2, 1031)];
-
-/// Every rung at every instruction set that it has.
-fn runs<F: Copy + Debug>(rungs: &'static [Rung<F>]) -> impl Iterator<Item = (&'static str, Isa, F)> {
-    rungs
-        .iter()
-        .flat_map(|r| Isa::available().filter(|&isa| r.simd || isa == Isa::Portable).map(|isa| (r.name, isa, r.run)))
-}
 
 fn check_forward(
     rungs: &'static [Rung<Forward>],
@@ -125,19 +118,20 @@ fn gradients_agree_with_central_differences() {
 fn any_number_of_threads_gives_the_same_bits() {
     let (rows, c) = (3001, 67);
     let (x, dy) = (values(7, rows * c), values(8, rows * c));
-    let all = |threads: usize| {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
-            let mut out = vec![vec![0.0_f32; rows * c]; 4];
-            forward(rows, c, &x, &mut out[0]);
-            log_forward(rows, c, &x, &mut out[1]);
-            let (y, dx) = out.split_at_mut(2);
-            backward(rows, c, &y[0], &dy, &mut dx[0]);
-            log_backward(rows, c, &y[1], &dy, &mut dx[1]);
-            out.concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
-        })
-    };
-    let one = all(1);
-    assert!(one == all(2) && one == all(4));
+    for (name, isa, run) in runs(&FORWARD_RUNGS).chain(runs(&LOG_FORWARD_RUNGS)) {
+        assert_same_on_any_number_of_threads(&format!("{name} {isa}"), || {
+            let mut y = vec![7.0; x.len()];
+            run(isa, rows, c, &x, &mut y);
+            [y]
+        });
+    }
+    for (name, isa, run) in runs(&BACKWARD_RUNGS).chain(runs(&LOG_BACKWARD_RUNGS)) {
+        assert_same_on_any_number_of_threads(&format!("{name} {isa}, backward"), || {
+            let mut dx = vec![7.0; x.len()];
+            run(isa, rows, c, &x, &dy, &mut dx);
+            [dx]
+        });
+    }
     check_all(rows, c, &x);
 }
 

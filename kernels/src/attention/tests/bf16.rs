@@ -1,6 +1,7 @@
 //! The bf16 rungs against the definition in `f64` on rounded operands.
 
 use super::{super::*, case::*};
+use crate::trials::{assert_same_on_any_number_of_threads, bf16_runs};
 use crate::{Bf16Isa, oracle::values};
 
 /// Half a unit of bf16: what rounding loses of a number at most, relative to it.
@@ -149,6 +150,26 @@ fn large_logits() {
     }
 }
 
+/// Rounding makes them zero, at every level: the instruction would take them for zero anyway.
+#[test]
+fn denormal_operands_are_zero() {
+    for shape in [square(1, 2, 7, 3), square(1, 2, 64, 32), square(1, 2, 130, 20)] {
+        let queries = Case::new(shape).times([5e-39, 1e36, 1.0, 1.0]);
+        Case { scale: 100.0 * queries.scale, ..queries }.check_bf16("denormal queries");
+        let [values, gradients] = [[1.0, 1.0, 1e-40, 1e20], [1.0, 1.0, 1.0, 1e-40]].map(|f| Case::new(shape).times(f));
+        let is_zero = |x: &[f32]| x.iter().all(|&x| x == 0.0 || x == POISON);
+        let gradient_rungs = bf16_runs(bf16::BACKWARD_RUNGS);
+        for ((name, isa, run), (.., run_back)) in bf16_runs(bf16::FORWARD_RUNGS).zip(gradient_rungs) {
+            let saved = values.bf16_forward(run, isa);
+            let [dq, dk, _] = values.bf16_backward(run_back, isa, &saved);
+            assert!([&saved[0], &dq, &dk].into_iter().all(|x| is_zero(x)), "{name} {isa}: values, {shape:?}");
+            let saved = gradients.bf16_forward(run, isa);
+            let all = gradients.bf16_backward(run_back, isa, &saved);
+            assert!(all.iter().all(|x| is_zero(x)), "{name} {isa}: gradients, {shape:?}");
+        }
+    }
+}
+
 #[test]
 fn empty_operands() {
     for (b, h, tq, tk, d) in [(0, 2, 3, 3, 4), (1, 0, 3, 3, 4), (1, 2, 0, 3, 4), (1, 2, 3, 0, 4), (1, 2, 3, 3, 0)] {
@@ -159,18 +180,15 @@ fn empty_operands() {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    for shape in [square(2, 3, 300, 64), Shape { b: 1, h: 4, h_kv: 2, tq: 600, tk: 700, d: 32 }] {
-        let case = Case { dropout: Some(DROPOUT), ..Case::new(shape) };
-        let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| {
-                let saved = case.bf16_forward(bf16::FORWARD_RUNGS.last().unwrap().run, Bf16Isa::active());
-                let gradients = case.bf16_backward(bf16::BACKWARD_RUNGS.last().unwrap().run, Bf16Isa::active(), &saved);
-                (saved, gradients)
-            })
-        };
-        let one = run(1);
-        assert!(one == run(2) && one == run(4), "{shape:?}");
+    for case in super::shapes_of_tasks() {
+        let what = |name, isa| format!("{name} {isa}, {:?}", case.shape);
+        for (name, isa, run) in bf16_runs(bf16::FORWARD_RUNGS) {
+            assert_same_on_any_number_of_threads(&what(name, isa), || case.bf16_forward(run, isa));
+        }
+        let saved = case.bf16_forward(bf16::FORWARD_RUNGS.last().unwrap().run, Bf16Isa::active());
+        for (name, isa, run) in bf16_runs(bf16::BACKWARD_RUNGS) {
+            assert_same_on_any_number_of_threads(&what(name, isa), || case.bf16_backward(run, isa, &saved));
+        }
     }
 }
 

@@ -62,6 +62,14 @@ impl Case {
         }
     }
 
+    /// The same with q, k, v and the gradient of o times a factor each.
+    pub(super) fn times(mut self, factors: [f32; 4]) -> Case {
+        for (data, factor) in [&mut self.q, &mut self.k, &mut self.v, &mut self.d_o].into_iter().zip(factors) {
+            data.iter_mut().filter(|x| **x != POISON).for_each(|x| *x *= factor);
+        }
+        self
+    }
+
     /// A mask that hides about a third of the keys, and all of them from query 1.
     pub(super) fn masked(mut self, broadcast: bool) -> Case {
         let Shape { b, h, tq, tk, .. } = self.shape;

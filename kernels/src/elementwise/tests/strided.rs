@@ -1,5 +1,6 @@
 use super::super::*;
 use crate::oracle;
+use crate::trials::runs;
 
 /// Shapes with the strides of three operands: every pattern of inner strides, mixes in 3-D, transposes, odd and empty.
 fn cases() -> Vec<(Vec<usize>, [Vec<usize>; 3])> {
@@ -46,6 +47,37 @@ fn every_binary_rung_meets_the_oracle_however_it_is_broadcast() {
                     (rung.run)(isa, op, &shape, &a, &p, &b, &q, &mut y);
                     let result = oracle::check(&y, &plain, &exact);
                     result.unwrap_or_else(|e| panic!("{} {isa} {op:?} {shape:?} {p:?} {q:?}: {e}", rung.name));
+                }
+            }
+        }
+    }
+}
+
+/// Denormal operands, denormal results, or both.
+#[test]
+fn every_binary_rung_keeps_denormal_numbers() {
+    let factors = [(1e-40, 1e-40), (1e-40, 1e20), (1e-20, 1e-20), (1e-40, 1e-20), (1e-20, 1e20)];
+    let times = |factor: f32, seed, len| oracle::values(seed, len).into_iter().map(|x| factor * x).collect::<Vec<_>>();
+    for ((of_a, of_b), len) in factors.into_iter().flat_map(|factors| [1, 7, 33, 130].map(|len| (factors, len))) {
+        let (a, b) = (times(of_a, 1, len), times(of_b, 2, len));
+        for (op, stride) in Binary::ALL.into_iter().flat_map(|op| [0, 1].map(|stride| (op, stride))) {
+            let (n, p, q) = ([len], [1], [stride]);
+            let (a, b) = match op {
+                Binary::Pow => {
+                    (a.iter().map(|a| a.abs()).collect(), b.iter().map(|b| (2.0 * b / of_b).abs()).collect())
+                }
+                _ => (a.clone(), b.clone()),
+            };
+            let (mut plain, mut exact, mut y) = (vec![0.0; len], vec![0.0; len], vec![9.0; len]);
+            naive::binary(op, &n, &a, &p, &b, &q, &mut plain);
+            naive::binary(op, &n, &oracle::widen(&a), &p, &oracle::widen(&b), &q, &mut exact);
+            for (name, isa, run) in runs(&BINARY_RUNGS) {
+                run(isa, op, &n, &a, &p, &b, &q, &mut y);
+                // One at a time, so that a large element does not hide the error of a small one.
+                for i in 0..len {
+                    let result = oracle::check(&y[i..=i], &plain[i..=i], &exact[i..=i]);
+                    result
+                        .unwrap_or_else(|e| panic!("{name} {isa} {op:?} of {of_a:e} and {of_b:e}, {i} of {len}: {e}"));
                 }
             }
         }

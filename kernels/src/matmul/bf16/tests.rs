@@ -1,6 +1,7 @@
-use super::{RUNGS, forward, naive::rounded, naive_stored, stored};
+use super::{RUNGS, naive::rounded, naive_stored, stored};
 use crate::matmul::{Shape, Strides, naive, span};
 use crate::simd::bf16::round;
+use crate::trials::{assert_same_on_any_number_of_threads, bf16_runs};
 use crate::{Bf16Isa, oracle};
 use half::bf16;
 
@@ -198,25 +199,53 @@ fn special_values_are_not_lost() {
     }
 }
 
+/// Rounding an operand makes a denormal number zero, at every level: the instruction would take it for zero anyway.
+#[test]
+fn denormal_operands_are_zero() {
+    for shape in [one(1, 65, 130), one(7, 65, 33), one(65, 50, 1500)] {
+        for (layouts, [of_a, of_b]) in [((Plain, Plain), [1e-40, 1e20]), ((Transposed, Transposed), [1e20, 1e-40])] {
+            let ([mut a, mut b, c], [sa, sb]) = Case { shape, layouts, accumulate: true, exact: false }.data();
+            a.iter_mut().for_each(|x| *x *= of_a);
+            b.iter_mut().for_each(|x| *x *= of_b);
+            let halves: Vec<bf16> = b.iter().map(|&x| round(x)).collect();
+            for (name, isa, run) in bf16_runs(RUNGS) {
+                let mut got = c.clone();
+                run(isa, shape, &a, sa, &b, sb, &mut got, true);
+                assert!(got == c, "{name} at {isa}, {shape:?}, {layouts:?}");
+            }
+            for (name, isa, run) in bf16_runs(stored::RUNGS) {
+                let mut got = c.clone();
+                run(isa, shape, &a, sa, &halves, sb, &mut got, true);
+                assert!(got == c, "stored, {name} at {isa}, {shape:?}, {layouts:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_same_bits_on_any_number_of_threads() {
-    let shapes = [one(500, 200, 1700), one(65, 129, 5000), one(1, 3000, 500), one(17, 3000, 300)];
+    let shapes = [one(500, 200, 1700), one(65, 129, 5000), one(1, 3000, 500), one(17, 3000, 300), one(170, 391, 1570)];
     let batches = [Shape { batch: 33, m: 40, n: 50, k: 120 }, Shape { batch: 2, m: 300, n: 200, k: 400 }];
     for shape in shapes.into_iter().chain(batches) {
         for layouts in [(Plain, Plain), (Plain, Transposed), (Transposed, Plain)] {
             let ([a, b, c], [sa, sb]) = Case { shape, layouts, accumulate: true, exact: false }.data();
             let halves: Vec<bf16> = b.iter().map(|&x| round(x)).collect();
-            let on = |threads| {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| {
-                    let (mut both, mut half) = (c.clone(), c.clone());
-                    forward(shape, &a, sa, &b, sb, &mut both, true);
-                    stored::forward(shape, &a, sa, &halves, sb, &mut half, true);
-                    [both, half].map(|c| c.into_iter().map(f32::to_bits).collect::<Vec<_>>())
-                })
-            };
-            let expected = on(1);
-            assert!(on(2) == expected && on(4) == expected, "{shape:?}, {layouts:?}");
+            let case = |name, isa| format!("{name} at {isa}, {shape:?}, {layouts:?}");
+            // All but the definitions, which take long at these sizes.
+            for (name, isa, run) in bf16_runs(&RUNGS[1..]) {
+                assert_same_on_any_number_of_threads(&case(name, isa), || {
+                    let mut c = c.clone();
+                    run(isa, shape, &a, sa, &b, sb, &mut c, true);
+                    [c]
+                });
+            }
+            for (name, isa, run) in bf16_runs(&stored::RUNGS[1..]) {
+                assert_same_on_any_number_of_threads(&case(name, isa), || {
+                    let mut c = c.clone();
+                    run(isa, shape, &a, sa, &halves, sb, &mut c, true);
+                    [c]
+                });
+            }
         }
     }
 }

@@ -1,0 +1,74 @@
+//! The same bits on any number of threads, at sizes that are cut into tasks.
+
+use super::{super::*, inputs};
+use crate::oracle::values;
+use crate::trials::{assert_same_on_any_number_of_threads, runs};
+
+const LEN: usize = 300_107;
+
+/// What `work` writes over `len` elements, for each rung at each instruction set.
+fn check<F: Copy + Send + Sync>(
+    what: &str,
+    rungs: &'static [Rung<F>],
+    len: usize,
+    work: impl Fn(F, Isa, &mut [f32]) + Sync,
+) {
+    for (name, isa, run) in runs(rungs) {
+        assert_same_on_any_number_of_threads(&format!("{what}, {name} {isa}"), || {
+            let mut y = vec![0.5; len];
+            work(run, isa, &mut y);
+            [y]
+        });
+    }
+}
+
+#[test]
+fn unary_operations() {
+    let (x, dy) = (inputs(Unary::Sqrt, LEN), values(2, LEN)); // in the domain of all of them
+    for op in Unary::ALL {
+        let saved = if op.saves() == Saves::Nothing { &[][..] } else { &x };
+        check(&format!("{op:?}"), &UNARY_RUNGS, LEN, |run, isa, y| run(isa, op, &x, y));
+        check(&format!("{op:?}, backward"), &UNARY_BACKWARD_RUNGS, LEN, |run, isa, dx| run(isa, op, saved, &dy, dx));
+        for isa in Isa::available() {
+            assert_same_on_any_number_of_threads(&format!("{op:?} {isa}, backward in place"), || {
+                let mut d = dy.clone();
+                unary::in_place(isa, op, saved, &mut d);
+                [d]
+            });
+        }
+    }
+}
+
+#[test]
+fn bias_and_gelu() {
+    let (x, dy) = (values(1, 3 * 100_001), values(2, 3 * 100_001));
+    for columns in [3, 100_001] {
+        let bias = values(3, columns);
+        check("bias_gelu", &BIAS_GELU_RUNGS, x.len(), |run, isa, y| run(isa, &x, &bias, y));
+        let backward = &BIAS_GELU_BACKWARD_RUNGS;
+        check("bias_gelu, backward", backward, x.len(), |run, isa, dx| run(isa, &x, &bias, &dy, dx));
+    }
+}
+
+#[test]
+fn sums_and_multiples_in_place() {
+    let x = values(1, LEN);
+    assert_same_on_any_number_of_threads("axpy and scale", || {
+        let [mut sum, mut multiple] = [(); 2].map(|()| values(2, LEN));
+        axpy(0.3, &x, &mut sum);
+        scale_in_place(0.3, &mut multiple);
+        [sum, multiple]
+    });
+}
+
+#[test]
+fn broadcast_operands_and_copies() {
+    let (shape, x) = ([301, 997], values(1, LEN));
+    let ([across, down, row], len) = ([[1, 301], [1, 0], [0, 1]], 301 * 997);
+    for op in Binary::ALL {
+        let a: Vec<f32> = if op == Binary::Pow { x.iter().map(|x| x.abs() + 0.1).collect() } else { x.clone() };
+        check(&format!("{op:?}"), &BINARY_RUNGS, len, |run, isa, y| run(isa, op, &shape, &a, &across, &x, &row, y));
+    }
+    check("select", &SELECT_RUNGS, len, |run, isa, y| run(isa, &shape, &x, &down, &x, &across, &x, &row, y));
+    check("copy", &COPY_RUNGS, len, |run, isa, y| run(isa, &shape, &x, &across, y, &[997, 1]));
+}
