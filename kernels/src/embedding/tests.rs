@@ -50,6 +50,23 @@ fn repeated_ids_accumulate_and_the_rest_is_zero() {
 }
 
 #[test]
+fn a_table_past_the_caches_is_cleared_wherever_it_begins() {
+    let (v, c) = (8111, 521); // more than 16 MiB, tasks that begin anywhere in a cache line
+    let ids = ids(50, v);
+    let dy = values(8, ids.len() * c);
+    let mut expected = vec![7.0; v * c];
+    naive::backward(v, c, &ids, &dy, &mut expected);
+    for (name, isa, run) in runs(&BACKWARD_RUNGS) {
+        for offset in [0, 3] {
+            let mut dtable = vec![7.0; offset + v * c + 1];
+            run(isa, v, c, &ids, &dy, &mut dtable[offset..offset + v * c]);
+            assert!(dtable[offset..offset + v * c] == expected, "{name} {isa}, from element {offset}");
+            assert!(dtable[offset + v * c] == 7.0, "{name} {isa}: beyond the table");
+        }
+    }
+}
+
+#[test]
 fn gradients_agree_with_central_differences() {
     let (v, c, ids, h) = (4, 3, [1, 3, 1, 0, 1], 1e-5);
     let (table, dy) = (widen(&values(3, v * c)), widen(&values(4, ids.len() * c)));
