@@ -204,19 +204,19 @@ fn special_values_are_not_lost() {
 fn denormal_operands_are_zero() {
     for shape in [one(1, 65, 130), one(7, 65, 33), one(65, 50, 1500)] {
         for (layouts, [of_a, of_b]) in [((Plain, Plain), [1e-40, 1e20]), ((Transposed, Transposed), [1e20, 1e-40])] {
-            let ([mut a, mut b, c], [sa, sb]) = Case { shape, layouts, accumulate: true, exact: false }.data();
+            let ([mut a, mut b, c], [sa, sb]) = Case { shape, layouts, accumulate: false, exact: false }.data();
             a.iter_mut().for_each(|x| *x *= of_a);
             b.iter_mut().for_each(|x| *x *= of_b);
             let halves: Vec<bf16> = b.iter().map(|&x| round(x)).collect();
             for (name, isa, run) in bf16_runs(RUNGS) {
                 let mut got = c.clone();
-                run(isa, shape, &a, sa, &b, sb, &mut got, true);
-                assert!(got == c, "{name} at {isa}, {shape:?}, {layouts:?}");
+                run(isa, shape, &a, sa, &b, sb, &mut got, false);
+                assert!(got.iter().all(|&x| x == 0.0), "{name} at {isa}, {shape:?}, {layouts:?}");
             }
             for (name, isa, run) in bf16_runs(stored::RUNGS) {
                 let mut got = c.clone();
-                run(isa, shape, &a, sa, &halves, sb, &mut got, true);
-                assert!(got == c, "stored, {name} at {isa}, {shape:?}, {layouts:?}");
+                run(isa, shape, &a, sa, &halves, sb, &mut got, false);
+                assert!(got.iter().all(|&x| x == 0.0), "stored, {name} at {isa}, {shape:?}, {layouts:?}");
             }
         }
     }
