@@ -239,6 +239,8 @@ OPERATIONS = {
 
 LONG = 0.02  # what takes longer has no untimed call before its turn, as in timing.rs
 MOST = 500
+CALLS = 8  # until the heap has grown: of the first ones each is given other pages, which are new
+PATIENCE = 1.0
 
 
 def timed(f):
@@ -251,9 +253,9 @@ def prepare(problem, warm_up):
     """A problem's call, which has run, and the time of its last run."""
     f = OPERATIONS[problem["operation"]](problem)
     begun = time.perf_counter()
-    once = timed(f)
-    while time.perf_counter() - begun < warm_up:
-        once = timed(f)
+    once, calls = timed(f), 1
+    while (passed := time.perf_counter() - begun) < warm_up or (calls < CALLS and passed < PATIENCE):
+        once, calls = timed(f), calls + 1
     return f, once
 
 
