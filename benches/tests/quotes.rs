@@ -1,5 +1,5 @@
-//! Every figure that the README shows stands in the committed report: its tables are what `docs/report/report.json`
-//! gives, and the figures in its prose are among those of the report.
+//! Every figure that the README shows stands in the committed report: its tables, and those of ARCHITECTURE.md and the
+//! ladders, are what `docs/report/report.json` gives, and the figures in its prose are among those of the report.
 
 use gradus_benches::report::{
     self,
@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const QUOTING: [&str; 2] = ["README.md", "docs/ladders.md"];
+const QUOTING: [&str; 3] = ["README.md", "ARCHITECTURE.md", "docs/ladders.md"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

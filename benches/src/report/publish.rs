@@ -27,7 +27,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", default_value = "docs/report/report.json")]
     pub report: PathBuf,
     /// The files whose tables are written
-    #[arg(value_name = "FILE", default_values = ["README.md", "docs/ladders.md"])]
+    #[arg(value_name = "FILE", default_values = ["README.md", "ARCHITECTURE.md", "docs/ladders.md"])]
     pub files: Vec<PathBuf>,
 }
 

@@ -3,7 +3,7 @@
 //!
 //! The rung below is bound by the exponential, so a second core should halve the time. What keeps it from that is
 //! memory, where the logits are many: a large gradient is therefore written past the caches, as in
-//! [`crate::softmax::stream`].
+//! [`crate::softmax::streamed`].
 //!
 //! In the report, 2 threads against one: 768 × 65 10.5 µs and 19.2 µs forward, 16384 × 65 161 µs and 307 µs, 1.83 and
 //! 1.90 times as fast. Backward at 16384 × 65 201 µs and 313 µs, 1.56 times, in a stretch with other work on the

@@ -1,5 +1,5 @@
 //! Chunks of groups on all cores: the counter makes any part of the sequence without the parts before it. Large
-//! results are written past the caches (see [`crate::softmax::stream`]).
+//! results are written past the caches (see [`crate::softmax::streamed`]).
 //!
 //! The rung below is bound by the integer products of Philox while its data is near; those are a core's own, and two
 //! cores should do twice as many. Far away the memory is shared.

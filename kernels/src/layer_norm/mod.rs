@@ -11,7 +11,7 @@
 //!
 //! Cost of `rows` × `c`: about 8 operations an element forward and 14 backward; 8 and 12 bytes of memory traffic.
 //!
-//! The ladder: [`naive`], [`simd`], [`threads`], [`stream`]; of the norm of a sum: [`residual`].
+//! The ladder: [`naive`], [`simd`], [`threads`], [`streamed`]; of the norm of a sum: [`residual`].
 //!
 //! Measured (medians in GB/s, each input and output counted once; two cores of a shared Zen 4, AVX-512; a plain copy of
 //! the same size on two threads reached 24 to 40 for all but the last column):
@@ -33,7 +33,7 @@
 pub mod naive;
 pub mod residual;
 pub mod simd;
-pub mod stream;
+pub mod streamed;
 #[cfg(test)]
 mod tests;
 pub mod threads;
@@ -136,7 +136,7 @@ pub type AddForward = fn(Isa, Input<'_>, &[f32], &mut [f32], Output<'_>);
 const NAIVE: &str = "mean, variance and result in a pass each, as the formula reads";
 const NAIVE_BACKWARD: &str = "two means of a row, then all gradients an element at a time, as the formula reads";
 const SIMD: &str = "16 or 8 lanes; the row stays in the first cache between its passes";
-const STREAM: &str = "large results are written past the caches, which saves reading what is overwritten";
+const STREAMED: &str = "large results are written past the caches, which saves reading what is overwritten";
 const THREADS: &str = "chunks of rows on all cores";
 const THREADS_BACKWARD: &str = "chunks of rows on all cores, each with sums of its own for the parameters' gradients";
 
@@ -145,7 +145,7 @@ pub static FORWARD_RUNGS: [Rung<Forward>; 4] = [
     Rung { name: "naive", idea: NAIVE, run: |_, input, output| naive::forward(input, output), simd: false },
     Rung { name: "simd", idea: SIMD, run: simd::forward, simd: true },
     Rung { name: "threads", idea: THREADS, run: threads::forward, simd: true },
-    Rung { name: "stream", idea: STREAM, run: stream::forward, simd: true },
+    Rung { name: "streamed", idea: STREAMED, run: streamed::forward, simd: true },
 ];
 
 /// The rungs of the backward pass.
@@ -158,7 +158,7 @@ pub static BACKWARD_RUNGS: [Rung<Backward>; 4] = [
     },
     Rung { name: "simd", idea: SIMD, run: simd::backward, simd: true },
     Rung { name: "threads", idea: THREADS_BACKWARD, run: threads::backward, simd: true },
-    Rung { name: "stream", idea: STREAM, run: stream::backward, simd: true },
+    Rung { name: "streamed", idea: STREAMED, run: streamed::backward, simd: true },
 ];
 
 /// The rungs of the forward pass of a sum.
@@ -186,7 +186,7 @@ pub static ADD_FORWARD_RUNGS: [Rung<AddForward>; 3] = [
 /// assert_eq!((y, mean, rstd), ([-1.0, 1.0], [2.0], [1.0]));
 /// ```
 pub fn forward(input: Input<'_>, output: Output<'_>) {
-    stream::forward(Isa::active(), input, output);
+    streamed::forward(Isa::active(), input, output);
 }
 
 /// h = x + `added`, and [`forward`] of h.
@@ -210,5 +210,5 @@ pub fn add_forward(input: Input<'_>, added: &[f32], h: &mut [f32], output: Outpu
 /// # Panics
 /// Where a length is not the one that its field names.
 pub fn backward(input: BackwardInput<'_>, gradients: Gradients<'_>) {
-    stream::backward(Isa::active(), input, gradients);
+    streamed::backward(Isa::active(), input, gradients);
 }

@@ -39,7 +39,7 @@ pub fn apart(isa: Isa, input: Input<'_>, added: &[f32], h: &mut [f32], output: O
     check(&input, added, h, &output);
     let n = [h.len()];
     (BINARY_RUNGS[BINARY_RUNGS.len() - 1].run)(isa, Binary::Add, &n, input.x, &[1], added, &[1], h);
-    super::stream::forward(isa, Input { x: h, ..input }, output);
+    super::streamed::forward(isa, Input { x: h, ..input }, output);
 }
 
 /// One pass over x and `added`, on all cores; large results are written past the caches.

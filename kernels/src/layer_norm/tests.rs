@@ -168,7 +168,7 @@ fn results_past_the_caches_are_the_same_bits() {
             backward(isa, input, Gradients { dx: &mut dx, add: false, dgamma: Some(&mut dg), dbeta: Some(&mut db) });
             [y, mean, rstd, dx, dg, db]
         };
-        assert!(all(threads::forward, threads::backward) == all(stream::forward, stream::backward), "{isa}");
+        assert!(all(threads::forward, threads::backward) == all(streamed::forward, streamed::backward), "{isa}");
     }
 }
 

@@ -10,7 +10,7 @@
 //!
 //! Cost of `rows` × `c`: about 5 operations an element forward and 10 backward; 8 and 12 bytes of memory traffic.
 //!
-//! The ladder: [`naive`], [`simd`], [`threads`], [`stream`].
+//! The ladder: [`naive`], [`simd`], [`threads`], [`streamed`].
 //!
 //! Measured (medians in GB/s, each input and output counted once; two cores of a shared Zen 4, AVX-512): 16384 × 384 forward
 //! naive 7.4, simd 15–25, threads 32–40; backward 5.6, 10–22, 22–30. Past the caches, in turn with
@@ -19,7 +19,7 @@
 
 pub mod naive;
 pub mod simd;
-pub mod stream;
+pub mod streamed;
 #[cfg(test)]
 mod tests;
 pub mod threads;
@@ -110,7 +110,7 @@ pub type Backward = fn(Isa, BackwardInput<'_>, Gradients<'_>);
 const NAIVE: &str = "mean square and result in a pass each, as the formula reads";
 const NAIVE_BACKWARD: &str = "one mean of a row, then both gradients an element at a time, as the formula reads";
 const SIMD: &str = "16 or 8 lanes; the row stays in the first cache between its passes";
-const STREAM: &str = "large results are written past the caches, which saves reading what is overwritten";
+const STREAMED: &str = "large results are written past the caches, which saves reading what is overwritten";
 const THREADS: &str = "chunks of rows on all cores";
 const THREADS_BACKWARD: &str = "chunks of rows on all cores, each with a sum of its own for the parameter's gradient";
 
@@ -119,7 +119,7 @@ pub static FORWARD_RUNGS: [Rung<Forward>; 4] = [
     Rung { name: "naive", idea: NAIVE, run: |_, input, output| naive::forward(input, output), simd: false },
     Rung { name: "simd", idea: SIMD, run: simd::forward, simd: true },
     Rung { name: "threads", idea: THREADS, run: threads::forward, simd: true },
-    Rung { name: "stream", idea: STREAM, run: stream::forward, simd: true },
+    Rung { name: "streamed", idea: STREAMED, run: streamed::forward, simd: true },
 ];
 
 /// The rungs of the backward pass.
@@ -132,7 +132,7 @@ pub static BACKWARD_RUNGS: [Rung<Backward>; 4] = [
     },
     Rung { name: "simd", idea: SIMD, run: simd::backward, simd: true },
     Rung { name: "threads", idea: THREADS_BACKWARD, run: threads::backward, simd: true },
-    Rung { name: "stream", idea: STREAM, run: stream::backward, simd: true },
+    Rung { name: "streamed", idea: STREAMED, run: streamed::backward, simd: true },
 ];
 
 /// y = x·rrms·γ for each row, and the statistic rrms = 1/√(mean(x²) + eps).
@@ -148,7 +148,7 @@ pub static BACKWARD_RUNGS: [Rung<Backward>; 4] = [
 /// assert_eq!((y, rrms), ([1.0, -1.0], [0.25]));
 /// ```
 pub fn forward(input: Input<'_>, output: Output<'_>) {
-    stream::forward(Isa::active(), input, output);
+    streamed::forward(Isa::active(), input, output);
 }
 
 /// dx = rrms·(g − x̂·mean(g∘x̂)) with g = dy∘γ, and where it is asked for dγ = Σ dy∘x̂.
@@ -156,5 +156,5 @@ pub fn forward(input: Input<'_>, output: Output<'_>) {
 /// # Panics
 /// Where a length is not the one that its field names.
 pub fn backward(input: BackwardInput<'_>, gradients: Gradients<'_>) {
-    stream::backward(Isa::active(), input, gradients);
+    streamed::backward(Isa::active(), input, gradients);
 }

@@ -12,7 +12,7 @@
 //! Cost of `rows` × `c`: an exponential and about 5 other operations an element; 8 bytes of memory traffic an element
 //! forward and 12 backward, where a row stays in the cache between the passes.
 //!
-//! The ladder: [`naive`], [`online`], [`simd`], [`threads`], [`stream`]. What runs is [`stream`].
+//! The ladder: [`naive`], [`online`], [`simd`], [`threads`], [`streamed`]. What runs is [`streamed`].
 //!
 //! Measured (medians in GB/s, each input and output counted once; two cores of a shared Zen 4, AVX-512; a plain copy on
 //! two threads reached 22 to 30 in the same runs, at 64 MB):
@@ -36,7 +36,7 @@
 pub mod naive;
 pub mod online;
 pub mod simd;
-pub mod stream;
+pub mod streamed;
 #[cfg(test)]
 mod tests;
 pub mod threads;
@@ -55,7 +55,7 @@ const NAIVE_LOG_BACKWARD: &str = "two passes over each row: the sum of dy, the g
 const ONLINE: &str = "maximum and sum in one pass: the sum is rescaled when the maximum grows";
 const SIMD: &str = "16 or 8 lanes, with a vector exponential of a dozen instructions";
 const SIMD_BACKWARD: &str = "16 or 8 lanes; the next row is asked for while one is written";
-const STREAM: &str = "large results are written past the caches, which saves reading what is overwritten";
+const STREAMED: &str = "large results are written past the caches, which saves reading what is overwritten";
 const THREADS: &str = "chunks of rows on all cores";
 
 /// The rungs of softmax, from the specification upwards.
@@ -64,7 +64,7 @@ pub static FORWARD_RUNGS: [Rung<Forward>; 5] = [
     Rung { name: "online", idea: ONLINE, run: |_, rows, c, x, y| online::forward(rows, c, x, y), simd: false },
     Rung { name: "simd", idea: SIMD, run: simd::forward, simd: true },
     Rung { name: "threads", idea: THREADS, run: threads::forward, simd: true },
-    Rung { name: "stream", idea: STREAM, run: stream::forward, simd: true },
+    Rung { name: "streamed", idea: STREAMED, run: streamed::forward, simd: true },
 ];
 
 /// The rungs of softmax's gradient.
@@ -77,7 +77,7 @@ pub static BACKWARD_RUNGS: [Rung<Backward>; 4] = [
     },
     Rung { name: "simd", idea: SIMD_BACKWARD, run: simd::backward, simd: true },
     Rung { name: "threads", idea: THREADS, run: threads::backward, simd: true },
-    Rung { name: "stream", idea: STREAM, run: stream::backward, simd: true },
+    Rung { name: "streamed", idea: STREAMED, run: streamed::backward, simd: true },
 ];
 
 /// The rungs of log-softmax.
@@ -86,7 +86,7 @@ pub static LOG_FORWARD_RUNGS: [Rung<Forward>; 5] = [
     Rung { name: "online", idea: ONLINE, run: |_, rows, c, x, y| online::log_forward(rows, c, x, y), simd: false },
     Rung { name: "simd", idea: SIMD, run: simd::log_forward, simd: true },
     Rung { name: "threads", idea: THREADS, run: threads::log_forward, simd: true },
-    Rung { name: "stream", idea: STREAM, run: stream::log_forward, simd: true },
+    Rung { name: "streamed", idea: STREAMED, run: streamed::log_forward, simd: true },
 ];
 
 /// The rungs of log-softmax's gradient.
@@ -99,7 +99,7 @@ pub static LOG_BACKWARD_RUNGS: [Rung<Backward>; 4] = [
     },
     Rung { name: "simd", idea: SIMD, run: simd::log_backward, simd: true },
     Rung { name: "threads", idea: THREADS, run: threads::log_backward, simd: true },
-    Rung { name: "stream", idea: STREAM, run: stream::log_backward, simd: true },
+    Rung { name: "streamed", idea: STREAMED, run: streamed::log_backward, simd: true },
 ];
 
 fn expect_forward(rows: usize, c: usize, x: usize, y: usize) {
@@ -124,7 +124,7 @@ fn expect_backward(rows: usize, c: usize, y: usize, dy: usize, dx: usize) {
 /// assert_eq!(y, [0.5, 0.5, 1.0, 0.0]);
 /// ```
 pub fn forward(rows: usize, c: usize, x: &[f32], y: &mut [f32]) {
-    stream::forward(Isa::active(), rows, c, x, y);
+    streamed::forward(Isa::active(), rows, c, x, y);
 }
 
 /// dx = y ∘ (dy − Σ y∘dy) of each row, from softmax's output y.
@@ -132,7 +132,7 @@ pub fn forward(rows: usize, c: usize, x: &[f32], y: &mut [f32]) {
 /// # Panics
 /// Unless `y`, `dy` and `dx` have `rows` · `c` elements.
 pub fn backward(rows: usize, c: usize, y: &[f32], dy: &[f32], dx: &mut [f32]) {
-    stream::backward(Isa::active(), rows, c, y, dy, dx);
+    streamed::backward(Isa::active(), rows, c, y, dy, dx);
 }
 
 /// y = x − ln Σ exp(x) of each row; a row of −∞ alone stays so.
@@ -140,7 +140,7 @@ pub fn backward(rows: usize, c: usize, y: &[f32], dy: &[f32], dx: &mut [f32]) {
 /// # Panics
 /// Unless `x` and `y` have `rows` · `c` elements.
 pub fn log_forward(rows: usize, c: usize, x: &[f32], y: &mut [f32]) {
-    stream::log_forward(Isa::active(), rows, c, x, y);
+    streamed::log_forward(Isa::active(), rows, c, x, y);
 }
 
 /// dx = dy − exp(y)·Σ dy of each row, from log-softmax's output y.
@@ -148,5 +148,5 @@ pub fn log_forward(rows: usize, c: usize, x: &[f32], y: &mut [f32]) {
 /// # Panics
 /// Unless `y`, `dy` and `dx` have `rows` · `c` elements.
 pub fn log_backward(rows: usize, c: usize, y: &[f32], dy: &[f32], dx: &mut [f32]) {
-    stream::log_backward(Isa::active(), rows, c, y, dy, dx);
+    streamed::log_backward(Isa::active(), rows, c, y, dy, dx);
 }
