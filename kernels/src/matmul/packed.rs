@@ -8,7 +8,10 @@
 //! While a block is multiplied, what is packed next is fetched from memory, a line each step.
 //!
 //! Measured: 512×512×512 NN 109, NT 107, TN 105 GFLOP/s (NN at AVX2 109, portable 32); 1024×1024×1024 NN 105, NT 105, TN 104: 92% of the machine in
-//! every layout, because packing has made them one. Blocks of 64 to 128 rows and 384 to 512 steps are within 3%.
+//! every layout, because packing has made them one. Blocks of 64 to 128 rows and 384 to 512 steps are within 3%. Where all
+//! rows of A are one block, B is packed for few products and fetched during them, and what was fetched has to be near still:
+//! 65×16384×384 TN, cut along k on 2 threads, makes 168 GFLOP/s with blocks of 384 steps and 184 with 128 (bf16 270 with 768
+//! steps, 325 with 128), 65×16384×768 173 and 186 (270 and 331), in turn.
 
 use super::{
     Shape, Strides, View, begin,
@@ -23,6 +26,10 @@ pub(super) const K_BLOCK: usize = 384;
 pub(super) const M_BLOCK: usize = 96;
 /// Most columns of a block of B.
 pub(super) const N_BLOCK: usize = 4096;
+/// Elements of B, 192 KiB, that stay in the second-level cache while those before them are multiplied.
+const NEAR_B: usize = 3 << 14;
+/// The fewest steps of k between two visits of C, where there is a choice.
+const K_LEAST: usize = 128;
 
 /// The rung: see [`super::forward`].
 ///
@@ -47,9 +54,16 @@ pub fn run(
     }
 }
 
-/// The length of the blocks that k is cut into: equal but for the last, at most [`K_BLOCK`].
-pub(super) fn k_block(k: usize) -> usize {
-    k.div_ceil(k.div_ceil(K_BLOCK)).next_multiple_of(8).min(K_BLOCK)
+/// The length of the blocks that k is cut into: equal but for the last, at most `most`.
+pub(super) fn k_block(k: usize, most: usize) -> usize {
+    k.div_ceil(k.div_ceil(most)).next_multiple_of(8).min(most)
+}
+
+/// The most steps of a block of B, at most `most`: fewer where all rows of A are one block, so that the next block of B is
+/// fetched during each product (see [`next_blocks`]) and should still be near when it is packed.
+pub(super) fn most_steps(Shape { m, n, .. }: Shape, b: Option<View<'_>>, most: usize) -> usize {
+    let fetched = m <= M_BLOCK && b.is_some_and(|b| b.col == 1);
+    if fetched { (NEAR_B / n).clamp(K_LEAST, most) } else { most }
 }
 
 /// What is packed after rows `i..i + rows` of `m` and steps `p..p + steps` of `k`: the next rows of A, or the next steps
@@ -71,7 +85,7 @@ pub(super) fn next_blocks<'a>(
 pub(super) fn product(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32], accumulate: bool) {
     let Shape { m, n, k, .. } = shape;
     let mut c = Block::whole(c, n);
-    let (m_block, n_block, k_block) = (m.min(M_BLOCK), n.min(N_BLOCK), k_block(k));
+    let (m_block, n_block, k_block) = (m.min(M_BLOCK), n.min(N_BLOCK), k_block(k, most_steps(shape, Some(b), K_BLOCK)));
     let width = panel_columns(isa);
     let a_len = m_block.next_multiple_of(PANEL_ROWS) * k_block;
     let b_len = n_block.next_multiple_of(width) * k_block;

@@ -8,7 +8,8 @@
 //! Measured on 2 threads at AVX-512, GFLOP/s: 128×128 with k = 768 180, in blocks of C 145; 65×128 with k = 768 167,
 //! in blocks of C 115. With k = 16384, in turn with blocks of C: 384×384 204 / 199, 1152×384 208 / 210, 1536×384 209 / 202,
 //! 384×1536 212 / 207, and 205 where in other runs blocks of C made 160; 65×384 158. Since the next steps of B are fetched
-//! during a product, in turn with the code before: 65×384 161 to 167 (bf16 267 to 275), 384×384 210 to 213.
+//! during a product, in turn with the code before: 65×384 161 to 167 (bf16 267 to 275), 384×384 210 to 213; and since they
+//! are no more than the second-level cache keeps until they are packed (`packed.rs`) 65×384 184 (bf16 325).
 
 use super::{Shape, View, packed};
 use crate::{Isa, parallel, scratch};

@@ -21,7 +21,7 @@ use super::{
     Shape, Strides, View, begin, gemv,
     micro::{Block, Next, PANEL_ROWS, Shared, multiply, panel_columns},
     pack::pack,
-    packed::{self, M_BLOCK, N_BLOCK, k_block},
+    packed::{self, K_BLOCK, M_BLOCK, N_BLOCK, k_block},
     split_k,
 };
 use crate::{Isa, scratch};
@@ -116,7 +116,7 @@ fn output_blocks(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32]
     let width = panel_columns(isa);
     let n_block = n.min(N_BLOCK);
     let padded = n_block.next_multiple_of(width);
-    let k_block = k_block(k);
+    let k_block = k_block(k, K_BLOCK);
     // In TN every row of k is on other pages, and each task touches all of a chunk's: they have to fit the TLB.
     let most = if a.row == 1 { 2 } else { usize::MAX };
     let k_chunk = (PACKED_B / padded / k_block).clamp(1, most) * k_block;

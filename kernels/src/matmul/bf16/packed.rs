@@ -16,7 +16,7 @@ use super::{
 use crate::matmul::{
     Shape, Strides, View, begin,
     micro::{Block, PANEL_ROWS, panel_columns},
-    packed::{M_BLOCK, N_BLOCK, next_blocks},
+    packed::{M_BLOCK, N_BLOCK, most_steps, next_blocks},
 };
 use crate::{Bf16Isa, scratch};
 
@@ -46,16 +46,17 @@ pub fn run(
     }
 }
 
-/// The length of the blocks that k is cut into: equal but for the last, even, at most [`K_BLOCK`].
-pub(super) fn k_block(k: usize) -> usize {
-    k.div_ceil(k.div_ceil(K_BLOCK)).next_multiple_of(16).min(K_BLOCK)
+/// The length of the blocks that k is cut into: equal but for the last, even, at most `most`.
+pub(super) fn k_block(k: usize, most: usize) -> usize {
+    k.div_ceil(k.div_ceil(most)).next_multiple_of(16).min(most / 2 * 2)
 }
 
 /// One matrix of the batch; none of the sizes is 0.
 pub(super) fn product(isa: Bf16Isa, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32], accumulate: bool) {
     let Shape { m, n, k, .. } = shape;
     let mut c = Block::whole(c, n);
-    let (m_block, n_block, k_block) = (m.min(M_BLOCK), n.min(N_BLOCK), k_block(k));
+    let (m_block, n_block, k_block) =
+        (m.min(M_BLOCK), n.min(N_BLOCK), k_block(k, most_steps(shape, b.as_f32(), K_BLOCK)));
     let width = panel_columns(isa.isa());
     let a_len = m_block.next_multiple_of(PANEL_ROWS) * k_block / 2;
     let b_len = n_block.next_multiple_of(width) * k_block / 2;

@@ -21,7 +21,7 @@
 use super::{
     micro::multiply,
     pack::{Operand, pack},
-    packed::{self, k_block},
+    packed::{self, K_BLOCK, k_block},
 };
 use crate::matmul::{
     Shape, Strides, View, begin,
@@ -131,7 +131,7 @@ fn output_blocks(isa: Bf16Isa, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mu
     let mut c = Block::whole(c, n);
     let width = panel_columns(isa.isa());
     let n_block = n.min(N_BLOCK);
-    let k_block = k_block(k);
+    let k_block = k_block(k, K_BLOCK);
     // In TN every row of k is on other pages, and each task touches all of a chunk's: they have to fit the TLB.
     let most = if a.row == 1 { 2 } else { usize::MAX };
     let k_chunk = (2 * PACKED_B / n_block.next_multiple_of(width) / k_block).clamp(1, most) * k_block;
