@@ -5,14 +5,16 @@
 //! Measured, 2 threads of a Zen 4, AVX-512, medians of runs in turn, apart and fused: 16384 × 384 2.68 and 2.12 ms,
 //! 4096 × 768 1.53 and 1.23 ms (the first written past the caches), 768 × 128 23.7 and 19.8 µs (all in the caches).
 
-use super::{Input, Output, expect, naive, simd::LONGEST};
+use super::{
+    Input, Output, expect, naive,
+    simd::{PAIR, next_rows},
+};
 use crate::{
     Float, Isa,
     elementwise::{BINARY_RUNGS, Binary},
     parallel::items_per_task,
     rows::{
-        Access, SUMS, TOGETHER, for_vectors, for_vectors_in_turn, is_far, parameter, prefetch, rows_at_once,
-        rows_of_task, total,
+        Access, SUMS, TOGETHER, for_vectors, for_vectors_in_turn, is_far, parameter, prefetch, rows_of_task, total,
     },
     simd::Simd,
     simd_fn,
@@ -128,12 +130,14 @@ simd_fn! {
         let (gamma, beta) = (gamma.map(|g| &g[..c]), beta.map(|b| &b[..c]));
         let mut r = 0;
         while r < rows {
-            let n = rows_at_once(rows - r, c, LONGEST);
+            let n = next_rows(rows - r, c);
             let (x, added) = (&x[r * c..], &added[r * c..]);
             let (h, y) = (&mut h[r * c..][..n * c], &mut y[r * c..][..n * c]);
             let (mean, rstd) = (&mut mean[r..][..n], &mut rstd[r..][..n]);
             if n == TOGETHER {
                 fused_rows::<S, TOGETHER, 1>(s, far, c, eps, x, added, gamma, beta, h, y, mean, rstd);
+            } else if n == PAIR {
+                fused_rows::<S, PAIR, PAIR>(s, far, c, eps, x, added, gamma, beta, h, y, mean, rstd);
             } else {
                 fused_rows::<S, 1, SUMS>(s, far, c, eps, x, added, gamma, beta, h, y, mean, rstd);
             }

@@ -7,12 +7,13 @@
 //!
 //! Short rows are taken four at a time, so that their sums across lanes wait together and not one after the other: 64 ×
 //! 128 forward in the first cache takes 13 cycles for 16 elements, and 26 row by row; backward, dγ and dβ are then read
-//! and written once for four rows. Longer rows go one by one, and while one is written, the next is asked for. Four long
-//! rows at a time, each asked for in turn, made 34 GB/s of 16384 × 384 backward, and one by one 52
-//! (in another run 31 and 41).
+//! and written once for four rows. Longer rows go in twos, and while they are written, the next ones are asked for. In turn
+//! with one by one, forward on one thread: 400 × 384 29 and 42 µs, 400 × 1536 119 and 131; on two, 16384 × 384 7% less;
+//! backward 400 × 384 38.6 and 45.7 µs, 16384 × 384 on two 2 to 4% less. Four long rows at a time are slower from memory
+//! (forward 18 to 33%), whose prefetchers then see less.
 //!
-//! A longer row has four sums of each kind, which take turns, for an addition waits for the one before it to the same sum:
-//! 16384 × 384 forward takes 5% less (1024 µs; 1136 without this and without the next).
+//! Each long row has two sums of each kind (four where it goes alone), which take turns, for an addition waits for the one
+//! before it to the same sum.
 //!
 //! γ, β and their gradients are cut to c elements, which they have anyway: a loop that sees one length for them and the
 //! row compares with one number and keeps one, not five. On one thread and on two, in turn with loops that do not see it,
@@ -36,8 +37,20 @@ pub fn backward(isa: Isa, input: BackwardInput<'_>, gradients: Gradients<'_>) {
     backward_to(isa, false, input, gradients);
 }
 
-/// The longest rows that are taken four at a time. At 256 and 512 elements four rows in turn lose by up to two thirds.
-pub(super) const LONGEST: usize = 128;
+/// The longest rows that are taken four at a time.
+const LONGEST: usize = 128;
+
+/// Rows of any length that are taken together.
+pub(super) const PAIR: usize = 2;
+
+/// How many of the `left` rows of `c` elements are taken next: four short ones, two, or the last.
+#[inline(always)]
+pub(super) fn next_rows(left: usize, c: usize) -> usize {
+    match rows_at_once(left, c, LONGEST) {
+        1 if left >= PAIR => PAIR,
+        n => n,
+    }
+}
 
 /// [`forward_to`] for the first `R` rows; `x` holds those after them too.
 ///
@@ -102,11 +115,13 @@ simd_fn! {
         let (gamma, beta) = (gamma.map(|g| &g[..c]), beta.map(|b| &b[..c]));
         let mut r = 0;
         while r < rows {
-            let n = rows_at_once(rows - r, c, LONGEST);
+            let n = next_rows(rows - r, c);
             let (x, y) = (&x[r * c..], &mut y[r * c..][..n * c]);
             let (mean, rstd) = (&mut mean[r..][..n], &mut rstd[r..][..n]);
             if n == TOGETHER {
                 forward_rows::<S, TOGETHER, 1>(s, far, c, eps, x, gamma, beta, y, mean, rstd);
+            } else if n == PAIR {
+                forward_rows::<S, PAIR, PAIR>(s, far, c, eps, x, gamma, beta, y, mean, rstd);
             } else {
                 forward_rows::<S, 1, SUMS>(s, far, c, eps, x, gamma, beta, y, mean, rstd);
             }
@@ -187,11 +202,13 @@ simd_fn! {
         }
         let mut r = 0;
         while r < rows {
-            let n = rows_at_once(rows - r, c, LONGEST);
+            let n = next_rows(rows - r, c);
             let (x, dy, dx) = (&x[r * c..], &dy[r * c..], &mut dx[r * c..][..n * c]);
             let (mean, rstd, dg, db) = (&mean[r..][..n], &rstd[r..][..n], &mut dgamma, &mut dbeta);
             if n == TOGETHER {
                 backward_rows::<S, TOGETHER, 1>(s, far, c, x, gamma, mean, rstd, dy, dx, add, dg, db);
+            } else if n == PAIR {
+                backward_rows::<S, PAIR, PAIR>(s, far, c, x, gamma, mean, rstd, dy, dx, add, dg, db);
             } else {
                 backward_rows::<S, 1, SUMS>(s, far, c, x, gamma, mean, rstd, dy, dx, add, dg, db);
             }
