@@ -42,7 +42,8 @@ const NEAR_B: usize = 1 << 17;
 const MOST_ROWS: usize = 1024;
 const MOST_STEPS: usize = 2048;
 const LARGEST_B: usize = 1 << 20;
-/// Most rows of B that may crowd there: NN 1024×1024×1024 makes 216 GFLOP/s packed and 175 where it lies.
+/// Most rows of A or B that may crowd there: NN 1024×1024×1024 makes 216 GFLOP/s packed and 175 where B
+/// lies, NT 214 and 187 where A lies (768×1024×512 205 and 186), in turn.
 const CROWD: usize = 512;
 /// Most columns beyond whole vectors that are dot products, and most columns where that is worth while.
 const OVER: (usize, usize) = (2, 256);
@@ -79,9 +80,10 @@ fn pays(shape: Shape, a: View<'_>, b: View<'_>) -> bool {
     let Shape { m, n, k, .. } = shape;
     let few_rows = m <= MOST_ROWS || columns_over(n, a, b) > 0;
     let sizes = m >= ROWS.0 && few_rows && n > 1 && k <= MOST_STEPS && n.saturating_mul(k) <= LARGEST_B;
-    // Rows of B a multiple of 4 KiB apart fall into the same few places of the caches.
-    let crowded = b.col == 1 && b.row.is_multiple_of(1 << 10) && k >= CROWD;
-    sizes && !crowded
+    // Rows a multiple of 4 KiB apart fall into the same few places of the caches.
+    let crowds =
+        |operand: View<'_>, rows: usize| operand.col == 1 && operand.row.is_multiple_of(1 << 10) && rows >= CROWD;
+    sizes && !crowds(a, m) && !crowds(b, k)
 }
 
 /// How many columns at the end stand over whole vectors of 16 and are better done as dot products.
