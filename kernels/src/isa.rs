@@ -3,12 +3,14 @@
 //! A binary built with plain `cargo build` is compiled for the oldest machine of its architecture; the kernels are
 //! compiled besides that for newer ones, and [`Isa::active`] says which of them runs. `GRADUS_ISA` forces a level.
 //!
-//! Products of bf16 numbers know one level more, for AVX-512 comes with and without an instruction for them:
-//! [`Bf16Isa`]. Everything else runs the same code on both, so [`Isa`] does not tell them apart.
+//! Products of bf16 numbers know two levels more, for AVX-512 comes without instructions for them, with one for vectors,
+//! and with one for tiles besides: [`Bf16Isa`]. Everything else runs the same code on all three, so [`Isa`] does not tell
+//! them apart.
 
+use crate::simd::tiles;
 use std::{fmt, str::FromStr, sync::OnceLock};
 
-/// The environment variable that forces an instruction set: `portable`, `avx2`, `avx512` or `avx512bf16`.
+/// The environment variable that forces an instruction set: `portable`, `avx2`, `avx512`, `avx512bf16` or `amx`.
 pub const ISA_VARIABLE: &str = "GRADUS_ISA";
 
 /// An instruction set that the kernels are compiled for.
@@ -76,7 +78,7 @@ impl Isa {
 }
 
 /// An instruction set that products of bf16 numbers are compiled for: those of [`Isa`], which emulate the dot product
-/// of pairs with shifts and multiply-adds, and AVX-512 with the instruction itself.
+/// of pairs with shifts and multiply-adds, AVX-512 with the instruction itself, and with tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bf16Isa {
     /// [`Isa::Portable`], emulated.
@@ -87,11 +89,15 @@ pub enum Bf16Isa {
     Avx512,
     /// [`Isa::Avx512`] with `vdpbf16ps`.
     Avx512Bf16,
+    /// The same, and the tile registers of AMX with `tdpbf16ps`, as on processors from Sapphire Rapids on
+    /// ([`simd::tiles`](crate::simd::tiles)).
+    Amx,
 }
 
 impl Bf16Isa {
     /// Every level, from the oldest to the newest.
-    pub const ALL: [Bf16Isa; 4] = [Bf16Isa::Portable, Bf16Isa::Avx2, Bf16Isa::Avx512, Bf16Isa::Avx512Bf16];
+    pub const ALL: [Bf16Isa; 5] =
+        [Bf16Isa::Portable, Bf16Isa::Avx2, Bf16Isa::Avx512, Bf16Isa::Avx512Bf16, Bf16Isa::Amx];
 
     /// The level of everything that is no product of bf16 numbers.
     #[inline]
@@ -99,7 +105,7 @@ impl Bf16Isa {
         match self {
             Bf16Isa::Portable => Isa::Portable,
             Bf16Isa::Avx2 => Isa::Avx2,
-            Bf16Isa::Avx512 | Bf16Isa::Avx512Bf16 => Isa::Avx512,
+            Bf16Isa::Avx512 | Bf16Isa::Avx512Bf16 | Bf16Isa::Amx => Isa::Avx512,
         }
     }
 
@@ -107,10 +113,15 @@ impl Bf16Isa {
     #[inline]
     pub fn is_available(self) -> bool {
         #[cfg(target_arch = "x86_64")]
-        let instruction = self != Bf16Isa::Avx512Bf16 || is_x86_feature_detected!("avx512bf16");
+        let pairs = || is_x86_feature_detected!("avx512bf16");
         #[cfg(not(target_arch = "x86_64"))]
-        let instruction = self != Bf16Isa::Avx512Bf16;
-        instruction && self.isa().is_available()
+        let pairs = || false;
+        let instructions = match self {
+            Bf16Isa::Portable | Bf16Isa::Avx2 | Bf16Isa::Avx512 => true,
+            Bf16Isa::Avx512Bf16 => pairs(),
+            Bf16Isa::Amx => pairs() && tiles::are_available(),
+        };
+        instructions && self.isa().is_available()
     }
 
     /// The levels of this machine, from the oldest to the newest.
@@ -163,6 +174,7 @@ impl fmt::Display for Bf16Isa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Bf16Isa::Avx512Bf16 => f.pad("avx512bf16"),
+            Bf16Isa::Amx => f.pad("amx"),
             emulated => emulated.isa().fmt(f),
         }
     }
@@ -180,7 +192,7 @@ impl FromStr for Bf16Isa {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Bf16Isa, String> {
-        find(Bf16Isa::ALL, text).ok_or_else(|| unknown(text, "portable, avx2, avx512 or avx512bf16"))
+        find(Bf16Isa::ALL, text).ok_or_else(|| unknown(text, "portable, avx2, avx512, avx512bf16 or amx"))
     }
 }
 
@@ -205,14 +217,15 @@ mod tests {
             assert_eq!(isa.to_string().parse(), Ok(isa));
         }
         assert!("sse9".parse::<Isa>().unwrap_err().ends_with("use portable, avx2 or avx512"));
-        assert!("sse9".parse::<Bf16Isa>().unwrap_err().ends_with("use portable, avx2, avx512 or avx512bf16"));
+        assert!("sse9".parse::<Bf16Isa>().unwrap_err().ends_with("use portable, avx2, avx512, avx512bf16 or amx"));
         assert!(Isa::available().any(|isa| isa == Isa::Portable));
     }
 
     #[test]
-    fn levels_with_and_without_the_instruction_share_all_else() {
-        assert_eq!(Bf16Isa::Avx512Bf16.isa(), Bf16Isa::Avx512.isa());
+    fn levels_with_and_without_instructions_for_bf16_share_all_else() {
+        let more = [Bf16Isa::Avx512Bf16, Bf16Isa::Amx];
+        assert!(more.iter().all(|isa| isa.isa() == Bf16Isa::Avx512.isa()));
         assert_eq!(Bf16Isa::best().isa(), Isa::best());
-        assert_eq!(Bf16Isa::available().filter(|&isa| isa != Bf16Isa::Avx512Bf16).count(), Isa::available().count());
+        assert_eq!(Bf16Isa::available().filter(|isa| !more.contains(isa)).count(), Isa::available().count());
     }
 }

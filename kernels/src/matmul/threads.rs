@@ -182,33 +182,46 @@ pub(super) fn each_panels<W: Send>(
     }
 }
 
+/// What the cuts of C into tasks keep to.
+#[derive(Clone, Copy)]
+pub(super) struct Cut {
+    /// What the rows of a task are a multiple of.
+    pub(super) rows: usize,
+    /// What its columns are a multiple of.
+    pub(super) columns: usize,
+    /// Its most rows.
+    pub(super) most_rows: usize,
+    /// The least multiply-adds that are worth a task.
+    pub(super) work: usize,
+}
+
+impl Cut {
+    pub(super) fn new(isa: Isa) -> Cut {
+        Cut { rows: PANEL_ROWS, columns: panel_columns(isa), most_rows: M_BLOCK, work: TASK }
+    }
+}
+
 /// How C is cut: (rows, columns) of a task. There are 8 tasks where the work is enough for them, more where blocks of
 /// A bound the rows; few rows are not cut below [`M_LEAST`] but the columns are, so that a panel of B is used often.
 /// Somewhat smaller blocks are better where all of them are then alike, and no core waits for the other: whole lines of
 /// rows too, for A may be stored transposed.
-fn task_size(shape: Shape, width: usize, least: usize) -> (usize, usize) {
+fn task_size(shape: Shape, cut: Cut) -> (usize, usize) {
     const LINE: usize = 16;
     let Shape { m, n, .. } = shape;
-    let tasks = (work(shape) / least).clamp(1, 8);
-    let down = tasks.min(m.div_ceil(M_LEAST)).max(m.div_ceil(M_BLOCK));
+    let tasks = (work(shape) / cut.work).clamp(1, 8);
+    let down = tasks.min(m.div_ceil(M_LEAST)).max(m.div_ceil(cut.most_rows));
     let down = if down > 4 { down.next_multiple_of(4) } else { down };
     let mut somewhat_smaller = (down..=down + 8).step_by(4);
     let down = somewhat_smaller.find(|&down| m.is_multiple_of(LINE * down)).unwrap_or(down);
-    let rows = m.div_ceil(down).next_multiple_of(PANEL_ROWS);
+    let rows = m.div_ceil(down).next_multiple_of(cut.rows);
     let across = tasks.div_ceil(m.div_ceil(rows));
-    (rows, n.div_ceil(across).next_multiple_of(width))
+    (rows, n.div_ceil(across).next_multiple_of(cut.columns))
 }
 
-/// `one(i, j, c)` for every block of C, where it begins and itself: a task for each, of about `least` multiply-adds.
-pub(super) fn each_block(
-    shape: Shape,
-    width: usize,
-    least: usize,
-    c: Block<'_>,
-    one: impl Fn(usize, usize, Block<'_>) + Sync,
-) {
+/// `one(i, j, c)` for every block of C, where it begins and itself: a task for each.
+pub(super) fn each_block(shape: Shape, cut: Cut, c: Block<'_>, one: impl Fn(usize, usize, Block<'_>) + Sync) {
     let Shape { m, n, .. } = shape;
-    let (rows, columns) = task_size(shape, width, least);
+    let (rows, columns) = task_size(shape, cut);
     let across = n.div_ceil(columns);
     let c = Shared(&c);
     let task = |index: usize| {
@@ -229,7 +242,7 @@ fn multiply_blocks(isa: Isa, shape: Shape, a: View<'_>, b: &[f32], k_block: usiz
     let Shape { m, n, k, .. } = shape;
     let width = panel_columns(isa);
     let padded = n.next_multiple_of(width);
-    each_block(shape, width, TASK, c, |i, j, mut c| {
+    each_block(shape, Cut::new(isa), c, |i, j, mut c| {
         let (rows, columns) = (c.rows, c.columns);
         let padded_rows = rows.next_multiple_of(PANEL_ROWS);
         scratch::with(padded_rows * k_block.min(k), |panels: &mut [f32]| {

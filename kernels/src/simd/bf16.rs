@@ -9,8 +9,8 @@
 //! # Pairs
 //! Kernels keep two steps of a sum side by side in one `u32`: the even one in the low half, the odd one in the high.
 //! A vector of pairs is therefore a [`Simd::U32`], and a kernel generic over [`Bf16`] uses the vectors of
-//! [`Bf16::simd`] for everything else. It is written once and compiled for four levels, [`Bf16Isa`], by
-//! [`bf16_fn!`](crate::bf16_fn). Where there is no instruction, a pair is widened by a shift and a mask and takes two
+//! [`Bf16::simd`] for everything else. It is written once and compiled for the levels of [`Bf16Isa`] by
+//! [`bf16_fn!`](crate::bf16_fn), for the last two as one; what [`tiles`](super::tiles) can do has a kernel of its own. Where there is no instruction, a pair is widened by a shift and a mask and takes two
 //! multiply-adds.
 //!
 //! # The same everywhere
@@ -260,7 +260,7 @@ macro_rules! bf16_fn {
                     unsafe { avx512(b $(, $arg)*) }
                 }
                 #[cfg(target_arch = "x86_64")]
-                $crate::Bf16Isa::Avx512Bf16 => {
+                $crate::Bf16Isa::Avx512Bf16 | $crate::Bf16Isa::Amx => {
                     let b = $crate::simd::bf16::Avx512Bf16::new().expect("this machine has no AVX-512 with bf16");
                     // SAFETY: the value proves that the processor has AVX-512 F, BW, DQ, VL and BF16.
                     unsafe { avx512bf16(b $(, $arg)*) }

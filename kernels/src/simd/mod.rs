@@ -8,7 +8,8 @@
 //! generic helpers and closures must be so too, for a function that is not inlined into the body loses the
 //! instruction set (the result stays right, but ten times slower).
 //!
-//! Read first: [`portable`], then [`avx2`] or [`avx512`], then [`math`], and [`bf16`] for pairs of half-width numbers.
+//! Read first: [`portable`], then [`avx2`] or [`avx512`], then [`math`], [`bf16`] for pairs of half-width numbers, and
+//! [`tiles`] for registers that hold a matrix.
 
 #[cfg(target_arch = "x86_64")]
 pub mod avx2;
@@ -18,6 +19,7 @@ pub mod bf16;
 pub mod math;
 mod normal;
 pub mod portable;
+pub mod tiles;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;

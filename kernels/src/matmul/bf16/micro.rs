@@ -18,7 +18,7 @@ bf16_fn! {
     /// is packed next is fetched from memory, about as much of A as this block has.
     pub(super) fn multiply<B>(b: B, k: usize, x: &[u32], y: &[u32], c: Block<'_>, add: bool, next: Next<'_>) {
         match B::ISA {
-            Bf16Isa::Avx512Bf16 | Bf16Isa::Avx512 => tiles::<B, 8, 3>(b, k, x, y, c, add, next),
+            Bf16Isa::Amx | Bf16Isa::Avx512Bf16 | Bf16Isa::Avx512 => tiles::<B, 8, 3>(b, k, x, y, c, add, next),
             Bf16Isa::Avx2 => tiles::<B, 4, 3>(b, k, x, y, c, add, next),
             Bf16Isa::Portable => tiles::<B, 4, 1>(b, k, x, y, c, add, next),
         }

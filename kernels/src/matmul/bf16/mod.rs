@@ -25,9 +25,12 @@ mod gemv;
 mod micro;
 pub mod naive;
 mod pack;
+mod pack_tiles;
 pub mod packed;
+mod panels;
 pub mod stored;
 pub mod threads;
+mod tiles;
 
 #[cfg(test)]
 mod tests;

@@ -18,14 +18,10 @@
 //! went from 402 to 425, of 384→1536 from 409 to 429, and with 768 tokens from 410 to 436; the larger operand as A,
 //! which is fetched while others are multiplied, 1536→384 from 400 to 423 (all in turn with the code before).
 
-use super::{
-    micro::multiply,
-    pack::{Operand, pack},
-    packed::{self, K_BLOCK, k_block},
-};
+use super::{pack::Operand, packed, panels::Panels};
 use crate::matmul::{
     Shape, Strides, View, begin,
-    micro::{Block, Next, PANEL_ROWS, panel_columns},
+    micro::{Block, Next},
     packed::N_BLOCK,
     split_k,
     threads::{PACKED_B, each_block, each_matrix, each_panels, fold_batch, next_of_a, work},
@@ -33,8 +29,6 @@ use crate::matmul::{
 use crate::{Bf16Isa, scratch};
 use rayon::prelude::*;
 
-/// The least multiply-adds that are worth a task: about 10 µs.
-const TASK: usize = 1 << 20;
 /// How many rows are written at a time where C is transposed: a cache line of columns.
 const TOGETHER: usize = 16;
 
@@ -70,14 +64,14 @@ pub(super) fn batch<'b>(
     accumulate: bool,
 ) {
     let shape = fold_batch(shape, a_strides, b_strides);
-    each_matrix(shape, TASK, c, |index, c| {
+    each_matrix(shape, Panels::new(isa).cut.work, c, |index, c| {
         product(isa, shape, View::of(a, a_strides, index), b(index), c, accumulate);
     });
 }
 
 /// One matrix of the batch.
 fn product(isa: Bf16Isa, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32], accumulate: bool) {
-    if work(shape) < 2 * TASK {
+    if work(shape) < 2 * Panels::new(isa).cut.work {
         packed::product(isa, shape, a, b, c, accumulate);
     } else if let Some(part) = part_of_sum(shape) {
         split_k::sum_of_parts(shape, part, c, accumulate, |first, shape, sum| {
@@ -129,52 +123,49 @@ fn part_of_sum(shape: Shape) -> Option<usize> {
 fn output_blocks(isa: Bf16Isa, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32], accumulate: bool) {
     let Shape { m, n, k, .. } = shape;
     let mut c = Block::whole(c, n);
-    let width = panel_columns(isa.isa());
+    let level = Panels::new(isa);
     let n_block = n.min(N_BLOCK);
-    let k_block = k_block(k, K_BLOCK);
+    let k_block = level.k_block(k, level.most_steps);
     // In TN every row of k is on other pages, and each task touches all of a chunk's: they have to fit the TLB.
     let most = if a.row == 1 { 2 } else { usize::MAX };
-    let k_chunk = (2 * PACKED_B / n_block.next_multiple_of(width) / k_block).clamp(1, most) * k_block;
+    let k_chunk = (2 * PACKED_B / n_block.next_multiple_of(level.columns) / k_block).clamp(1, most) * k_block;
     for j in (0..n).step_by(n_block) {
         let columns = n_block.min(n - j);
         for p in (0..k).step_by(k_chunk) {
             let steps = k_chunk.min(k - p);
-            scratch::with(columns.next_multiple_of(width) * steps.div_ceil(2), |panels: &mut [u32]| {
-                pack_b(isa, b.from(p, j), columns, steps, k_block, panels);
+            scratch::with(columns.next_multiple_of(level.columns) * level.words(steps), |panels: &mut [u32]| {
+                pack_b(level, b.from(p, j), columns, steps, k_block, panels);
                 let shape = Shape { batch: 1, m, n: columns, k: steps };
                 let c = c.part(0, j, m, columns);
-                multiply_blocks(isa, shape, a.from(0, p), panels, k_block, c, accumulate || p > 0);
+                multiply_blocks(level, shape, a.from(0, p), panels, k_block, c, accumulate || p > 0);
             });
         }
     }
 }
 
 /// Packs all of `panels`: block of k after block of k, each with the panels of all columns.
-fn pack_b(isa: Bf16Isa, b: Operand<'_>, columns: usize, k: usize, k_block: usize, panels: &mut [u32]) {
-    let width = panel_columns(isa.isa());
-    each_panels(panels, columns, width, k_block / 2, |q, first, count, _, panels| {
-        let source = b.from(q * k_block, first).transposed();
-        source.pack(isa, count, k_block.min(k - q * k_block), width, panels);
+fn pack_b(level: Panels, b: Operand<'_>, columns: usize, k: usize, k_block: usize, panels: &mut [u32]) {
+    each_panels(panels, columns, level.columns, k_block / 2, |q, first, count, _, panels| {
+        level.pack_b(b.from(q * k_block, first), count, k_block.min(k - q * k_block), panels);
     });
 }
 
 /// Multiplies with packed B (blocks of `k_block` steps), a task for each block of C.
-fn multiply_blocks(isa: Bf16Isa, shape: Shape, a: View<'_>, b: &[u32], k_block: usize, c: Block<'_>, add: bool) {
+fn multiply_blocks(level: Panels, shape: Shape, a: View<'_>, b: &[u32], k_block: usize, c: Block<'_>, add: bool) {
     let Shape { m, n, k, .. } = shape;
-    let width = panel_columns(isa.isa());
-    let padded = n.next_multiple_of(width);
-    each_block(shape, width, TASK, c, |i, j, mut c| {
+    let padded = n.next_multiple_of(level.columns);
+    each_block(shape, level.cut, c, |i, j, mut c| {
         let (rows, columns) = (c.rows, c.columns);
-        let padded_rows = rows.next_multiple_of(PANEL_ROWS);
-        scratch::with(padded_rows * k_block.min(k).div_ceil(2), |panels: &mut [u32]| {
+        let padded_rows = rows.next_multiple_of(level.rows);
+        scratch::with(padded_rows * level.words(k_block.min(k)), |panels: &mut [u32]| {
             for p in (0..k).step_by(k_block) {
                 let steps = k_block.min(k - p);
-                let pairs = steps.div_ceil(2);
+                let words = level.words(steps);
                 let next = Next { a: next_of_a(a, (i, rows, m), (p, steps, k)), b: None };
-                let a_panels = &mut panels[..padded_rows * pairs];
-                pack(isa, a.from(i, p), rows, steps, PANEL_ROWS, a_panels);
-                let b_panels = &b[p / 2 * padded + j * pairs..][..columns.next_multiple_of(width) * pairs];
-                multiply(isa, pairs, a_panels, b_panels, c.part(0, 0, rows, columns), add || p > 0, next);
+                let a_panels = &mut panels[..padded_rows * words];
+                level.pack_a(a.from(i, p), rows, steps, a_panels);
+                let b_panels = &b[p / 2 * padded + j * words..][..columns.next_multiple_of(level.columns) * words];
+                level.multiply(words, a_panels, b_panels, c.part(0, 0, rows, columns), add || p > 0, next);
             }
         });
     });

@@ -1,0 +1,66 @@
+//! Tiles: registers of 16 rows by 64 bytes, and one instruction that multiplies two of them.
+//!
+//! AMX has eight tile registers. `tdpbf16ps` takes one as 16×32 numbers of A, in rows, one as 32×16 of B, whose steps
+//! stand in pairs side by side ([`bf16`](super::bf16)), and adds their product to a third, 16×16 sums in `f32`: 16384
+//! FLOPs in 16 cycles, where `vdpbf16ps` needs 256 instructions. A load moves 16 cache lines, and two tiles of A and two
+//! of B make four products: so each byte that is loaded is used twice as often as in a tile of vectors.
+//! Intel, *Intel 64 and IA-32 Architectures Software Developer's Manual*, volume 1, chapter 18, and volume 2, `TDPBF16PS`.
+//!
+//! Measured on one core of a Granite Rapids at 3.05 GHz: 3130 GFLOP/s, 1024 FLOPs a cycle, with operands in the
+//! first-level cache or in registers.
+//!
+//! # What is computed
+//! For every element of C two sums in `f32`, one of the even and one of the odd steps, each a chain of fused
+//! multiply-adds; both are added to each other, and then to C. Denormal operands and results are zero.
+//!
+//! # The proof
+//! `Amx::configured` gives a value only where the processor and the kernel of the system have tiles (Linux gives them to
+//! a process that asks), and sets the thread's registers up; dropping it gives them back. There is one for a thread at a
+//! time: nothing in between may call code that takes tiles as well, and no task of rayon is waited for.
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod amx;
+#[cfg(test)]
+mod emulated;
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(crate) use amx::Amx;
+#[cfg(test)]
+pub(crate) use emulated::Emulated;
+
+/// Rows of a tile, and its words (or sums) in a row.
+pub(crate) const SIDE: usize = 16;
+/// Words of a tile.
+pub(crate) const WORDS: usize = SIDE * SIDE;
+
+/// Eight registers of 16 rows of 16 words, each a pair of bf16 numbers or a sum in `f32`.
+pub(crate) trait Tiles {
+    /// Tile T becomes zero.
+    fn zero<const T: u8>(&mut self);
+
+    /// Tile T becomes the 16 rows at `at`, `step` words apart.
+    ///
+    /// # Safety
+    /// 16 words may be read at `at + i·step` for every i below 16.
+    unsafe fn load<const T: u8>(&mut self, at: *const u32, step: usize);
+
+    /// C(i, j) += Σ A(i, q)·B(q, j) over both numbers of 16 pairs; three different tiles.
+    fn dot<const C: u8, const A: u8, const B: u8>(&mut self);
+
+    /// Writes the 16 rows of tile T to `at`, `step` elements apart.
+    ///
+    /// # Safety
+    /// 16 elements may be written at `at + i·step` for every i below 16.
+    unsafe fn store<const T: u8>(&mut self, at: *mut f32, step: usize);
+}
+
+/// Whether this process may use tiles; asks the system once.
+pub(crate) fn are_available() -> bool {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    return amx::is_permitted();
+    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+    false
+}
+
+#[cfg(test)]
+mod tests;
