@@ -259,7 +259,10 @@ fn an_instruction_set_that_is_none() {
     let output = gradus().env("GRADUS_ISA", "sse9").args(["inspect", "--model", "x"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let errors = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(errors, "error: GRADUS_ISA=sse9: no such instruction set; use portable, avx2, avx512, avx512bf16 or amx\n");
+    assert_eq!(
+        errors,
+        "error: GRADUS_ISA=sse9: no such instruction set; use portable, avx2, avx512, avx512bf16 or amx\n"
+    );
 }
 
 #[test]

@@ -129,6 +129,12 @@ impl Ahead {
         Ahead { first, one: b.row, eight: b.row.wrapping_mul(8) }
     }
 
+    /// Whether there is anything to ask for.
+    #[inline(always)]
+    fn is_somewhere(&self) -> bool {
+        !self.first.is_null()
+    }
+
     /// What to ask for at step p.
     #[inline(always)]
     pub(super) fn at(&self, p: usize) -> *const f32 {
@@ -262,13 +268,25 @@ unsafe fn multiply_tile<S: Simd, const R: usize, const V: usize>(s: S, rows: usi
             b = b.add(width);
         }
     }
-    for p in lines..k {
-        prefetch(ahead.at(p));
-        // SAFETY: step p of both panels, p < k.
-        unsafe {
-            step(s, a, b, &mut sums);
-            a = a.add(PANEL_ROWS);
-            b = b.add(width);
+    // Two loops: where there is nothing to ask for, asking costs a processor that starts two multiply-adds a cycle 8%.
+    if ahead.is_somewhere() {
+        for p in lines..k {
+            prefetch(ahead.at(p));
+            // SAFETY: step p of both panels, p < k.
+            unsafe {
+                step(s, a, b, &mut sums);
+                a = a.add(PANEL_ROWS);
+                b = b.add(width);
+            }
+        }
+    } else {
+        for _ in lines..k {
+            // SAFETY: one of the k steps of both panels.
+            unsafe {
+                step(s, a, b, &mut sums);
+                a = a.add(PANEL_ROWS);
+                b = b.add(width);
+            }
         }
     }
     // SAFETY: the caller's; V is the number of vectors that these columns need.

@@ -63,6 +63,7 @@ fn tiles<S: Simd, const R: usize, const V: usize>(s: S, k: usize, a: View<'_>, b
             };
             // The first rows find a panel of B far away, the others near.
             let b_ahead = if i == 0 { b.step.wrapping_mul(STEPS_AHEAD) } else { 0 };
+            let fetches = i == 0 || group == 0 || a.col != 1;
             // SAFETY: the assertions.
             unsafe {
                 let tile = Tile {
@@ -79,6 +80,7 @@ fn tiles<S: Simd, const R: usize, const V: usize>(s: S, k: usize, a: View<'_>, b
                     add,
                     a_ahead,
                     b_ahead,
+                    fetches,
                 };
                 match columns.div_ceil(S::N) {
                     3.. if V >= 3 => some_rows::<S, R, 3>(s, tile),
@@ -108,6 +110,8 @@ struct Tile {
     a_ahead: (*const f32, usize, usize),
     /// How far behind the step that is multiplied B is fetched.
     b_ahead: usize,
+    /// Whether either is to be fetched.
+    fetches: bool,
 }
 
 /// Up to R rows, in the smallest kind of tile that has them.
@@ -151,16 +155,39 @@ unsafe fn multiply_tile<S: Simd, const R: usize, const V: usize>(s: S, tile: Til
     }
     let lines = k.min(R * V + 1);
     for p in 1..lines {
-        let c = c.wrapping_add((p % R).wrapping_mul(c_row).wrapping_add(p / R % V * S::N));
+        prefetch(c.wrapping_add((p % R).wrapping_mul(c_row).wrapping_add(p / R % V * S::N)));
+        if tile.fetches {
+            fetch::<S, V>(&tile, p);
+        }
         // SAFETY: p < k.
-        unsafe { step(s, &tile, &rows_of_a, &mut sums, p, c) };
+        unsafe { step(s, &tile, &rows_of_a, &mut sums, p) };
     }
-    for p in lines..k {
-        // SAFETY: p < k.
-        unsafe { step(s, &tile, &rows_of_a, &mut sums, p, c) };
+    // Two loops: to ask for what is near already holds up a processor that starts two multiply-adds a cycle.
+    if tile.fetches {
+        for p in lines..k {
+            fetch::<S, V>(&tile, p);
+            // SAFETY: p < k.
+            unsafe { step(s, &tile, &rows_of_a, &mut sums, p) };
+        }
+    } else {
+        for p in lines..k {
+            // SAFETY: p < k.
+            unsafe { step(s, &tile, &rows_of_a, &mut sums, p) };
+        }
     }
     // SAFETY: the caller's; V is the number of vectors that these columns need.
     unsafe { store_tile(s, (c, c_row), (rows, columns), sums, add) };
+}
+
+/// Asks for what later steps or tiles read, at step p of k.
+#[inline(always)]
+fn fetch<S: Simd, const V: usize>(tile: &Tile, p: usize) {
+    let (start, one, eight) = tile.a_ahead;
+    prefetch(start.wrapping_add((p % 8).wrapping_mul(one).wrapping_add((p / 8).wrapping_mul(eight))));
+    let b = tile.b.wrapping_add(p.wrapping_mul(tile.b_step)).wrapping_add(tile.b_ahead);
+    for v in 0..V {
+        prefetch(b.wrapping_add(v * S::N));
+    }
 }
 
 /// Step p of k: R·V multiply-adds.
@@ -174,15 +201,8 @@ unsafe fn step<S: Simd, const R: usize, const V: usize>(
     rows_of_a: &[*const f32; R],
     sums: &mut [[S::F32; V]; R],
     p: usize,
-    c_ahead: *const f32,
 ) {
-    prefetch(c_ahead);
-    let (start, one, eight) = tile.a_ahead;
-    prefetch(start.wrapping_add((p % 8).wrapping_mul(one).wrapping_add((p / 8).wrapping_mul(eight))));
     let b = tile.b.wrapping_add(p.wrapping_mul(tile.b_step));
-    for v in 0..V {
-        prefetch(b.wrapping_add(tile.b_ahead).wrapping_add(v * S::N));
-    }
     // SAFETY: the caller's.
     unsafe {
         let mut row = [s.zero(); V];

@@ -5,11 +5,11 @@
 //! ways to load and two to store. Steps are filled up with zeros to whole tiles, as neighbours are.
 
 use super::pack::{Operand, load_rounded, load_stored};
+use crate::bf16_fn;
 use crate::matmul::{View, micro::prefetch};
+use crate::simd::Simd;
 use crate::simd::bf16::{Bf16, Pairs, pair, round};
 use crate::simd::tiles::{SIDE, WORDS};
-use crate::simd::Simd;
-use crate::bf16_fn;
 use half::bf16;
 
 /// Steps of k in a tile.
@@ -78,6 +78,14 @@ fn each_row<B: Bf16>(
     let zero = b.simd().splat_u32(0);
     for (panel, to) in panels.chunks_exact_mut(SIDE * words(k)).enumerate() {
         let i = panel * SIDE;
+        if rows == Rows::Neighbours && i + SIDE <= count {
+            for r in 0..SIDE {
+                for (t, to) in to.as_chunks_mut::<WORDS>().0.iter_mut().enumerate() {
+                    b.store(&mut to[r * SIDE..], row(i + r, t * STEPS, STEPS.min(k - t * STEPS)));
+                }
+            }
+            continue;
+        }
         for (t, to) in to.as_chunks_mut().0.iter_mut().enumerate() {
             let p = t * STEPS;
             if i + SIDE <= count && p + STEPS <= k {

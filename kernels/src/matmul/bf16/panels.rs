@@ -36,7 +36,7 @@ impl Panels {
     pub(super) fn new(isa: Bf16Isa) -> Panels {
         if isa == Bf16Isa::Amx {
             let cut = Cut { rows: 2 * SIDE, columns: 2 * SIDE, most_rows: 256, work: 1 << 23 };
-            return Panels { isa, rows: SIDE, columns: SIDE, steps: 2 * SIDE, most_steps: 512, cut };
+            return Panels { isa, rows: SIDE, columns: SIDE, steps: 2 * SIDE, most_steps: 384, cut };
         }
         let columns = panel_columns(isa.isa());
         let cut = Cut { columns, work: 1 << 20, ..Cut::new(isa.isa()) };

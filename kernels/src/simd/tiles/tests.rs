@@ -86,7 +86,8 @@ fn the_emulation_has_the_bits_of_the_machine() {
     for (seed, largest) in (0..60).zip([0, 3, 20, 70, 120, 127].into_iter().cycle()) {
         let [mut a, b] = [numbers(2 * WORDS, 3 * seed, largest), numbers(2 * WORDS, 3 * seed + 1, largest)];
         if seed % 5 == 0 {
-            let special = [bf16::NAN, bf16::INFINITY, bf16::NEG_INFINITY, bf16::from_bits(1), bf16::MAX, bf16::NEG_ZERO];
+            let special =
+                [bf16::NAN, bf16::INFINITY, bf16::NEG_INFINITY, bf16::from_bits(1), bf16::MAX, bf16::NEG_ZERO];
             for (i, special) in special.into_iter().enumerate() {
                 a[37 * (i + 1) + seed as usize] = special;
             }
@@ -96,7 +97,10 @@ fn the_emulation_has_the_bits_of_the_machine() {
         let got = product(machine, &pairs(&a), &pairs(&b), &c);
         let expected = product(Emulated::configured().expect("memory"), &pairs(&a), &pairs(&b), &c);
         for (i, (x, y)) in got.iter().zip(&expected).enumerate() {
-            assert!(x.to_bits() == y.to_bits() || x.is_nan() && y.is_nan(), "seed {seed}, element {i}: {x:e}, not {y:e}");
+            assert!(
+                x.to_bits() == y.to_bits() || x.is_nan() && y.is_nan(),
+                "seed {seed}, element {i}: {x:e}, not {y:e}"
+            );
         }
     }
 }
