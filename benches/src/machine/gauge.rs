@@ -11,7 +11,7 @@
 
 use super::{Access, Arithmetic, Bandwidth, Host, Level, Machine, limit, plural, probes, rounds::rates};
 use crate::workload::{Precision, Work};
-use gradus_kernels::{Bf16Isa, Isa};
+use gradus_kernels::{Bf16Isa, Isa, simd::tiles};
 use std::time::Duration;
 
 /// What is measured.
@@ -80,7 +80,7 @@ impl Gauge {
         for threads in counts {
             let memory = |level| Access::ALL.into_iter().filter(move |a| a.is_of(level)).map(move |a| (level, a));
             let memory = levels.iter().flat_map(|&(level, _)| memory(level)).map(|(l, a)| Probe::Memory(l, a));
-            let probes = Isa::available().map(Probe::Fma).chain([Probe::Dot(Bf16Isa::best())]).chain(memory);
+            let probes = Isa::available().map(Probe::Fma).chain(dot_levels().map(Probe::Dot)).chain(memory);
             series.extend(probes.map(|probe| Series { probe, threads, sweeps: Vec::new() }));
         }
         let buffers = (0..threads).map(|_| vec![1.0; most / threads / 4 + 4 * APART + LINE]).collect();
@@ -176,9 +176,20 @@ fn fma(isa: Isa, threads: &mut [Vec<f32>], time: Duration) -> Vec<f64> {
     })
 }
 
-/// The same of independent chains of dot products of pairs.
+/// The levels that have instructions for bf16, or the best one where none has.
+fn dot_levels() -> impl Iterator<Item = Bf16Isa> {
+    let least = Bf16Isa::Avx512Bf16.min(Bf16Isa::best());
+    Bf16Isa::available().filter(move |&isa| isa >= least)
+}
+
+/// The same of independent chains of dot products of pairs, or of tiles of them.
 fn dots(isa: Bf16Isa, threads: &mut [Vec<f32>], time: Duration) -> Vec<f64> {
     const LINKS: usize = 200_000;
+    if isa == Bf16Isa::Amx {
+        return rates(threads, time, probes::TILE_FLOPS * LINKS / 10, |_| {
+            std::hint::black_box(tiles::chains(LINKS / 10, 0.5, 0.25));
+        });
+    }
     rates(threads, time, 4 * probes::CHAINS * probes::lanes(isa.isa()) * LINKS, |_| {
         std::hint::black_box(probes::bf16_chains(isa, LINKS, 0.5, 0.25));
     })

@@ -13,6 +13,9 @@ use gradus_kernels::{
 /// 8 chains to keep it busy; 12 leave some slack, and fit the 16 registers of AVX2.
 pub(super) const CHAINS: usize = 12;
 
+/// FLOPs of a link of all chains of [`tiles::chains`](gradus_kernels::simd::tiles::chains): four products of 16×32 by 32×16.
+pub(super) const TILE_FLOPS: usize = 4 * 2 * 16 * 32 * 16;
+
 simd_fn! {
     /// How many `f32` a vector holds.
     pub(super) fn lanes<S>(_s: S) -> usize {

@@ -28,6 +28,8 @@ pub(crate) use amx::Amx;
 #[cfg(test)]
 pub(crate) use emulated::Emulated;
 
+use super::bf16::{pair, round};
+
 /// Rows of a tile, and its words (or sums) in a row.
 pub(crate) const SIDE: usize = 16;
 /// Words of a tile.
@@ -60,6 +62,45 @@ pub(crate) fn are_available() -> bool {
     return amx::is_permitted();
     #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
     false
+}
+
+/// What the registers can do when nothing is loaded: `links` products of a tile of x by a tile of y in each of four chains,
+/// 65536 FLOPs a link. Returns a sum of one chain, 32·`links`·x·y where that is exact; `None` where there are no tiles.
+///
+/// ```
+/// use gradus_kernels::{Bf16Isa, simd::tiles};
+/// let expected = Bf16Isa::Amx.is_available().then_some(32.0 * 5.0 * 2.0 * 0.5);
+/// assert_eq!(tiles::chains(5, 2.0, 0.5), expected);
+/// ```
+pub fn chains(links: usize, x: f32, y: f32) -> Option<f32> {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    return Amx::configured().map(|mut tiles| chains_of(&mut tiles, links, x, y));
+    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+    {
+        let _ = (links, x, y);
+        None
+    }
+}
+
+#[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), allow(dead_code))]
+fn chains_of<T: Tiles>(tiles: &mut T, links: usize, x: f32, y: f32) -> f32 {
+    let [x, y] = [x, y].map(|number| [pair(round(number), round(number)); WORDS]);
+    let mut sums = [0.0; WORDS];
+    // SAFETY: 16 rows of 16 words and elements.
+    unsafe {
+        tiles.load::<4>(x.as_ptr(), SIDE);
+        tiles.load::<5>(x.as_ptr(), SIDE);
+        tiles.load::<6>(y.as_ptr(), SIDE);
+        tiles.load::<7>(y.as_ptr(), SIDE);
+        for _ in 0..links {
+            tiles.dot::<0, 4, 6>();
+            tiles.dot::<1, 4, 7>();
+            tiles.dot::<2, 5, 6>();
+            tiles.dot::<3, 5, 7>();
+        }
+        tiles.store::<3>(sums.as_mut_ptr(), SIDE);
+    }
+    sums[0]
 }
 
 #[cfg(test)]

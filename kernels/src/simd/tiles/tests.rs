@@ -104,3 +104,8 @@ fn the_emulation_has_the_bits_of_the_machine() {
         }
     }
 }
+
+#[test]
+fn chains_do_the_work_that_is_counted() {
+    assert_eq!(super::chains_of(&mut Emulated::configured().expect("memory"), 3, 2.0, 0.5), 96.0);
+}
