@@ -1,5 +1,6 @@
 //! Every figure that the README shows stands in the committed report: its tables, and those of ARCHITECTURE.md and the
-//! ladders, are what `docs/report/report.json` gives, and the figures in its prose are among those of the report.
+//! ladders, are what `docs/report/report.json` gives, and the figures in its prose are among those of the report. The same
+//! of the second machine: `docs/amx.md` quotes `docs/report-amx/report.json`.
 
 use gradus_benches::report::{
     self,
@@ -13,7 +14,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const QUOTING: [&str; 3] = ["README.md", "ARCHITECTURE.md", "docs/ladders.md"];
+/// The folder of each report, and the files that quote it.
+const REPORTS: [(&str, &[&str]); 2] =
+    [("docs/report", &["README.md", "ARCHITECTURE.md", "docs/ladders.md"]), ("docs/report-amx", &["docs/amx.md"])];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -24,8 +27,8 @@ fn read(file: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn committed() -> Report {
-    Report::load(&root().join("docs/report/report.json")).unwrap()
+fn committed(folder: &str) -> Report {
+    Report::load(&root().join(folder).join("report.json")).unwrap()
 }
 
 /// The first line in which two texts differ.
@@ -39,36 +42,44 @@ fn difference(file: &str, is: &str, should_be: &str) -> Option<String> {
     })
 }
 
-const HINT: &str =
-    "`cargo run --release -p gradus-benches -- publish` writes what follows from docs/report/report.json";
+/// What writes the files anew.
+fn hint(folder: &str, files: &[&str]) -> String {
+    format!("`gradus-benches publish --report {folder}/report.json {}` writes what follows from it", files.join(" "))
+}
 
 #[test]
 fn quoted_tables_are_those_of_the_committed_report() {
-    let report = committed();
-    for file in QUOTING {
-        let text = read(file);
-        assert!(text.contains("<!-- report: "), "{file} quotes nothing");
-        let filled = fill(&text, &report).unwrap_or_else(|problem| panic!("{file}: {problem}"));
-        assert_eq!(difference(file, &text, &filled), None, "{HINT}");
+    for (folder, files) in REPORTS {
+        let report = committed(folder);
+        for file in files {
+            let text = read(file);
+            assert!(text.contains("<!-- report: "), "{file} quotes nothing");
+            let filled = fill(&text, &report).unwrap_or_else(|problem| panic!("{file}: {problem}"));
+            assert_eq!(difference(file, &text, &filled), None, "{}", hint(folder, files));
+        }
     }
 }
 
 #[test]
 fn rates_and_ratios_follow_from_the_times_and_the_work() {
-    let report = committed();
-    let mut again = report.clone();
-    for measured in &mut again.ladders {
-        measured.work = measured.problem.work();
+    for (folder, files) in REPORTS {
+        let report = committed(folder);
+        let mut again = report.clone();
+        for measured in &mut again.ladders {
+            measured.work = measured.problem.work();
+        }
+        again.derive();
+        assert!(again == report, "{}", hint(folder, files));
     }
-    again.derive();
-    assert_eq!(again, report, "{HINT}");
 }
 
 #[test]
 fn the_page_and_the_pictures_are_those_of_the_committed_report() {
-    for (file, text) in report::files(&committed()).unwrap() {
-        let file = format!("docs/report/{file}");
-        assert_eq!(difference(&file, &read(&file), &text), None, "{HINT}");
+    for (folder, files) in REPORTS {
+        for (file, text) in report::files(&committed(folder)).unwrap() {
+            let file = format!("{folder}/{file}");
+            assert_eq!(difference(&file, &read(&file), &text), None, "{}", hint(folder, files));
+        }
     }
 }
 

@@ -1,5 +1,8 @@
-use super::{RUNGS, naive::rounded, naive_stored, stored};
-use crate::matmul::{Shape, Strides, naive, span};
+use super::pack::{Operand, Stored};
+use super::pack_tiles::{self, Rows};
+use super::{RUNGS, naive::rounded, naive_stored, stored, tiles};
+use crate::matmul::{Shape, Strides, View, micro::Block, naive, span};
+use crate::simd::tiles::Emulated;
 use crate::simd::bf16::round;
 use crate::trials::{assert_same_on_any_number_of_threads, bf16_runs};
 use crate::{Bf16Isa, oracle};
@@ -84,10 +87,31 @@ impl Case {
             stored::run(isa, shape, &a, sa, &halves, sb, &mut got, self.accumulate);
             self.compare("stored", isa, &got, &plain, &exact);
         }
+        if shape.batch == 1 && (1..100_000).contains(&(shape.m * shape.n * shape.k)) {
+            for isa in Bf16Isa::available() {
+                let mut got = c.clone();
+                emulated(isa, shape, View::of(&a, sa, 0), Operand::F32(View::of(&b, sb, 0)), &mut got, self.accumulate);
+                self.compare("emulated tiles", isa, &got, &plain, &exact);
+                let stored = Operand::Bf16(Stored { data: &halves, row: sb.row, col: sb.col });
+                let mut got = c.clone();
+                emulated(isa, shape, View::of(&a, sa, 0), stored, &mut got, self.accumulate);
+                self.compare("emulated tiles, stored", isa, &got, &plain, &exact);
+            }
+        }
         let mut got = oracle::widen(&c);
         naive_stored(shape, &a, sa, &halves, sb, &mut got, self.accumulate);
         assert!(got == exact, "naive, stored, {self:?}");
     }
+}
+
+/// What a machine with tiles does, on any: one block, packed at this level.
+fn emulated(isa: Bf16Isa, Shape { m, n, k, .. }: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32], accumulate: bool) {
+    let words = pack_tiles::words(k);
+    let [mut x, mut y] = [m, n].map(|count| vec![0; count.next_multiple_of(16) * words]);
+    pack_tiles::pack(isa, Operand::F32(a), m, k, Rows::Neighbours, &mut x);
+    pack_tiles::pack(isa, b.transposed(), n, k, Rows::Steps, &mut y);
+    let mut registers = Emulated::configured().expect("memory");
+    tiles::multiply(&mut registers, words, &x, &y, Block::whole(c, n), accumulate);
 }
 
 fn one(m: usize, n: usize, k: usize) -> Shape {
