@@ -202,7 +202,7 @@ fn chunk(isa: Bf16Isa, inputs: &Inputs<'_>, head: [usize; 2], rows: Range<usize>
 }
 
 /// The forward pass of the queries `rows` of one head on tiles, with vectors of any level, where it fits.
-fn tile_chunk(
+pub(super) fn tile_chunk(
     isa: Bf16Isa,
     tiles: &mut impl Tiles,
     inputs: &Inputs<'_>,
@@ -250,7 +250,7 @@ fn chunk_backward(
 }
 
 /// The backward pass of some keys of one key head on tiles, with vectors of any level, where it fits.
-fn tile_chunk_backward(
+pub(super) fn tile_chunk_backward(
     isa: Bf16Isa,
     tiles: &mut impl Tiles,
     inputs: &Inputs<'_>,

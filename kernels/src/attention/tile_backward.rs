@@ -271,12 +271,11 @@ fn square<B: Bf16, const PARTLY: bool>(
     space: &mut Space<'_>,
 ) {
     let (s, n) = (b.simd(), B::S::N);
-    let mut seen = [[0; STEP]; 2];
+    let (mut starts, mut ends) = ([0; STEP], [0; STEP]);
     if PARTLY {
-        for i in 0..STEP {
+        for (i, (start, end)) in starts.iter_mut().zip(&mut ends).enumerate() {
             let keys = if query + i < inputs.shape.tq { inputs.keys(query + i) } else { 0..0 };
-            seen[0][i] = keys.start as u32;
-            seen[1][i] = keys.end as u32;
+            (*start, *end) = (keys.start as u32, keys.end as u32);
         }
     }
     let scale = s.splat(inputs.options.scale * LOG2_E);
@@ -286,11 +285,11 @@ fn square<B: Bf16, const PARTLY: bool>(
         for part in 0..2 {
             offset[part] = s.neg(s.load(&lse[at[part]..]));
             less[part] = s.load(&delta[at[part]..]);
-            bounds[part] = [b.load(&seen[0][at[part]..]), b.load(&seen[1][at[part]..])];
+            bounds[part] = [b.load(&starts[at[part]..]), b.load(&ends[at[part]..])];
         }
         for j in (0..STEP).step_by(2) {
             let mut ds = [[s.zero(); 2]; 2];
-            for row in 0..2 {
+            for (row, ds) in ds.iter_mut().enumerate() {
                 let mut p = [s.zero(); 2];
                 for part in 0..2 {
                     let from = (j + row) * STEP + at[part];
@@ -301,12 +300,12 @@ fn square<B: Bf16, const PARTLY: bool>(
                         x = s.select(s.lt_u32(j, bounds[part][0]), hidden, x);
                     }
                     p[part] = exp2(s, x);
-                    ds[row][part] = s.mul(p[part], s.sub(s.load(&space.dp[from..]), less[part]));
+                    ds[part] = s.mul(p[part], s.sub(s.load(&space.dp[from..]), less[part]));
                 }
                 let r = j + row;
                 let to = (2 * down + r / SIDE) * KEYS_APART + across * WORDS + r % SIDE * SIDE + i / 2;
                 b.store(&mut space.p_t[to..], b.round_neighbours(p));
-                b.store(&mut space.ds_t[to..], b.round_neighbours(ds[row]));
+                b.store(&mut space.ds_t[to..], b.round_neighbours(*ds));
             }
             for part in 0..2 {
                 b.store(&mut space.ds_pairs[j / 2 * STEP + at[part]..], b.round_pair(ds[0][part], ds[1][part]));

@@ -12,8 +12,9 @@
 use super::{
     Inputs,
     exp2::exp2,
+    next_head::NextHead,
     pack,
-    registers::{hide, in_log},
+    registers::in_log,
     tile_pack::{joined, rows, turned, words_width},
     tile_product::{STEP, Side, multiply},
     view::Part,
@@ -66,13 +67,15 @@ pub(super) fn lengths(inputs: &Inputs<'_>, rows: &Range<usize>) -> [usize; 7] {
 /// What the blocks of rows share.
 struct Context<'a, 'b> {
     inputs: &'a Inputs<'b>,
-    head: [usize; 2],
     /// Keys, turned, and values, zipped: those from `first` on.
     k: &'a [u32],
     v: &'a [u32],
     first: usize,
     /// |scale| in units of log 2; its sign is with K.
     scale: f32,
+    /// The head to be asked for ahead of time, if this is the last time that the rows of this one are read.
+    next: NextHead,
+    asks: bool,
 }
 
 /// What is kept of 32 rows from block to block.
@@ -131,7 +134,8 @@ fn chunk<B: Bf16>(
         joined(bf16, &inputs.v, [b, kv, d], keys.clone(), v);
         // A factor of 0 would make NaN of the scores that are hidden.
         let magnitude = if scale == 0.0 { f32::MIN_POSITIVE } else { scale.abs() };
-        let context = Context { inputs, head: [b, h], k, v, first, scale: magnitude };
+        let (next, asks) = (NextHead::new(inputs, [b, h]), queries.len() == inputs.shape.tq);
+        let context = Context { inputs, k, v, first, scale: magnitude, next, asks };
         for i in queries.clone().step_by(STEP) {
             let at = if single { 0 } else { i - queries.start };
             let block = i..(i + STEP).min(queries.end);
@@ -149,7 +153,7 @@ fn chunk<B: Bf16>(
             for start in (seen.start.max(keys.start)..seen.end.min(keys.end)).step_by(KEYS) {
                 let keys = start..(start + KEYS).min(seen.end).min(keys.end);
                 let fresh = start == seen.start;
-                meet(bf16, tiles, &context, [block.clone(), keys], q, scores, &mut state, fresh);
+                meet(bf16, tiles, &context, [block.clone(), keys], q, scores, &mut state, &outputs[0], fresh);
             }
             if keys.end == self::seen(inputs, queries.clone()).end {
                 finish(bf16, inputs, block, &mut state, &mut outputs);
@@ -173,6 +177,7 @@ fn meet<B: Bf16>(
     q: &[u32],
     scores: &mut [f32],
     state: &mut State<'_>,
+    o_rows: &Part<'_>,
     fresh: bool,
 ) {
     let (d, at, steps) = (context.inputs.shape.d, keys.start - context.first, keys.len().div_ceil(STEP));
@@ -188,17 +193,25 @@ fn meet<B: Bf16>(
     if !fresh {
         multiply_rows(b, &alpha, state.o, width);
     }
-    for (r, scores) in scores.chunks_exact_mut(KEYS).enumerate() {
-        let seen = columns(context.inputs, &queries, r / SIDE * SIDE, &keys);
-        let sums = &mut state.sums[r * SIDE..][..SIDE];
-        exponentials(b, context.scale, [state.max[r], alpha[r]], seen, &mut scores[..steps * STEP], sums);
+    let last = keys.end == seen(context.inputs, queries.clone()).end;
+    for row in (0..STEP).step_by(SIDE) {
+        let seen = columns(context.inputs, &queries, row, &keys);
+        for r in row..row + SIDE {
+            if last && context.asks {
+                let i = queries.start + r;
+                context.next.ask(context.inputs, i..i + 1);
+                o_rows.ask(i..(i + 1).min(queries.end));
+            }
+            let (scores, sums) = (&mut scores[r * KEYS..][..steps * STEP], &mut state.sums[r * SIDE..][..SIDE]);
+            exponentials(b, context.scale, [state.max[r], alpha[r]], seen.clone(), scores, sums);
+        }
     }
     let p = Side { data: bytemuck::cast_slice(scores), row: KEYS, second: SIDE * KEYS, next: SIDE };
     let v = Side { data: &context.v[at / 2 * width..], row: width, second: SIDE, next: SIDE * width };
     multiply(tiles, [width, steps], p, v, (state.o, width), !fresh);
 }
 
-/// The columns of a block that any of 16 queries sees, the `row`th and those after it: whole sixteens.
+/// The columns of a block that any of 16 queries sees, the `row`th and those after it: from a whole step on, in sixteens.
 #[inline(always)]
 fn columns(inputs: &Inputs<'_>, queries: &Range<usize>, row: usize, keys: &Range<usize>) -> Range<usize> {
     let (first, end) = (queries.start + row, (queries.start + row + SIDE).min(queries.end));
@@ -207,7 +220,7 @@ fn columns(inputs: &Inputs<'_>, queries: &Range<usize>, row: usize, keys: &Range
     }
     let start = inputs.keys(first).start.max(keys.start) - keys.start;
     let end = inputs.keys(end - 1).end.min(keys.end).saturating_sub(keys.start);
-    if start < end { start / SIDE * SIDE..end.next_multiple_of(SIDE) } else { 0..0 }
+    if start < end { start / STEP * STEP..end.next_multiple_of(SIDE) } else { 0..0 }
 }
 
 /// Hides what is not seen; the new maximum of each row, and what its sums so far have to be multiplied with.
@@ -224,23 +237,27 @@ fn maxima<B: Bf16>(
     let mut new = [0.0; STEP];
     for row in (0..STEP).step_by(SIDE) {
         let seen = columns(context.inputs, &queries, row, &keys);
-        let [first, last] = [row, row + SIDE - 1].map(
-            #[inline(always)]
-            |row| context.inputs.keys(queries.start + row),
-        );
-        let all_see = if queries.start + row + SIDE <= queries.end { last.start..first.end } else { 0..0 };
+        let all_see = if queries.start + row + SIDE <= queries.end {
+            context.inputs.keys(queries.start + row + SIDE - 1).start..context.inputs.keys(queries.start + row).end
+        } else {
+            0..0
+        };
         for r in row..row + SIDE {
+            let i = queries.start + r;
+            let own = if i < queries.end { context.inputs.keys(i) } else { 0..0 };
             let scores = &mut scores[r * KEYS..][..KEYS];
             let mut largest = s.splat(f32::MIN);
             for column in seen.clone().step_by(n) {
-                let mut x = [s.load(&scores[column..])];
+                let mut x = s.load(&scores[column..]);
                 let first = keys.start + column;
                 if first < all_see.start || first + n > all_see.end {
-                    let (i, [batch, h]) = (queries.start + r, context.head);
-                    hide(Pairs(b), context.inputs, [batch, h, i], i < queries.end, first, &mut x);
-                    s.store(&mut scores[column..], x[0]);
+                    let key = s.add_u32(s.splat_u32(first as u32), s.iota_u32());
+                    let hidden = s.splat(f32::NEG_INFINITY);
+                    x = s.select(s.lt_u32(key, s.splat_u32(own.end as u32)), x, hidden);
+                    x = s.select(s.lt_u32(key, s.splat_u32(own.start as u32)), hidden, x);
+                    s.store(&mut scores[column..], x);
                 }
-                largest = s.max(largest, x[0]);
+                largest = s.max(largest, x);
             }
             new[r] = (context.scale * s.reduce_max(largest)).max(state.max[r]);
         }
@@ -278,16 +295,27 @@ fn exponentials<B: Bf16>(
     let (s, n) = (b.simd(), B::S::N);
     let (scale, offset) = (s.splat(scale), s.splat(-max));
     let mut sum = s.mul(s.splat(alpha), s.load(sums));
-    for column in (0..scores.len()).step_by(2 * n) {
+    let whole = seen.start + seen.len() / (2 * n) * 2 * n;
+    for column in (0..seen.start).step_by(2 * n) {
+        s.store(&mut scores[column / 2..], s.zero());
+    }
+    for column in (seen.start..whole).step_by(2 * n) {
         let mut p = [s.zero(); 2];
-        for (part, p) in p.iter_mut().enumerate() {
-            let at = column + part * n;
-            if seen.contains(&at) {
-                *p = exp2(s, s.mul_add(scale, s.load(&scores[at..]), offset));
-                sum = s.add(sum, *p);
-            }
+        for part in 0..2 {
+            p[part] = exp2(s, s.mul_add(scale, s.load(&scores[column + part * n..]), offset));
         }
+        sum = s.add(sum, s.add(p[0], p[1]));
         s.store(&mut scores[column / 2..], s.from_bits(b.round_neighbours(p)));
+    }
+    let mut end = whole;
+    if whole < seen.end {
+        let p = exp2(s, s.mul_add(scale, s.load(&scores[whole..]), offset));
+        sum = s.add(sum, p);
+        s.store(&mut scores[whole / 2..], s.from_bits(b.round_neighbours([p, s.zero()])));
+        end += 2 * n;
+    }
+    for column in (end..scores.len()).step_by(2 * n) {
+        s.store(&mut scores[column / 2..], s.zero());
     }
     s.store(sums, sum);
 }
