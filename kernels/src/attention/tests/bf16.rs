@@ -2,7 +2,8 @@
 
 use super::{super::*, case::*};
 use crate::trials::{assert_same_on_any_number_of_threads, bf16_runs};
-use crate::{Bf16Isa, oracle::values};
+use crate::{Bf16Isa, oracle::values, simd::tiles::Emulated};
+use std::cell::RefCell;
 
 /// Half a unit of bf16: what rounding loses of a number at most, relative to it.
 const HALF_UNIT: f64 = 1.0 / 512.0;
@@ -67,24 +68,56 @@ impl Case {
 
     /// Checks every bf16 rung at every instruction set.
     fn check_bf16(&self, what: &str) {
+        let passes = bf16::FORWARD_RUNGS.iter().zip(bf16::BACKWARD_RUNGS).flat_map(|(rung, gradient)| {
+            assert_eq!(rung.name, gradient.name);
+            let levels = Bf16Isa::available().filter(|&isa| rung.simd || isa == Bf16Isa::Portable);
+            levels.map(|isa| (rung.name, isa, rung.run, gradient.run))
+        });
+        self.check_passes(what, passes);
+    }
+
+    /// Checks the kernels of tiles in memory, with the vectors of every instruction set.
+    fn check_tiles(&self, what: &str) {
+        let levels = Bf16Isa::available().filter(|&isa| isa != Bf16Isa::Amx);
+        self.check_passes(what, levels.map(|isa| ("tiles", isa, emulated_forward as _, emulated_backward as _)));
+    }
+
+    fn check_passes(
+        &self,
+        what: &str,
+        passes: impl Iterator<Item = (&'static str, Bf16Isa, bf16::Forward, bf16::Backward)>,
+    ) {
         let reference = self.rounded();
         let [o, lse, dq, dk, dv] = reference.exact();
         let [of_o, of_dq, of_dk, of_dv] = reference.bounds([&o, &lse]);
         let of_lse = vec![0.0; lse.len()];
-        for (rung, gradient) in bf16::FORWARD_RUNGS.iter().zip(bf16::BACKWARD_RUNGS) {
-            assert_eq!(rung.name, gradient.name);
-            for isa in Bf16Isa::available().filter(|&isa| rung.simd || isa == Bf16Isa::Portable) {
-                let saved = self.bf16_forward(rung.run, isa);
-                let gradients = self.bf16_backward(gradient.run, isa, &saved);
-                let got = saved.iter().chain(&gradients);
-                let exact = [(&o, &of_o), (&lse, &of_lse), (&dq, &of_dq), (&dk, &of_dk), (&dv, &of_dv)];
-                for ((got, (exact, bound)), name) in got.zip(exact).zip(["o", "lse", "dq", "dk", "dv"]) {
-                    within(got, exact, bound)
-                        .unwrap_or_else(|e| panic!("{what}, {} {isa}, {name}: {e}, {:?}", rung.name, self.shape));
-                }
+        for (rung, isa, forward, backward) in passes {
+            let saved = self.bf16_forward(forward, isa);
+            let gradients = self.bf16_backward(backward, isa, &saved);
+            let got = saved.iter().chain(&gradients);
+            let exact = [(&o, &of_o), (&lse, &of_lse), (&dq, &of_dq), (&dk, &of_dk), (&dv, &of_dv)];
+            for ((got, (exact, bound)), name) in got.zip(exact).zip(["o", "lse", "dq", "dk", "dv"]) {
+                within(got, exact, bound)
+                    .unwrap_or_else(|e| panic!("{what}, {rung} {isa}, {name}: {e}, {:?}", self.shape));
             }
         }
     }
+}
+
+fn emulated_forward(isa: Bf16Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
+    let mut tiles = Emulated::configured().expect("memory");
+    let tiles = RefCell::new(&mut tiles);
+    registers::serial(inputs, o, lse, |head, rows, o, lse| {
+        bf16::tile_chunk(isa, &mut **tiles.borrow_mut(), inputs, head, rows, [o, lse]);
+    });
+}
+
+fn emulated_backward(isa: Bf16Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
+    let mut tiles = Emulated::configured().expect("memory");
+    let tiles = RefCell::new(&mut tiles);
+    registers_backward::serial(inputs, gradients, |head, keys, dq, dkv| {
+        bf16::tile_chunk_backward(isa, &mut **tiles.borrow_mut(), inputs, saved, head, keys, dq, dkv);
+    });
 }
 
 /// Whether `got` is within twice the bound of each element, and a few roundings of `f32` of the largest.
@@ -140,6 +173,38 @@ fn short_sequences() {
             Case { window: Some(6), causal: false, scale: -0.4, ..case(h_kv) }.check_bf16("window, not causal");
         }
     }
+}
+
+/// On every machine, in memory.
+#[test]
+fn tiles_over_odd_shapes() {
+    for (t, d) in [(1, 1), (7, 20), (33, 32), (64, 33), (130, 64)] {
+        Case::new(square(1, 2, t, d)).check_tiles("causal");
+    }
+    for (tq, tk) in [(33, 130), (130, 33), (65, 64), (8, 300)] {
+        let case = || Case::new(Shape { b: 1, h: 4, h_kv: 2, tq, tk, d: 20 });
+        Case { causal: false, ..case() }.check_tiles("full");
+        Case { window: Some(40), ..case() }.check_tiles("window");
+        Case { window: Some(6), causal: false, scale: -0.4, ..case() }.check_tiles("window, not causal");
+        Case { scale: 0.0, ..case() }.check_tiles("no scale");
+    }
+}
+
+/// More keys than are packed at once, forward, and more queries, backward.
+#[test]
+fn long_sequences_on_tiles() {
+    let check = |what, case: Case| {
+        let forward = bf16::FORWARD_RUNGS.last().expect("a ladder has rungs");
+        let backward = bf16::BACKWARD_RUNGS.last().expect("a ladder has rungs");
+        let pass = (forward.name, Bf16Isa::active(), forward.run, backward.run);
+        case.check_passes(what, std::iter::once(pass));
+    };
+    let keys = || Case::new(Shape { b: 1, h: 1, h_kv: 1, tq: 40, tk: 300, d: 1000 });
+    check("many keys", keys());
+    check("many keys, window", Case { window: Some(35), ..keys() });
+    let queries = || Case::new(Shape { b: 1, h: 2, h_kv: 1, tq: 1100, tk: 70, d: 8 });
+    check("many queries", queries());
+    check("many queries, full", Case { causal: false, ..queries() });
 }
 
 #[test]
