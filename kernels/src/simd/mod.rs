@@ -19,6 +19,7 @@ pub mod bf16;
 pub mod math;
 mod normal;
 pub mod portable;
+#[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), allow(dead_code))]
 pub mod tiles;
 
 #[cfg(target_arch = "x86_64")]

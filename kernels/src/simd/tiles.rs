@@ -82,7 +82,6 @@ pub fn chains(links: usize, x: f32, y: f32) -> Option<f32> {
     }
 }
 
-#[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), allow(dead_code))]
 fn chains_of<T: Tiles>(tiles: &mut T, links: usize, x: f32, y: f32) -> f32 {
     let [x, y] = [x, y].map(|number| [pair(round(number), round(number)); WORDS]);
     let mut sums = [0.0; WORDS];

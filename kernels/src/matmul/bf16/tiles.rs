@@ -7,6 +7,15 @@
 //!
 //! The panels are 16 wide and made of whole tiles ([`super::pack_tiles`]), zeros at the edges, so there is one loop for
 //! every shape; a tile of C that is not whole goes through memory.
+//!
+//! Measured on two cores of a Granite Rapids with a peak of 6.2 TFLOP/s (`vdpbf16ps` there: 0.2): 16384×384×1536 NT 8.9 ms, 2180
+//! GFLOP/s (96 ms without tiles), 2048×2048×2048 NT 9.6 ms, 1780 GFLOP/s (87), 768×128×512 NT 95 µs (500). What is
+//! missing is memory: a core of that machine gets 20 GB/s from behind its second-level cache, A and C are `f32`, and two
+//! of the four tiles of each step come from the second level.
+//! What it took: all columns for two panels of A, then the next two, for then C is written along its rows: with all rows
+//! for two panels of B the first of these shapes took 20 ms, and this order 12. As many columns at a time as stay in the
+//! second level: 2048×2048×2048 13.6 and 10.9 ms. To ask for the next block of A meanwhile, or for the next panels, was
+//! slower by a third and more: what is asked for holds the few places that loads wait in.
 
 use super::super::micro::Block;
 use crate::simd::tiles::{SIDE, Tiles, WORDS};
