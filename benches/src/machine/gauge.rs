@@ -271,7 +271,7 @@ mod tests {
         let mut gauge = Gauge::new(2);
         gauge.sweep_all(0.2, |_| ());
         let first = gauge.machine();
-        assert_eq!(first.arithmetic.len(), 2 * (Isa::available().count() + 1));
+        assert_eq!(first.arithmetic.len(), 2 * (Isa::available().count() + dot_levels().count()));
         assert!(first.arithmetic.iter().all(|a| (0.1..1e5).contains(&a.gflops)), "{:?}", first.arithmetic);
         assert!(first.bandwidth.iter().all(|b| (0.01..1e5).contains(&b.gigabytes)), "{:?}", first.bandwidth);
         assert!(first.bandwidth.iter().all(|b| b.median <= b.gigabytes), "{:?}", first.bandwidth);

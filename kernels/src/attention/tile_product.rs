@@ -30,6 +30,8 @@ impl<'a> Side<'a> {
 
     #[inline(always)]
     fn assert_holds(&self, steps: usize, tiles: usize) {
+        // So that none of the products below can overflow.
+        assert!(self.row.max(self.second).max(self.next).max(steps).max(tiles) < 1 << 28, "no operand is that large");
         let last = (steps - 1) * self.next + (tiles - 1) * self.second + (SIDE - 1) * self.row + SIDE;
         assert!(last <= self.data.len(), "an operand of tiles is too short");
     }
@@ -50,7 +52,8 @@ pub(super) fn multiply(
     if columns == 0 || steps == 0 {
         return;
     }
-    assert!(columns.is_multiple_of(SIDE) && (STEP - 1) * row + columns <= c.len(), "C of tiles is too short");
+    assert!(columns.is_multiple_of(SIDE) && row.max(columns) < 1 << 28, "columns of whole tiles");
+    assert!((STEP - 1) * row + columns <= c.len(), "C of tiles is too short");
     a.assert_holds(steps, 2);
     b.assert_holds(steps, columns / SIDE);
     for j in (0..columns).step_by(STEP) {
