@@ -14,7 +14,7 @@ pub fn at_every_other(names: &[&str]) {
     }
 }
 
-/// The same for tests of bf16, which knows one level more.
+/// The same for tests of bf16, which knows more levels.
 ///
 /// # Panics
 /// As [`at_every_other`].

@@ -53,6 +53,7 @@ mod registers_backward;
 mod simd;
 mod simd_backward;
 mod threads;
+// Of the tile registers of AMX; `tiles` below is a rung of vectors.
 #[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), allow(dead_code))]
 mod tile_backward;
 #[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), allow(dead_code))]

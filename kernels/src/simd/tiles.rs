@@ -2,8 +2,7 @@
 //!
 //! AMX has eight tile registers. `tdpbf16ps` takes one as 16×32 numbers of A, in rows, one as 32×16 of B, whose steps
 //! stand in pairs side by side ([`bf16`](super::bf16)), and adds their product to a third, 16×16 sums in `f32`: 16384
-//! FLOPs in 16 cycles, where `vdpbf16ps` needs 256 instructions. A load moves 16 cache lines, and two tiles of A and two
-//! of B make four products: so each byte that is loaded is used twice as often as in a tile of vectors.
+//! FLOPs in 16 cycles, where `vdpbf16ps` needs 256 instructions. A load moves 16 cache lines.
 //! Intel, *Intel 64 and IA-32 Architectures Software Developer's Manual*, volume 1, chapter 18, and volume 2, `TDPBF16PS`.
 //!
 //! Measured on one core of a Granite Rapids at 3.05 GHz: 3130 GFLOP/s, 1024 FLOPs a cycle, with operands in the

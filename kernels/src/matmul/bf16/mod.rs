@@ -19,8 +19,8 @@
 //! The machine of [`super`]: two cores do 460 GFLOP/s of independent `vdpbf16ps`, measured, and the best rung reaches 80 to
 //! 95% of it on all but the narrowest shapes; see [`threads`]. The emulation costs more than the multiply-adds that it is made
 //! of, so without the instruction training at bf16 is no faster than at `f32`; it exists so that a result can be had, and
-//! tested, everywhere. Where the processor has tiles ([`simd::tiles`](crate::simd::tiles)) they multiply instead, up to
-//! eleven times as fast (`tiles.rs`).
+//! tested, everywhere. Where the processor has tiles ([`simd::tiles`](crate::simd::tiles)) they multiply instead, 3 to
+//! 12 times as fast as pairs in two reports of one machine (`tiles.rs`).
 
 mod gemv;
 mod micro;

@@ -2,7 +2,9 @@
 //!
 //! A tile of A has a neighbour (a row of A) in each row, a tile of B a pair of steps. Either is what 16 loads give, of
 //! rows where steps lie side by side, of two rows zipped where neighbours do, or its transpose: the four layouts are two
-//! ways to load and two to store. Steps are filled up with zeros to whole tiles, as neighbours are.
+//! ways to load and two to store. Steps are filled up with zeros to whole tiles, as neighbours are. Rows of A that lie in
+//! the order of their steps are read from end to end, one after the other, which the processor foresees: x·W of 16384
+//! tokens, 1536→384, went from 15.5 to 14.1 ms.
 
 use super::pack::{Operand, load_rounded, load_stored};
 use crate::bf16_fn;
@@ -118,7 +120,10 @@ fn each_step<B: Bf16>(b: B, source: View<'_>, (count, k): (usize, usize), rows: 
             let to = panels[i * words(k) + p / 2 * SIDE..].first_chunk_mut().expect("a tile");
             let data = &source.data[p * source.col + i..];
             if i + SIDE <= count && p + STEPS <= k {
-                assert!((STEPS - 1) * source.col + SIDE <= data.len(), "rows of the matrix");
+                assert!(
+                    (STEPS - 1).saturating_mul(source.col).saturating_add(SIDE) <= data.len(),
+                    "rows of the matrix"
+                );
                 fill(
                     b,
                     #[inline(always)]

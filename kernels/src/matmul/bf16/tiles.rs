@@ -8,14 +8,15 @@
 //! The panels are 16 wide and made of whole tiles ([`super::pack_tiles`]), zeros at the edges, so there is one loop for
 //! every shape; a tile of C that is not whole goes through memory.
 //!
-//! Measured on two cores of a Granite Rapids with a peak of 6.2 TFLOP/s (`vdpbf16ps` there: 0.2): 16384×384×1536 NT 8.9 ms, 2180
-//! GFLOP/s (96 ms without tiles), 2048×2048×2048 NT 9.6 ms, 1780 GFLOP/s (87), 768×128×512 NT 95 µs (500). What is
-//! missing is memory: a core of that machine gets 20 GB/s from behind its second-level cache, A and C are `f32`, and two
-//! of the four tiles of each step come from the second level.
+//! Measured on two cores of a Granite Rapids with a peak of 6.2 TFLOP/s (`vdpbf16ps` there: 0.2), one product alone over and
+//! over: 16384×384×1536 NT 8.9 ms, 2180 GFLOP/s (13.0 ms in the report, among other work; 96 without tiles), 2048×2048×2048
+//! NT 9.6 ms, 1780 GFLOP/s (11.1; 87), 768×128×512 NT 95 µs (500 without). The loop alone, on packed operands and without
+//! writing C, does 2.0 to 2.5 TFLOP/s a core; a core of that machine gets some 20 GB/s from behind its second-level cache,
+//! and A and C are `f32`.
 //! What it took: all columns for two panels of A, then the next two, for then C is written along its rows: with all rows
 //! for two panels of B the first of these shapes took 20 ms, and this order 12. As many columns at a time as stay in the
-//! second level: 2048×2048×2048 13.6 and 10.9 ms. To ask for the next block of A meanwhile, or for the next panels, was
-//! slower by a third and more: what is asked for holds the few places that loads wait in.
+//! second level: 2048×2048×2048 13.6 and 10.9 ms. To ask for the next block of A meanwhile was slower by 20 to 38% at large
+//! shapes, to ask for the next panels by up to 35%: presumably what is asked for holds the few places that loads wait in.
 
 use super::super::micro::Block;
 use crate::simd::tiles::{SIDE, Tiles, WORDS};
