@@ -3,10 +3,15 @@
 //! The tile is that of [`super::register_tile`], but both operands are read front to back: a step of k is 8 elements
 //! of A's panel and V vectors of B's. On packed tiles it runs at the speed of the multiply-add units.
 //!
-//! What is needed later is asked for a line a step: the tile's lines of C, the next block of B below each panel of this
-//! one, and with the last panel the next block of A. Measured on 2 threads, in turn, GFLOP/s of 231: with the 24 lines of C all at the start of the tile, which keeps
-//! the loads of the panels waiting, and A with the first panel, x·Wᵀ of 16384 tokens 384→1536 made 225 and now 229,
-//! 1536→384 225 and 227, dyᵀ·x of them 209 to 215 and 213 to 218; of bf16 440 and 452, 444 and 447, 368 to 379 and 377 to 382.
+//! What is needed later is asked for a line at a time: the tile's lines of C, the next panel of B, the next block of B
+//! below each panel of this one, and with the last panel the next block of A. With the 24 lines of C all at the start of
+//! the tile, which keeps the loads of the panels waiting, and A with the first panel, x·Wᵀ of 16384 tokens 384→1536 made
+//! 225 GFLOP/s of 231 and then 229 (two threads of a Zen 4, in turn), and bf16 440 and 452.
+//!
+//! Two steps a turn, and one question a turn: a Granite Rapids starts two multiply-adds a cycle, in ports that it also
+//! counts and computes addresses with. From operands in the second-level cache a thread makes 181 GFLOP/s of 213 with a step a turn,
+//! 190 with two, no more with four, 182 with eight. With that and the next panel of B asked for (its third level gives a core 20 GB/s)
+//! products of 1024 to 2048 squared take 10% less time and those of 16384 tokens 1 to 10% less (medians in turn, two threads).
 
 use super::{Isa, View};
 use crate::{simd::Simd, simd_fn};
@@ -15,7 +20,7 @@ use std::{marker::PhantomData, mem::MaybeUninit};
 /// Rows of a panel of A.
 pub(super) const PANEL_ROWS: usize = 8;
 /// Elements of a cache line.
-const LINE: usize = 16;
+pub(super) const LINE: usize = 16;
 
 /// Columns of a panel of B: a tile's V vectors.
 pub(super) const fn panel_columns(isa: Isa) -> usize {
@@ -94,6 +99,30 @@ pub(super) fn prefetch(at: *const f32) {
     let _ = at;
 }
 
+/// Asks for the cache line at `at`, which may be no address of ours, as far as the second-level cache.
+#[inline(always)]
+fn prefetch_second(at: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as in `prefetch`.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
+/// The same pointer, of which the compiler knows nothing: it then stays in a register of its own. Of pointers that are
+/// the same distance apart it would compute each from the one before, and for that load first and multiply later.
+#[inline(always)]
+pub(super) fn opaque(mut pointer: *const f32) -> *const f32 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: no instruction at all.
+    unsafe {
+        std::arch::asm!("/* {0} */", inout(reg) pointer, options(pure, readonly, nostack, preserves_flags));
+    }
+    pointer
+}
+
 /// What is packed after a block was multiplied.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Next<'a> {
@@ -102,40 +131,56 @@ pub(super) struct Next<'a> {
     pub(super) b: Option<View<'a>>,
 }
 
-/// Where a tile prefetches, a line each step: how far on from step to step and from eight to eight.
+/// The lines that a tile asks for on the way: how far apart they are from one to the next and from eight to eight.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead {
     pub(super) first: *const f32,
     pub(super) one: usize,
     pub(super) eight: usize,
+    pub(super) lines: usize,
 }
 
 impl Ahead {
-    /// The same place again and again.
+    /// No lines.
     pub(super) fn nowhere() -> Ahead {
-        Ahead { first: std::ptr::null(), one: 0, eight: 0 }
+        Ahead { first: std::ptr::null(), one: 0, eight: 0, lines: 0 }
     }
 
-    /// Below the panel of B of columns `j`, where rows of B lie together: each of the first panels of rows `i` fetches
-    /// one line of as many rows as it has steps, `k`, until all `steps` of them are fetched.
+    /// Of A, `asks` lines while the panel of rows `i` is multiplied: those of its 8 rows, or of columns where these lie
+    /// together and a line has the rows of two panels, each of which asks for half of the columns.
     #[inline(always)]
-    pub(super) fn of_b(b: View<'_>, (i, j): (usize, usize), width: usize, k: usize, steps: usize) -> Ahead {
+    pub(super) fn of_a(a: View<'_>, i: usize, asks: usize) -> Ahead {
+        let first = a.data.as_ptr();
+        if a.row == 1 {
+            let column = if i.is_multiple_of(LINE) { 0 } else { asks };
+            let first = first.wrapping_add(i / LINE * LINE).wrapping_add(column.wrapping_mul(a.col));
+            Ahead { first, one: a.col, eight: a.col.wrapping_mul(8), lines: asks }
+        } else {
+            Ahead { first: first.wrapping_add(i.wrapping_mul(a.row)), one: a.row, eight: LINE, lines: asks }
+        }
+    }
+
+    /// Below the panel of B of columns `j`, where rows of B lie together: each of the first panels of rows `i` asks for
+    /// one line of `asks` rows, until all `steps` of them are fetched.
+    #[inline(always)]
+    pub(super) fn of_b(b: View<'_>, (i, j): (usize, usize), width: usize, asks: usize, steps: usize) -> Ahead {
         let lines = width.div_ceil(LINE);
-        let (line, row) = (i / PANEL_ROWS % lines, i / PANEL_ROWS / lines * k);
+        let (line, row) = (i / PANEL_ROWS % lines, i / PANEL_ROWS / lines * asks);
         if b.col != 1 || row >= steps {
             return Ahead::nowhere();
         }
         let first = b.data.as_ptr().wrapping_add(row.wrapping_mul(b.row)).wrapping_add(j + line * LINE);
-        Ahead { first, one: b.row, eight: b.row.wrapping_mul(8) }
+        Ahead { first, one: b.row, eight: b.row.wrapping_mul(8), lines: asks }
     }
 
-    /// Whether there is anything to ask for.
+    /// Of a packed panel that begins at `panel`, of `words`: the share of panel `index` of `panels`, at most `asks` lines.
     #[inline(always)]
-    fn is_somewhere(&self) -> bool {
-        !self.first.is_null()
+    fn of_panel(panel: *const f32, words: usize, (index, panels): (usize, usize), asks: usize) -> Ahead {
+        let lines = words.div_ceil(LINE * panels).min(asks);
+        Ahead { first: panel.wrapping_add(index * lines * LINE), one: LINE, eight: 8 * LINE, lines }
     }
 
-    /// What to ask for at step p.
+    /// Line p of them.
     #[inline(always)]
     pub(super) fn at(&self, p: usize) -> *const f32 {
         self.first.wrapping_add((p % 8).wrapping_mul(self.one).wrapping_add((p / 8).wrapping_mul(self.eight)))
@@ -163,18 +208,16 @@ fn tiles<S: Simd, const R: usize, const V: usize>(
         let mut i = 0;
         while i < c.rows {
             let rows = PANEL_ROWS.min(c.rows - i);
-            // A with the last panel of B, lest it is gone again when it is packed: 8 steps go down 8 rows of the next
-            // block, or 8 columns where those lie together.
-            let ahead = match next.a.filter(|_| j + width >= c.columns) {
-                Some(next) if next.row == 1 => {
-                    let first = next.data.as_ptr().wrapping_add(i);
-                    Ahead { first, one: next.col, eight: next.col.wrapping_mul(8) }
+            // A with the last panel of B, lest it is gone again when it is packed.
+            let last = j + width >= c.columns;
+            let ahead = match next {
+                Next { a: Some(a), .. } if last => Ahead::of_a(a, i, k / 2),
+                Next { b: Some(b), .. } => Ahead::of_b(b, (i, j), width, k / 2, k),
+                _ if last => Ahead::nowhere(),
+                _ => {
+                    let (index, panels) = (i / PANEL_ROWS, c.rows.div_ceil(PANEL_ROWS));
+                    Ahead::of_panel(b[(j + width) * k..].as_ptr(), width * k, (index, panels), k / 2)
                 }
-                Some(next) => {
-                    let first = next.data.as_ptr().wrapping_add(i.wrapping_mul(next.row));
-                    Ahead { first, one: next.row, eight: 8 }
-                }
-                None => next.b.map_or(Ahead::nowhere(), |b| Ahead::of_b(b, (i, j), width, k, k)),
             };
             // SAFETY: the assertions: panels of k steps follow at i·k and j·k; rows and columns lie in the block.
             unsafe {
@@ -256,42 +299,52 @@ unsafe fn multiply_tile<S: Simd, const R: usize, const V: usize>(s: S, rows: usi
         a = a.add(PANEL_ROWS);
         b = b.add(width);
     }
-    // A line of C each step: all at once, they would keep the loads of the panels waiting.
-    let lines = k.min(R * V + 1);
-    for p in 1..lines {
-        prefetch(tile.c.wrapping_add((p % R) * tile.stride + p / R % V * S::N));
-        prefetch(ahead.at(p));
-        // SAFETY: step p of both panels, p < k.
-        unsafe {
-            step(s, a, b, &mut sums);
-            a = a.add(PANEL_ROWS);
-            b = b.add(width);
+    // Two steps a turn, and what is asked for a line each turn: counting and asking take the ports of multiply-adds
+    // where integers share them, and all of C at once would keep the loads of the panels waiting.
+    let turns = (k - 1) / 2;
+    let (of_c, asked) = (turns.min(R * V), ahead.lines.min(turns));
+    // SAFETY: two steps of both panels each turn: there are 2·turns + 1 at least, and one is done.
+    unsafe {
+        for t in 0..of_c {
+            prefetch(tile.c.wrapping_add((t % R) * tile.stride + t / R % V * S::N));
+            prefetch_second(ahead.at(t));
+            (a, b) = two_steps(s, a, b, width, &mut sums);
+        }
+        for t in of_c..asked {
+            prefetch_second(ahead.at(t));
+            (a, b) = two_steps(s, a, b, width, &mut sums);
+        }
+        for _ in asked.max(of_c)..turns {
+            (a, b) = two_steps(s, a, b, width, &mut sums);
         }
     }
-    // Two loops: where there is nothing to ask for, asking costs a processor that starts two multiply-adds a cycle 8%.
-    if ahead.is_somewhere() {
-        for p in lines..k {
-            prefetch(ahead.at(p));
-            // SAFETY: step p of both panels, p < k.
-            unsafe {
-                step(s, a, b, &mut sums);
-                a = a.add(PANEL_ROWS);
-                b = b.add(width);
-            }
-        }
-    } else {
-        for _ in lines..k {
-            // SAFETY: one of the k steps of both panels.
-            unsafe {
-                step(s, a, b, &mut sums);
-                a = a.add(PANEL_ROWS);
-                b = b.add(width);
-            }
-        }
+    if 2 * turns + 1 < k {
+        // SAFETY: the last step of both panels.
+        unsafe { step(s, a, b, &mut sums) };
     }
     // SAFETY: the caller's; V is the number of vectors that these columns need.
     unsafe { store_tile(s, (tile.c, tile.stride), (rows.min(R), tile.columns), sums, tile.add) };
     R
+}
+
+/// Two steps of k, and where the next ones are.
+///
+/// # Safety
+/// Two steps of both panels, `width` apart in B's, may be read.
+#[inline(always)]
+unsafe fn two_steps<S: Simd, const R: usize, const V: usize>(
+    s: S,
+    a: *const f32,
+    b: *const f32,
+    width: usize,
+    sums: &mut [[S::F32; V]; R],
+) -> (*const f32, *const f32) {
+    // SAFETY: the caller's.
+    unsafe {
+        step(s, a, b, sums);
+        step(s, a.add(PANEL_ROWS), b.add(width), sums);
+        (a.add(2 * PANEL_ROWS), b.add(2 * width))
+    }
 }
 
 /// A step of k: R·V multiply-adds.

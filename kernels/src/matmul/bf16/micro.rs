@@ -5,10 +5,7 @@
 //! the 24 chains of an 8×3 tile are enough. Without the instruction both operands are widened in the tile, a shift and
 //! a mask for each, and the speed is at best that of `f32`.
 
-use crate::matmul::{
-    View,
-    micro::{Ahead, Block, Next, PANEL_ROWS, prefetch, store_tile},
-};
+use crate::matmul::micro::{Ahead, Block, Next, PANEL_ROWS, prefetch, store_tile};
 use crate::simd::Simd;
 use crate::simd::bf16::Bf16;
 use crate::{Bf16Isa, bf16_fn};
@@ -46,7 +43,7 @@ fn tiles<B: Bf16, const R: usize, const V: usize>(
         for i in (0..c.rows).step_by(PANEL_ROWS) {
             let rows = PANEL_ROWS.min(c.rows - i);
             let ahead = match (next.a.filter(|_| j + width >= c.columns), next.b) {
-                (Some(a), _) => ahead_of_a(a, i, k),
+                (Some(a), _) => Ahead::of_a(a, i, k),
                 (None, Some(b)) => Ahead::of_b(b, (i, j), width, k, 2 * k),
                 (None, None) => Ahead::nowhere(),
             };
@@ -61,19 +58,6 @@ fn tiles<B: Bf16, const R: usize, const V: usize>(
                 }
             }
         }
-    }
-}
-
-/// Of A while the panel of rows `i` is multiplied. Rows lie in lines of 16, so 8 steps go down the 8 rows of a panel;
-/// where columns do, a line holds two panels, each of which fetches one half of the columns.
-#[inline(always)]
-fn ahead_of_a(next: View<'_>, i: usize, k: usize) -> Ahead {
-    if next.row == 1 {
-        let column = if i.is_multiple_of(16) { 0 } else { k };
-        let first = next.data.as_ptr().wrapping_add(i / 16 * 16).wrapping_add(column.wrapping_mul(next.col));
-        Ahead { first, one: next.col, eight: next.col.wrapping_mul(8) }
-    } else {
-        Ahead { first: next.data.as_ptr().wrapping_add(i.wrapping_mul(next.row)), one: next.row, eight: 16 }
     }
 }
 
