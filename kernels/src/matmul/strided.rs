@@ -21,8 +21,9 @@ use super::{
 };
 use crate::{Isa, simd::Simd, simd_fn};
 
-/// How far ahead in k lines are fetched that a tile is the first to read: some 600 cycles of a Zen 4, 300 of a Granite Rapids.
-const STEPS_AHEAD: usize = 24;
+/// How far ahead in k lines are fetched that a tile is the first to read: some 400 cycles of a Zen 4, 200 of a Granite Rapids.
+/// More would be too many for the places of the first cache that rows 2 KiB apart share.
+const STEPS_AHEAD: usize = 16;
 
 /// Columns of C by k steps, in panels of some vectors: element (p, j) of panel g at `g·panel + p·step + j`.
 #[derive(Clone, Copy)]
