@@ -21,6 +21,9 @@ pub mod naive;
 mod tests;
 mod unary;
 
+pub use bias_gelu::{
+    BIAS_GELU_BACKWARD_RUNGS, BIAS_GELU_RUNGS, BiasGeluBackwardFn, BiasGeluFn, bias_gelu, bias_gelu_backward,
+};
 pub use dims::MAX_DIMS;
 
 use crate::{Isa, Rung, simd_fn};
@@ -162,10 +165,6 @@ pub type BinaryFn = fn(Isa, Binary, &[usize], &[f32], &[usize], &[f32], &[usize]
 pub type SelectFn = fn(Isa, &[usize], &[f32], &[usize], &[f32], &[usize], &[f32], &[usize], &mut [f32]);
 /// A rung of [`copy()`] on `f32`.
 pub type CopyFn = fn(Isa, &[usize], &[f32], &[usize], &mut [f32], &[usize]);
-/// A rung of [`bias_gelu()`].
-pub type BiasGeluFn = fn(Isa, &[f32], &[f32], &mut [f32]);
-/// A rung of [`bias_gelu_backward`].
-pub type BiasGeluBackwardFn = fn(Isa, &[f32], &[f32], &[f32], &mut [f32]);
 
 /// The ladder of [`unary()`].
 pub static UNARY_RUNGS: [Rung<UnaryFn>; 4] = [
@@ -227,32 +226,10 @@ pub static COPY_RUNGS: [Rung<CopyFn>; 4] = [
     Rung { name: "streamed", idea: STREAMED, run: |_, n, x, p, y, q| copy::streamed(n, x, p, y, q), simd: false },
 ];
 
-/// The ladder of [`bias_gelu()`].
-pub static BIAS_GELU_RUNGS: [Rung<BiasGeluFn>; 4] = [
-    Rung { name: "naive", idea: NAIVE, run: |_, x, bias, y| naive::bias_gelu(x, bias, y), simd: false },
-    Rung { name: "simd", idea: SIMD_TANH, run: bias_gelu::simd, simd: true },
-    Rung { name: "threads", idea: THREADS, run: bias_gelu::threads, simd: true },
-    Rung { name: "streamed", idea: STREAMED, run: bias_gelu::streamed, simd: true },
-];
-
-/// The ladder of [`bias_gelu_backward`].
-pub static BIAS_GELU_BACKWARD_RUNGS: [Rung<BiasGeluBackwardFn>; 4] = [
-    Rung {
-        name: "naive",
-        idea: NAIVE,
-        run: |_, x, bias, dy, dx| naive::bias_gelu_backward(x, bias, dy, dx),
-        simd: false,
-    },
-    Rung { name: "simd", idea: SIMD_TANH, run: bias_gelu::simd_backward, simd: true },
-    Rung { name: "threads", idea: THREADS, run: bias_gelu::threads_backward, simd: true },
-    Rung { name: "streamed", idea: STREAMED, run: bias_gelu::streamed_backward, simd: true },
-];
-
 const STREAMED: &str = "an output larger than the caches is written past them, which saves reading its lines first";
 const NAIVE: &str = "one element after the other";
 const SIMD: &str = "8 or 16 elements at a time; exp, tanh, erf and ln become polynomials on vectors";
 const SIMD_ALONE: &str = "8 or 16 elements at a time, along rows into which the strides are merged";
-const SIMD_TANH: &str = "8 or 16 elements at a time; tanh by an exponential on vectors and a division";
 const THREADS: &str =
     "stretches of the output on all threads: twice the load and store slots, and more of the memory bus";
 
@@ -330,22 +307,6 @@ pub fn select(
 /// output may overlap itself: sorted by stride, each stride must be larger than all that the smaller ones reach.
 pub fn copy<T: Pod + Send + Sync>(shape: &[usize], x: &[T], x_strides: &[usize], y: &mut [T], y_strides: &[usize]) {
     copy::streamed(shape, x, x_strides, y, y_strides);
-}
-
-/// y = gelu_tanh(x + bias) for every row of `bias.len()` elements.
-///
-/// # Panics
-/// Where the lengths differ or are no whole rows.
-pub fn bias_gelu(x: &[f32], bias: &[f32], y: &mut [f32]) {
-    bias_gelu::streamed(Isa::active(), x, bias, y);
-}
-
-/// dx = dy·gelu_tanh′(x + bias); the gradient of the bias is the sum of dx over the rows.
-///
-/// # Panics
-/// As [`bias_gelu()`].
-pub fn bias_gelu_backward(x: &[f32], bias: &[f32], dy: &[f32], dx: &mut [f32]) {
-    bias_gelu::streamed_backward(Isa::active(), x, bias, dy, dx);
 }
 
 simd_fn! {
