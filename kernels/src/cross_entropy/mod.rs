@@ -12,7 +12,7 @@
 //! Cost of `rows` × V: an exponential an element each way; 4 bytes of traffic an element forward and 8 backward,
 //! against 12 and 24 for softmax, logarithm and choice one after the other.
 //!
-//! The ladder: [`naive`], [`simd`], [`threads`].
+//! The ladder: [`naive`], [`simd`], [`apart`], [`threads`].
 //!
 //! Measured (medians in GB/s, each input and output counted once; two cores of a shared Zen 4, AVX-512):
 //!
@@ -28,6 +28,7 @@
 //! 1200 (the gradient goes past the caches). The forward pass of 65 classes is bound by its arithmetic: eight cycles of 14
 //! for each vector are the exponential.
 
+pub mod apart;
 pub mod naive;
 pub mod simd;
 #[cfg(test)]
@@ -138,20 +139,25 @@ pub type Backward = fn(Isa, BackwardInput<'_>, &mut [f32]);
 const NAIVE: &str = "row by row, as the formula reads";
 const SIMD: &str =
     "16 or 8 lanes, with a vector exponential; vectors go on from row to row, masked where two share one";
+const APART: &str = "log-softmax into memory, then the choice of the target, each at its best on all cores";
+const APART_BACKWARD: &str =
+    "log-softmax into memory, then its exponential minus the target, each at its best on all cores";
 const THREADS: &str = "chunks of rows on all cores; the mean is added in one fixed order";
 const THREADS_BACKWARD: &str = "chunks of rows on all cores; a large gradient of long rows is written past the caches";
 
 /// The rungs of the forward pass.
-pub static FORWARD_RUNGS: [Rung<Forward>; 3] = [
+pub static FORWARD_RUNGS: [Rung<Forward>; 4] = [
     Rung { name: "naive", idea: NAIVE, run: |_, input, output| naive::forward(input, output), simd: false },
     Rung { name: "simd", idea: SIMD, run: simd::forward, simd: true },
+    Rung { name: "apart", idea: APART, run: apart::forward, simd: true },
     Rung { name: "threads", idea: THREADS, run: threads::forward, simd: true },
 ];
 
 /// The rungs of the backward pass.
-pub static BACKWARD_RUNGS: [Rung<Backward>; 3] = [
+pub static BACKWARD_RUNGS: [Rung<Backward>; 4] = [
     Rung { name: "naive", idea: NAIVE, run: |_, input, dlogits| naive::backward(input, dlogits), simd: false },
     Rung { name: "simd", idea: SIMD, run: simd::backward, simd: true },
+    Rung { name: "apart", idea: APART_BACKWARD, run: apart::backward, simd: true },
     Rung { name: "threads", idea: THREADS_BACKWARD, run: threads::backward, simd: true },
 ];
 

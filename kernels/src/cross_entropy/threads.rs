@@ -21,7 +21,7 @@ use rayon::prelude::*;
 
 impl Input<'_> {
     /// What task `i` reads, where each but the last takes `per_task` rows.
-    fn of_task(self, i: usize, per_task: usize) -> Self {
+    pub(super) fn of_task(self, i: usize, per_task: usize) -> Self {
         let (own, elements) = rows_of_task(i, per_task, self.rows, self.v);
         Input { rows: own.len(), logits: &self.logits[elements], targets: &self.targets[own], ..self }
     }
@@ -29,7 +29,7 @@ impl Input<'_> {
 
 impl<'a> Output<'a> {
     /// What each task writes, of `per_task` rows.
-    fn of_tasks(self, per_task: usize) -> impl IndexedParallelIterator<Item = Output<'a>> {
+    pub(super) fn of_tasks(self, per_task: usize) -> impl IndexedParallelIterator<Item = Output<'a>> {
         let chunks = self.losses.par_chunks_mut(per_task).zip(self.lse.par_chunks_mut(per_task));
         chunks.map(|(losses, lse)| Output { losses, lse })
     }
