@@ -112,6 +112,7 @@ pub fn case(problem: &Problem) -> Box<dyn Case> {
         Problem::Embedding { pass: Pass::Forward, ids, v, c } => embedding::forward(ids, v, c),
         Problem::Embedding { pass: Pass::Backward, ids, v, c } => embedding::backward(ids, v, c),
         Problem::Adamw { n } => optimizer::adamw(n),
+        Problem::Sgd { n } => optimizer::sgd(n),
         Problem::SumOfSquares { n } => optimizer::sum_of_squares(n),
         Problem::TrainingStep { gpt, batch, dropout, precision } => training_step::case(gpt, batch, dropout, precision),
         Problem::Generate { gpt, tokens, precision } => generate::case(gpt, tokens, precision),
@@ -154,6 +155,7 @@ fn small(problem: &Problem) -> Problem {
         Problem::RowSum { .. } => Problem::RowSum { rows: 5, c: 33 },
         Problem::Embedding { pass, .. } => Problem::Embedding { pass, ids: 20, v: 7, c: 33 },
         Problem::Adamw { .. } => Problem::Adamw { n: 333 },
+        Problem::Sgd { .. } => Problem::Sgd { n: 333 },
         Problem::SumOfSquares { .. } => Problem::SumOfSquares { n: 333 },
         Problem::TrainingStep { dropout, precision, .. } => {
             Problem::TrainingStep { gpt: SMALL, batch: 3, dropout, precision }

@@ -113,6 +113,13 @@ def adamw(p):
     return optimiser.step
 
 
+def sgd(p):
+    weights = torch.randn(p["n"]).requires_grad_()
+    weights.grad = torch.randn(p["n"])
+    optimiser = torch.optim.SGD([weights], lr=1e-3, momentum=0.9, weight_decay=0.1, fused=True)
+    return optimiser.step
+
+
 def sum_of_squares(p):
     g = torch.randn(p["n"])
     return lambda: torch.linalg.vector_norm(g)
@@ -228,7 +235,7 @@ OPERATIONS = {
     "matmul": matmul, "attention": attention,
     "attention_decode": attention_decode, "layer_norm": layer_norm, "rms_norm": rms_norm, "gelu": gelu,
     "silu": silu, "bias_gelu": bias_gelu, "cross_entropy": cross_entropy, "dropout": dropout, "add": add, "heads": heads,
-    "embedding": embedding, "adamw": adamw, "sum_of_squares": sum_of_squares, "row_sum": row_sum,
+    "embedding": embedding, "adamw": adamw, "sgd": sgd, "sum_of_squares": sum_of_squares, "row_sum": row_sum,
     "training_step": training_step, "generate": generate,
     "matmul_bf16": lambda p: matmul(p, torch.bfloat16), "attention_bf16": lambda p: attention(p, torch.bfloat16),
     "decode_bf16": lambda p: matmul({**p, "m": 1, "layout": "NT"}, torch.bfloat16),

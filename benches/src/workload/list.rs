@@ -151,6 +151,7 @@ fn elements(list: &mut List) {
     for (name, n) in [("gpt_small", PARAMETERS[0]), ("gpt_large", PARAMETERS[1])] {
         list.add("adamw", name, "step", n == PARAMETERS[1], Problem::Adamw { n });
     }
+    list.add("sgd", "gpt_large", "step", false, Problem::Sgd { n: PARAMETERS[1] });
     list.add("sum_of_squares", "gpt_large", "norm", false, Problem::SumOfSquares { n: PARAMETERS[1] });
 }
 
@@ -198,6 +199,8 @@ mod tests {
         assert_eq!((softmax(Pass::Forward), softmax(Pass::Backward)), (800, 1200));
         let adamw = Problem::Adamw { n: 10 }.work();
         assert_eq!((adamw.bytes(), adamw.footprint()), (280, 160), "four arrays, three of them written too");
+        let sgd = Problem::Sgd { n: 10 }.work();
+        assert_eq!((sgd.bytes(), sgd.footprint()), (200, 120), "three arrays, two of them written too");
         let embedding = |ids| Problem::Embedding { pass: Pass::Forward, ids, v: 7, c: 3 }.work().read;
         assert_eq!((embedding(5), embedding(100)), (4 * (15 + 5), 4 * (21 + 100)), "no more than the table");
         let norm = Problem::LayerNorm { pass: Pass::Forward, rows: 3, c: 5 }.work();

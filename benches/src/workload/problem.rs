@@ -72,6 +72,8 @@ pub enum Problem {
     Embedding { pass: Pass, ids: usize, v: usize, c: usize },
     /// A step of AdamW.
     Adamw { n: usize },
+    /// A step of SGD with momentum.
+    Sgd { n: usize },
     /// The sum of squares, for the norm of the gradient.
     SumOfSquares { n: usize },
     /// A whole training step of a GPT: forward, backward, clipping, AdamW.
@@ -132,6 +134,7 @@ impl Problem {
             Problem::Embedding { pass: Pass::Forward, ids, v, c } => each(0, 0, ids.min(v) * c + ids, ids * c),
             Problem::Embedding { pass: Pass::Backward, ids, v, c } => each(ids * c, 1, ids * c + ids, v * c),
             Problem::Adamw { n } => Work { updated: 12 * n as u64, ..each(n, 12, 4 * n, 3 * n) },
+            Problem::Sgd { n } => Work { updated: 8 * n as u64, ..each(n, 7, 3 * n, 2 * n) },
             Problem::SumOfSquares { n } => each(n, 2, n, 0),
             Problem::TrainingStep { gpt, batch, .. } => gpt.training_step(batch),
             Problem::Generate { gpt, tokens, precision } => gpt.token(tokens, precision),
@@ -178,7 +181,9 @@ impl Problem {
             Problem::Gelu { rows, c, erf, .. } => format!("{rows}×{c}, {}", if erf { "erf" } else { "tanh" }),
             Problem::CrossEntropy { rows, v, .. } => format!("{rows}×{v}"),
             Problem::Dropout { n } => format!("{n} elements, p = 0.2"),
-            Problem::Add { n } | Problem::Adamw { n } | Problem::SumOfSquares { n } => format!("{n} elements"),
+            Problem::Add { n } | Problem::Adamw { n } | Problem::Sgd { n } | Problem::SumOfSquares { n } => {
+                format!("{n} elements")
+            }
             Problem::Heads { b, t, h, d } => format!("[{b},{t},{h},{d}] to [{b},{h},{t},{d}]"),
             Problem::Embedding { ids, v, c, .. } => format!("{ids} ids, table {v}×{c}"),
             Problem::TrainingStep { gpt, batch, dropout, .. } => format!("{} B{batch}, dropout {dropout}", gpt.sizes()),

@@ -1,11 +1,10 @@
 //! Stochastic gradient descent with momentum, by the rule of PyTorch (Sutskever et al., "On the importance of
 //! initialization and momentum in deep learning", 2013, but with the learning rate outside the velocity).
 //!
-//! One pass reads p, g and the velocity and writes p and the velocity, 20 bytes an element for some six operations,
-//! so memory decides. The report has no workload of it; by the table [above](super), of 10.6 million parameters,
-//! vectors of 16 buy nothing, 34 GB/s against 35, for of the naive loop, which has neither root nor division, the
-//! compiler makes vectors of 4 that keep up with the memory. Two threads make 42 to 53 GB/s, for two cores get more
-//! of the memory than one.
+//! One pass reads p, g and the velocity and writes p and the velocity, 20 bytes an element for seven operations,
+//! so memory decides. By the table [above](super), of 10.6 million parameters, vectors of 16 buy nothing, 34 GB/s against
+//! 35, for of the naive loop, which has neither root nor division, the compiler makes vectors of 4 that keep up with the
+//! memory. Two threads make 42 to 53 GB/s, for two cores get more of the memory than one.
 
 use super::{naive, per_task};
 use crate::{
