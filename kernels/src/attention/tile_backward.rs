@@ -20,6 +20,7 @@ use super::{
     exp2::exp2,
     pack,
     queries::{deltas, log2_sums},
+    tile_bits::{WORDS_OF_GROUP, dropped, hidden, test},
     tile_pack::{joined, rows, turned, words_width},
     tile_product::{STEP, Side, multiply},
     view::Part,
@@ -27,6 +28,7 @@ use super::{
 };
 use crate::{
     bf16_fn,
+    philox::GROUP,
     simd::{
         Bf16, Simd,
         tiles::{SIDE, Tiles, WORDS},
@@ -36,7 +38,7 @@ use bytemuck::cast_slice_mut;
 use std::{f32::consts::LOG2_E, ops::Range};
 
 /// Squares of a block along the keys.
-const DOWN: usize = 2;
+const DOWN: usize = WORDS_OF_GROUP; // 64 keys, so that the masks of dropout are drawn once for a block
 /// Squares of a block along the queries.
 const ACROSS: usize = 4;
 /// The queries that are packed at once, so that they stay in the second-level cache while all keys go by.
@@ -78,6 +80,7 @@ pub(super) fn lengths(inputs: &Inputs<'_>, keys: &Range<usize>) -> [usize; 18] {
 }
 
 struct Operands<'a> {
+    head: [usize; 2],
     k: &'a [u32],
     v: &'a [u32],
     k_joined: &'a [u32],
@@ -88,6 +91,8 @@ struct Operands<'a> {
     /// The log-sum-exp of each query in units of log 2; ∞ where no key is seen, so that P = 0.
     lse: &'a [f32],
     delta: &'a [f32],
+    /// 1 less the probability of dropout.
+    kept: f32,
 }
 
 struct Space<'a> {
@@ -144,7 +149,9 @@ fn chunk<B: Bf16>(
     log2_sums(Pairs(bf16), inputs, saved, [b, h], lse);
     deltas(Pairs(bf16), inputs, saved, [b, h], delta);
     let mut space = Space { scores, dp, ds_pairs, p_t, ds_t, ds };
-    let factor = s.splat(inputs.options.scale);
+    // P and dP stay without the factor of dropout: it comes with the gradients. So δ is divided by it.
+    let dropout_scale = inputs.options.dropout.map_or(1.0, |dropout| dropout.scale());
+    let factor = s.splat(inputs.options.scale * dropout_scale);
     let far = dq_rows.is_far();
     for first in (0..tq).step_by(NEAR) {
         let near = first..(first + NEAR).min(tq);
@@ -156,6 +163,7 @@ fn chunk<B: Bf16>(
         }
         dq.fill(0.0);
         let operands = Operands {
+            head: [b, h],
             k,
             v,
             k_joined,
@@ -165,6 +173,7 @@ fn chunk<B: Bf16>(
             d_o_joined,
             lse: &lse[first..],
             delta: &delta[first..],
+            kept: 1.0 / dropout_scale,
         };
         for key in keys.clone().step_by(DOWN * STEP) {
             let block = key..(key + DOWN * STEP).min(keys.end);
@@ -185,7 +194,7 @@ fn chunk<B: Bf16>(
         let far = dk_rows.is_far();
         for (r, j) in keys.enumerate() {
             pack::scaled(s, factor, &dk[r * width..], dk_rows.row(j), far);
-            pack::scaled(s, s.splat(1.0), &dv[r * width..], dv_rows.row(j), far);
+            pack::scaled(s, s.splat(dropout_scale), &dv[r * width..], dv_rows.row(j), far);
         }
     }
     s.fence();
@@ -203,8 +212,19 @@ fn meet<B: Bf16>(
     space: &mut Space<'_>,
     [dq, dk, dv]: [&mut [f32]; 3],
 ) {
-    let d = inputs.shape.d;
+    let (d, [batch, head]) = (inputs.shape.d, operands.head);
     let (words, width) = (words_width(d), pack::width(d));
+    let mut drops = [[0; ACROSS * STEP]; DOWN];
+    if let Some(dropout) = inputs.options.dropout {
+        assert!(keys.start.is_multiple_of(GROUP), "a block is a group of masks");
+        for (r, i) in queries.clone().enumerate() {
+            let group = inputs.first_group(batch, head, i) + (keys.start / GROUP) as u64;
+            let words = dropped(b.simd(), dropout, group);
+            for (drops, &word) in drops.iter_mut().zip(&words) {
+                drops[r] = word;
+            }
+        }
+    }
     // The squares of each row of them in which something is seen.
     let mut seen = [const { 0..0 }; DOWN];
     for (down, seen) in seen.iter_mut().enumerate() {
@@ -228,14 +248,21 @@ fn meet<B: Bf16>(
             let (v, d_o) = (left(operands.v).from(key), right(operands.d_o_turned).from(query));
             multiply(tiles, sums, v, d_o, (&mut *space.dp, STEP), false);
             let first = [keys.start + down * STEP, queries.start + across * STEP];
-            let all = inputs.keys(first[1] + STEP - 1).start <= first[0]
+            let all = inputs.options.mask.is_none()
+                && inputs.keys(first[1] + STEP - 1).start <= first[0]
                 && first[0] + STEP <= inputs.keys(first[1]).end.min(inputs.shape.tk);
             let at = query_at + across * STEP;
-            let of_queries = [&operands.lse[at..], &operands.delta[at..]];
-            if all {
-                square::<B, false>(b, inputs, first, [down, across], of_queries, space);
-            } else {
-                square::<B, true>(b, inputs, first, [down, across], of_queries, space);
+            let of_queries = OfQueries {
+                lse: &operands.lse[at..],
+                delta: &operands.delta[at..],
+                drops: &drops[down][across * STEP..],
+            };
+            let at = [first, [down, across]];
+            match (all, inputs.options.dropout.is_some()) {
+                (true, false) => square::<B, false, false>(b, inputs, operands, at, of_queries, space),
+                (true, true) => square::<B, false, true>(b, inputs, operands, at, of_queries, space),
+                (false, false) => square::<B, true, false>(b, inputs, operands, at, of_queries, space),
+                (false, true) => square::<B, true, true>(b, inputs, operands, at, of_queries, space),
             }
         }
     }
@@ -266,33 +293,41 @@ fn meet<B: Bf16>(
     }
 }
 
-/// P and dS of 32 keys and 32 queries, from these on; with `PARTLY`, some are not seen, or not there.
+/// What a square needs of its queries: the first two as in [`Operands`], and the bits of the keys that dropout takes.
+struct OfQueries<'a> {
+    lse: &'a [f32],
+    delta: &'a [f32],
+    drops: &'a [u32],
+}
+
+/// P and dS of 32 keys and 32 queries, from these on; with `PARTLY`, some are not seen, or not there, and with `DROPS`
+/// dropout takes some.
 #[inline(always)]
-fn square<B: Bf16, const PARTLY: bool>(
+fn square<B: Bf16, const PARTLY: bool, const DROPS: bool>(
     b: B,
     inputs: &Inputs<'_>,
-    [key, query]: [usize; 2],
-    [down, across]: [usize; 2],
-    [lse, delta]: [&[f32]; 2],
+    operands: &Operands<'_>,
+    [[key, query], [down, across]]: [[usize; 2]; 2],
+    of: OfQueries<'_>,
     space: &mut Space<'_>,
 ) {
     let (s, n) = (b.simd(), B::S::N);
-    let (mut starts, mut ends) = ([0; STEP], [0; STEP]);
+    let mut hides = [0; STEP];
     if PARTLY {
-        for (i, (start, end)) in starts.iter_mut().zip(&mut ends).enumerate() {
-            let keys = if query + i < inputs.shape.tq { inputs.keys(query + i) } else { 0..0 };
-            (*start, *end) = (keys.start as u32, keys.end as u32);
+        for (i, hides) in hides.iter_mut().enumerate() {
+            *hides = hidden(s, inputs, [operands.head[0], operands.head[1], query + i], key);
         }
     }
     let scale = s.splat(inputs.options.scale * LOG2_E);
     for i in (0..STEP).step_by(2 * n) {
         let at = [i, i + n];
-        let (mut offset, mut less, mut bounds) = ([s.zero(); 2], [s.zero(); 2], [[s.splat_u32(0); 2]; 2]);
+        let (mut offset, mut less, mut bits) = ([s.zero(); 2], [s.zero(); 2], [[s.splat_u32(0); 2]; 2]);
         for part in 0..2 {
-            offset[part] = s.neg(s.load(&lse[at[part]..]));
-            less[part] = s.load(&delta[at[part]..]);
-            bounds[part] = [b.load(&starts[at[part]..]), b.load(&ends[at[part]..])];
+            offset[part] = s.neg(s.load(&of.lse[at[part]..]));
+            less[part] = s.mul(s.splat(operands.kept), s.load(&of.delta[at[part]..]));
+            bits[part] = [b.load(&hides[at[part]..]), b.load(&of.drops[at[part]..])];
         }
+        let mut bit = s.splat_u32(1);
         for j in (0..STEP).step_by(2) {
             let mut ds = [[s.zero(); 2]; 2];
             for (row, ds) in ds.iter_mut().enumerate() {
@@ -301,13 +336,18 @@ fn square<B: Bf16, const PARTLY: bool>(
                     let from = (j + row) * STEP + at[part];
                     let mut x = s.mul_add(scale, s.load(&space.scores[from..]), offset[part]);
                     if PARTLY {
-                        let (j, hidden) = (s.splat_u32((key + j + row) as u32), s.splat(f32::NEG_INFINITY));
-                        x = s.select(s.lt_u32(j, bounds[part][1]), x, hidden);
-                        x = s.select(s.lt_u32(j, bounds[part][0]), hidden, x);
+                        x = s.select(test(s, bits[part][0], bit), s.splat(f32::NEG_INFINITY), x);
                     }
                     p[part] = exp2(s, x);
-                    ds[part] = s.mul(p[part], s.sub(s.load(&space.dp[from..]), less[part]));
+                    // dS needs all of P, dV what was kept of it.
+                    let (all, mut dp) = (p[part], s.load(&space.dp[from..]));
+                    if DROPS {
+                        let drop = test(s, bits[part][1], bit);
+                        (p[part], dp) = (s.select(drop, s.zero(), all), s.select(drop, s.zero(), dp));
+                    }
+                    ds[part] = s.mul(all, s.sub(dp, less[part]));
                 }
+                bit = s.shl_u32::<1>(bit);
                 let r = j + row;
                 let to = (2 * down + r / SIDE) * KEYS_APART + across * WORDS + r % SIDE * SIDE + i / 2;
                 b.store(&mut space.p_t[to..], b.round_neighbours(p));

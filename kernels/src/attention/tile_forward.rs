@@ -24,6 +24,7 @@ use super::{
     next_head::NextHead,
     pack,
     registers::in_log,
+    tile_bits::{WORDS_OF_GROUP, drop_out, dropped_from},
     tile_pack::{joined, rows, turned, words_width},
     tile_product::{STEP, Side, multiply},
     view::Part,
@@ -31,6 +32,7 @@ use super::{
 };
 use crate::{
     bf16_fn,
+    philox::GROUP,
     simd::{
         Bf16, Simd,
         tiles::{SIDE, Tiles},
@@ -41,14 +43,15 @@ use std::{f32::consts::LOG2_E, ops::Range};
 
 /// The keys of a block of scores.
 const KEYS: usize = 256;
+/// Words for what dropout takes from a query of such a block, in whole groups.
+const DROPS: usize = WORDS_OF_GROUP * (KEYS / GROUP + 1);
 /// Words of packed keys, and as many of values, 512 KiB each.
 const NEAR: usize = 128 << 10;
 
-/// Whether there is something to compute, and nothing but the causal rule and the window hides keys.
+/// Whether there is something to compute, and a window that is not empty.
 pub(super) fn fits(inputs: &Inputs<'_>) -> bool {
     let (shape, options) = (inputs.shape, inputs.options);
-    let plain = options.mask.is_none() && options.dropout.is_none() && options.window != Some(0);
-    shape.tq > 0 && shape.tk > 0 && shape.d > 0 && plain
+    shape.tq > 0 && shape.tk > 0 && shape.d > 0 && options.window != Some(0)
 }
 
 /// The keys that are packed at once.
@@ -76,6 +79,7 @@ pub(super) fn lengths(inputs: &Inputs<'_>, rows: &Range<usize>) -> [usize; 7] {
 /// What the blocks of rows share.
 struct Context<'a, 'b> {
     inputs: &'a Inputs<'b>,
+    head: [usize; 2],
     /// Keys, turned, and values, zipped: those from `first` on.
     k: &'a [u32],
     v: &'a [u32],
@@ -144,7 +148,7 @@ fn chunk<B: Bf16>(
         // A factor of 0 would make NaN of the scores that are hidden.
         let magnitude = if scale == 0.0 { f32::MIN_POSITIVE } else { scale.abs() };
         let (next, asks) = (NextHead::new(inputs, [b, h]), queries.len() == inputs.shape.tq);
-        let context = Context { inputs, k, v, first, scale: magnitude, next, asks };
+        let context = Context { inputs, head: [b, h], k, v, first, scale: magnitude, next, asks };
         for i in queries.clone().step_by(STEP) {
             let at = if single { 0 } else { i - queries.start };
             let block = i..(i + STEP).min(queries.end);
@@ -212,7 +216,16 @@ fn meet<B: Bf16>(
                 o_rows.ask(i..(i + 1).min(queries.end));
             }
             let (scores, sums) = (&mut scores[r * KEYS..][..steps * STEP], &mut state.sums[r * SIDE..][..SIDE]);
-            exponentials(b, context.scale, [state.max[r], alpha[r]], seen.clone(), scores, sums);
+            let (scale, of_row) = (context.scale, [state.max[r], alpha[r]]);
+            if let Some(dropout) = context.inputs.options.dropout {
+                let of_query = context.inputs.first_group(context.head[0], context.head[1], queries.start + r);
+                let at = keys.start + seen.start..keys.start + seen.end;
+                let drops: [u32; DROPS] = dropped_from(b.simd(), dropout, of_query, keys.start, at);
+                let drops = &drops[keys.start % GROUP / STEP..]; // a group begins at 64 keys, the block at 32
+                exponentials::<_, true>(b, scale, of_row, seen.clone(), drops, scores, sums);
+            } else {
+                exponentials::<_, false>(b, scale, of_row, seen.clone(), &[], scores, sums);
+            }
         }
     }
     let p = Side { data: bytemuck::cast_slice(scores), row: KEYS, second: SIDE * KEYS, next: SIDE };
@@ -253,7 +266,9 @@ fn maxima<B: Bf16>(
         };
         for r in row..row + SIDE {
             let i = queries.start + r;
-            let own = if i < queries.end { context.inputs.keys(i) } else { 0..0 };
+            let exists = i < queries.end;
+            let own = if exists { context.inputs.keys(i) } else { 0..0 };
+            let keep = if exists { context.inputs.mask_row(context.head[0], context.head[1], i) } else { None };
             let scores = &mut scores[r * KEYS..][..KEYS];
             let mut largest = s.splat(f32::MIN);
             for column in seen.clone().step_by(n) {
@@ -264,6 +279,12 @@ fn maxima<B: Bf16>(
                     let hidden = s.splat(f32::NEG_INFINITY);
                     x = s.select(s.lt_u32(key, s.splat_u32(own.end as u32)), x, hidden);
                     x = s.select(s.lt_u32(key, s.splat_u32(own.start as u32)), hidden, x);
+                    s.store(&mut scores[column..], x);
+                }
+                if let Some(keep) = keep {
+                    // Columns past the last key read as zeros: hidden.
+                    let keep = s.load_partial(&keep[first.min(keep.len())..]);
+                    x = s.select(s.eq(keep, s.zero()), s.splat(f32::NEG_INFINITY), x);
                     s.store(&mut scores[column..], x);
                 }
                 largest = s.max(largest, x);
@@ -291,13 +312,15 @@ fn multiply_rows<B: Bf16>(b: B, factors: &[f32; STEP], rows: &mut [f32], width: 
 }
 
 /// The scores of a row become 2^(scale·score − max) where any of its neighbours sees the key, and 0 elsewhere: in pairs, in
-/// the first half of the row. They are added to its sums.
+/// the first half of the row. They are added to its sums; with `DROPS`, dropout then takes those whose bits are set, while
+/// the factor of the others comes with O.
 #[inline(always)]
-fn exponentials<B: Bf16>(
+fn exponentials<B: Bf16, const DROPS: bool>(
     b: B,
     scale: f32,
     [max, alpha]: [f32; 2],
     seen: Range<usize>,
+    drops: &[u32],
     scores: &mut [f32],
     sums: &mut [f32],
 ) {
@@ -314,12 +337,18 @@ fn exponentials<B: Bf16>(
             p[part] = exp2(s, s.mul_add(scale, s.load(&scores[column + part * n..]), offset));
         }
         sum = s.add(sum, s.add(p[0], p[1]));
+        if DROPS {
+            p = [drop_out(b, drops, column, p[0]), drop_out(b, drops, column + n, p[1])];
+        }
         s.store(&mut scores[column / 2..], s.from_bits(b.round_neighbours(p)));
     }
     let mut end = whole;
     if whole < seen.end {
-        let p = exp2(s, s.mul_add(scale, s.load(&scores[whole..]), offset));
+        let mut p = exp2(s, s.mul_add(scale, s.load(&scores[whole..]), offset));
         sum = s.add(sum, p);
+        if DROPS {
+            p = drop_out(b, drops, whole, p);
+        }
         s.store(&mut scores[whole / 2..], s.from_bits(b.round_neighbours([p, s.zero()])));
         end += 2 * n;
     }
@@ -345,9 +374,10 @@ fn finish<B: Bf16>(
     }
     let met = !seen(inputs, queries.clone()).is_empty();
     let far = o_rows.is_far();
+    let scale = inputs.options.dropout.map_or(1.0, |dropout| dropout.scale());
     for (r, i) in queries.clone().enumerate() {
         if met {
-            let factor = s.splat(if sums[r] == 0.0 { 0.0 } else { 1.0 / sums[r] });
+            let factor = s.splat(if sums[r] == 0.0 { 0.0 } else { scale / sums[r] });
             pack::scaled(s, factor, &state.o[r * width..], o_rows.row(i), far);
         } else {
             o_rows.row(i).fill(0.0);

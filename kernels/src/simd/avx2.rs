@@ -70,6 +70,7 @@ impl Simd for Avx2 {
         le(a: __m256, b: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_LE_OQ>(a, b);
         eq(a: __m256, b: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b);
         select(mask: __m256, yes: __m256, no: __m256) -> __m256 = _mm256_blendv_ps(no, yes, mask);
+        mask_bits(mask: __m256) -> u32 = _mm256_movemask_ps(mask) as u32;
         splat_u32(x: u32) -> __m256i = _mm256_set1_epi32(x as i32);
         iota_u32() -> __m256i = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
         to_bits(a: __m256) -> __m256i = _mm256_castps_si256(a);

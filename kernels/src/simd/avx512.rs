@@ -78,6 +78,10 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn mask_bits(self, mask: __mmask16) -> u32 {
+        u32::from(mask)
+    }
+    #[inline(always)]
     fn load(self, x: &[f32]) -> __m512 {
         // SAFETY: the slice holds 16 elements; `self` proves AVX-512.
         unsafe { _mm512_loadu_ps(x[..16].as_ptr()) }

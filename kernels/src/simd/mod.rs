@@ -107,6 +107,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask;
     /// The lanes of `yes` where the mask is set, of `no` elsewhere.
     fn select(self, mask: Self::Mask, yes: Self::F32, no: Self::F32) -> Self::F32;
+    /// Bit i is set where lane i is, and no others.
+    fn mask_bits(self, mask: Self::Mask) -> u32;
 
     /// The sum of the lanes: halves are added until one lane is left, so the order is fixed.
     fn reduce_sum(self, a: Self::F32) -> f32;

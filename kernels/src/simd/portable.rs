@@ -136,6 +136,10 @@ impl Simd for Portable {
     fn select(self, mask: f32x8, yes: f32x8, no: f32x8) -> f32x8 {
         mask.bitselect(yes, no)
     }
+    #[inline(always)]
+    fn mask_bits(self, mask: f32x8) -> u32 {
+        mask.to_bitmask()
+    }
 
     #[inline(always)]
     fn reduce_sum(self, a: f32x8) -> f32 {

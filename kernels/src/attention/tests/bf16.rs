@@ -190,6 +190,31 @@ fn tiles_over_odd_shapes() {
     }
 }
 
+/// Bits of keys in every place of a group of 64 and of a block, some of them past the last key or before the window.
+#[test]
+fn dropout_and_masks_on_tiles() {
+    for (what, case) in variety() {
+        case.check_tiles(what);
+    }
+    for (t, d) in [(1, 1), (33, 32), (64, 33), (130, 64)] {
+        Case { dropout: Some(DROPOUT), ..Case::new(square(2, 2, t, d)) }.check_tiles("dropout");
+        Case::new(square(1, 2, t, d)).masked(false).check_tiles("mask");
+    }
+    for (tq, tk) in [(33, 130), (130, 33), (65, 64), (8, 300), (150, 90)] {
+        let case = || Case { dropout: Some(DROPOUT), ..Case::new(Shape { b: 1, h: 4, h_kv: 2, tq, tk, d: 20 }) };
+        Case { causal: false, ..case() }.check_tiles("dropout, full");
+        Case { window: Some(40), ..case() }.check_tiles("dropout and window");
+        Case { window: Some(6), causal: false, scale: -0.4, ..case() }.check_tiles("dropout and window, not causal");
+        Case { causal: false, ..case() }.masked(true).check_tiles("dropout and broadcast mask");
+        Case { window: Some(70), ..case() }.masked(false).check_tiles("all");
+        Case { dropout: None, causal: false, ..case() }.masked(false).check_tiles("mask, full");
+    }
+    for p in [0.0, 0.999_99] {
+        let dropout = Some(Dropout { p, ..DROPOUT });
+        Case { dropout, ..Case::new(square(1, 2, 70, 20)) }.check_tiles("all or nothing");
+    }
+}
+
 /// More keys than are packed at once, forward, and more queries, backward.
 #[test]
 fn long_sequences_on_tiles() {
@@ -202,9 +227,12 @@ fn long_sequences_on_tiles() {
     let keys = || Case::new(Shape { b: 1, h: 1, h_kv: 1, tq: 40, tk: 300, d: 1000 });
     check("many keys", keys());
     check("many keys, window", Case { window: Some(35), ..keys() });
+    check("many keys, dropout", Case { window: Some(235), dropout: Some(DROPOUT), ..keys() });
+    check("many keys, mask", Case { causal: false, ..keys() }.masked(false));
     let queries = || Case::new(Shape { b: 1, h: 2, h_kv: 1, tq: 1100, tk: 70, d: 8 });
     check("many queries", queries());
     check("many queries, full", Case { causal: false, ..queries() });
+    check("many queries, dropout and mask", Case { dropout: Some(DROPOUT), ..queries() }.masked(false));
 }
 
 #[test]
