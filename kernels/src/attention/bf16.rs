@@ -29,8 +29,8 @@
 //! the pairs are taken apart again: there bf16 is for the same results, not for speed.
 //!
 //! On a Granite Rapids, where `vdpbf16ps` does half the multiply-adds of `f32`, words of pairs lose to it. With AMX,
-//! heads without mask and dropout go to tiles instead (`tile_forward.rs`, `tile_backward.rs`): 2.3 to 4 times as fast as `f32`
-//! from T = 256 on.
+//! heads go to tiles instead (`tile_forward.rs`, `tile_backward.rs`), with masks and dropout too: without them 2.3 to 4
+//! times as fast as `f32` from T = 256 on.
 //!
 //! # The oracle
 //! The naive rung in `f64` on rounded Q, K, V and dO. What it does not round is P and dS, each by at most 2⁻⁹ of its
