@@ -71,7 +71,7 @@ pub fn fill(text: &str, report: &Report) -> Result<String> {
     Ok(filled)
 }
 
-/// `programs`, or `workloads` and patterns after it.
+/// `programs`, or `workloads` and patterns after it, or `ladders` and operations.
 fn table(name: &str, report: &Report) -> Result<String> {
     let words: Vec<&str> = name.split_whitespace().collect();
     Ok(match words[..] {
@@ -81,7 +81,7 @@ fn table(name: &str, report: &Report) -> Result<String> {
         ["workloads", ref patterns @ ..] => tables::workloads(report, patterns),
         ["means"] => tables::means(report),
         ["behind"] => tables::behind(report),
-        ["ladders"] => tables::ladders(report),
+        ["ladders", ref operations @ ..] => tables::ladders(report, operations),
         _ => return Err(format!("there is no table `{name}`")),
     })
 }

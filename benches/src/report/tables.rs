@@ -185,11 +185,16 @@ pub fn behind(report: &Report) -> String {
     text
 }
 
-/// For every operation and direction one ladder: of the largest workload on which no rung was left out, if there is one.
-pub fn ladders(report: &Report) -> String {
+/// For every direction of these operations, or of all where none is named, one ladder: of the largest workload on which no
+/// rung was left out, if there is one.
+pub fn ladders(report: &Report, operations: &[&str]) -> String {
     let mut text = String::new();
     let mut done: Vec<(&str, &str)> = Vec::new();
-    for measured in report.ladders.iter().filter(|measured| measured.problem.tokens().is_none()) {
+    let chosen = |measured: &&Measured| {
+        let named = operations.is_empty() || operations.contains(&measured.operation.as_str());
+        named && measured.problem.tokens().is_none()
+    };
+    for measured in report.ladders.iter().filter(chosen) {
         let key = (measured.operation.as_str(), measured.direction.as_str());
         if !done.contains(&key) {
             done.push(key);
@@ -331,20 +336,25 @@ mod tests {
         full.name = "square/250".into();
         full.work.flops /= 2;
         report.ladders.push(full);
-        let titles: Vec<String> = ladders(&report).lines().filter(|l| l.starts_with('#')).map(Into::into).collect();
+        let titles: Vec<String> =
+            ladders(&report, &[]).lines().filter(|l| l.starts_with('#')).map(Into::into).collect();
         assert_eq!(titles, ["### matmul/square/500/nt"]);
+        assert_eq!(ladders(&report, &["matmul"]), ladders(&report, &[]));
+        assert_eq!(ladders(&report, &["mat"]), "");
     }
 
     #[test]
     fn a_rung_that_buys_nothing_here_is_shown_where_it_does() {
         let mut report = example();
-        assert!(!ladders(&report).contains("elsewhere"));
+        assert!(!ladders(&report, &[]).contains("elsewhere"));
         let mut small = report.ladders[0].clone();
         small.name = "square/500".into();
         small.work.flops /= 8;
         report.ladders.push(small);
         report.ladders[0].figures[1].warm = report.ladders[0].figures[0].warm;
-        assert!(ladders(&report).contains("What buys more elsewhere: `threads` 25.00× on matmul/square/500/nt.\n"));
+        assert!(
+            ladders(&report, &[]).contains("What buys more elsewhere: `threads` 25.00× on matmul/square/500/nt.\n")
+        );
     }
 
     #[test]

@@ -134,10 +134,10 @@ pub(super) struct Next<'a> {
 /// The lines that a tile asks for on the way: how far apart they are from one to the next and from eight to eight.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead {
-    pub(super) first: *const f32,
-    pub(super) one: usize,
-    pub(super) eight: usize,
-    pub(super) lines: usize,
+    first: *const f32,
+    one: usize,
+    eight: usize,
+    lines: usize,
 }
 
 impl Ahead {
