@@ -13,14 +13,15 @@
 //! 190 with two, no more with four, 182 with eight. With that and the next panel of B asked for (its third level gives a core 20 GB/s)
 //! products of 1024 to 2048 squared take 10% less time and those of 16384 tokens 1 to 10% less (medians in turn, two threads).
 
-use super::{Isa, View};
+use super::{
+    Isa,
+    ahead::{Ahead, Next, prefetch, prefetch_second},
+};
 use crate::{simd::Simd, simd_fn};
 use std::{marker::PhantomData, mem::MaybeUninit};
 
 /// Rows of a panel of A.
 pub(super) const PANEL_ROWS: usize = 8;
-/// Elements of a cache line.
-pub(super) const LINE: usize = 16;
 
 /// Columns of a panel of B: a tile's V vectors.
 pub(super) const fn panel_columns(isa: Isa) -> usize {
@@ -87,30 +88,6 @@ simd_fn! {
     }
 }
 
-/// Asks for the cache line at `at`, which may be no address of ours.
-#[inline(always)]
-pub(super) fn prefetch(at: *const f32) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: SSE is there on every x86-64; a prefetch of a wrong address does nothing.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
-}
-
-/// Asks for the cache line at `at`, which may be no address of ours, as far as the second-level cache.
-#[inline(always)]
-fn prefetch_second(at: *const f32) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: as in `prefetch`.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(at.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
-}
-
 /// The same pointer, of which the compiler knows nothing: it then stays in a register of its own. Of pointers that are
 /// the same distance apart it would compute each from the one before, and for that load first and multiply later.
 #[inline(always)]
@@ -121,70 +98,6 @@ pub(super) fn opaque(mut pointer: *const f32) -> *const f32 {
         std::arch::asm!("/* {0} */", inout(reg) pointer, options(pure, readonly, nostack, preserves_flags));
     }
     pointer
-}
-
-/// What is packed after a block was multiplied.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Next<'a> {
-    pub(super) a: Option<View<'a>>,
-    /// The block of B that follows, of as many steps.
-    pub(super) b: Option<View<'a>>,
-}
-
-/// The lines that a tile asks for on the way: how far apart they are from one to the next and from eight to eight.
-#[derive(Clone, Copy)]
-pub(super) struct Ahead {
-    first: *const f32,
-    one: usize,
-    eight: usize,
-    lines: usize,
-}
-
-impl Ahead {
-    /// No lines.
-    pub(super) fn nowhere() -> Ahead {
-        Ahead { first: std::ptr::null(), one: 0, eight: 0, lines: 0 }
-    }
-
-    /// Of A, `asks` lines while the panel of rows `i` is multiplied: those of its 8 rows, or of columns where these lie
-    /// together and a line has the rows of two panels, each of which asks for half of the columns.
-    #[inline(always)]
-    pub(super) fn of_a(a: View<'_>, i: usize, asks: usize) -> Ahead {
-        let first = a.data.as_ptr();
-        if a.row == 1 {
-            let column = if i.is_multiple_of(LINE) { 0 } else { asks };
-            let first = first.wrapping_add(i / LINE * LINE).wrapping_add(column.wrapping_mul(a.col));
-            Ahead { first, one: a.col, eight: a.col.wrapping_mul(8), lines: asks }
-        } else {
-            Ahead { first: first.wrapping_add(i.wrapping_mul(a.row)), one: a.row, eight: LINE, lines: asks }
-        }
-    }
-
-    /// Below the panel of B of columns `j`, where rows of B lie together: each of the first panels of rows `i` asks for
-    /// one line of `asks` rows, until all `steps` of them are fetched.
-    #[inline(always)]
-    pub(super) fn of_b(b: View<'_>, (i, j): (usize, usize), width: usize, asks: usize, steps: usize) -> Ahead {
-        let lines = width.div_ceil(LINE);
-        let (line, row) = (i / PANEL_ROWS % lines, i / PANEL_ROWS / lines * asks);
-        if b.col != 1 || row >= steps {
-            return Ahead::nowhere();
-        }
-        let first = b.data.as_ptr().wrapping_add(row.wrapping_mul(b.row)).wrapping_add(j + line * LINE);
-        Ahead { first, one: b.row, eight: b.row.wrapping_mul(8), lines: asks }
-    }
-
-    /// Of a packed panel that begins at `panel`, of `words`: the share of panel `index` of `panels`, at most `asks` lines.
-    #[inline(always)]
-    fn of_panel(panel: *const f32, words: usize, (index, panels): (usize, usize), asks: usize) -> Ahead {
-        let lines = words.div_ceil(LINE * panels).min(asks);
-        Ahead { first: panel.wrapping_add(index * lines * LINE), one: LINE, eight: 8 * LINE, lines }
-    }
-
-    /// Line p of them.
-    #[inline(always)]
-    pub(super) fn at(&self, p: usize) -> *const f32 {
-        self.first.wrapping_add((p % 8).wrapping_mul(self.one).wrapping_add((p / 8).wrapping_mul(self.eight)))
-    }
 }
 
 /// Panel of B after panel of B; each stays in the cache while all panels of A go by.

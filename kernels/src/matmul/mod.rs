@@ -27,6 +27,7 @@
 
 #![allow(clippy::needless_range_loop)] // counted loops over the rows and vectors of a tile unroll as they stand
 
+mod ahead;
 pub mod bf16;
 pub mod blocked;
 pub mod direct;

@@ -17,7 +17,8 @@
 
 use super::{
     View,
-    micro::{Block, LINE, opaque, prefetch, store_tile},
+    ahead::{LINE, prefetch},
+    micro::{Block, opaque, store_tile},
 };
 use crate::{Isa, simd::Simd, simd_fn};
 

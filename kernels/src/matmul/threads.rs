@@ -18,8 +18,10 @@
 //! multiplies while memory is read.
 
 use super::{
-    Shape, Strides, View, begin, gemv,
-    micro::{Block, Next, PANEL_ROWS, Shared, multiply, panel_columns},
+    Shape, Strides, View,
+    ahead::Next,
+    begin, gemv,
+    micro::{Block, PANEL_ROWS, Shared, multiply, panel_columns},
     pack::pack,
     packed::{self, K_BLOCK, M_BLOCK, N_BLOCK, k_block},
     split_k,

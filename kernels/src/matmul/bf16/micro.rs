@@ -5,7 +5,10 @@
 //! the 24 chains of an 8×3 tile are enough. Without the instruction both operands are widened in the tile, a shift and
 //! a mask for each, and the speed is at best that of `f32`.
 
-use crate::matmul::micro::{Ahead, Block, Next, PANEL_ROWS, prefetch, store_tile};
+use crate::matmul::{
+    ahead::{Ahead, Next, prefetch},
+    micro::{Block, PANEL_ROWS, store_tile},
+};
 use crate::simd::Simd;
 use crate::simd::bf16::Bf16;
 use crate::{Bf16Isa, bf16_fn};

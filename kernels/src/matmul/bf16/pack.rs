@@ -5,7 +5,7 @@
 //! do, a row is rounded as it lies, 2·N steps to N pairs, and pairs are transposed as if they were `f32`: half as many
 //! shuffles as for `f32`. A weight that is stored in bf16 already only has to be moved.
 
-use crate::matmul::{View, micro::prefetch};
+use crate::matmul::{View, ahead::prefetch};
 use crate::simd::Simd;
 use crate::simd::bf16::{Bf16, Pairs, pair, round};
 use crate::{Bf16Isa, bf16_fn};

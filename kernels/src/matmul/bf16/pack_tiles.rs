@@ -8,7 +8,7 @@
 
 use super::pack::{Operand, load_rounded, load_stored};
 use crate::bf16_fn;
-use crate::matmul::{View, micro::prefetch};
+use crate::matmul::{View, ahead::prefetch};
 use crate::simd::Simd;
 use crate::simd::bf16::{Bf16, Pairs, pair, round};
 use crate::simd::tiles::{SIDE, WORDS};

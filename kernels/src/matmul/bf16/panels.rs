@@ -11,7 +11,8 @@ use super::{
 use crate::Bf16Isa;
 use crate::matmul::{
     View,
-    micro::{Block, Next, PANEL_ROWS, panel_columns},
+    ahead::Next,
+    micro::{Block, PANEL_ROWS, panel_columns},
     threads::Cut,
 };
 use crate::simd::tiles::SIDE;

@@ -20,8 +20,10 @@
 
 use super::{pack::Operand, packed, panels::Panels};
 use crate::matmul::{
-    Shape, Strides, View, begin,
-    micro::{Block, Next},
+    Shape, Strides, View,
+    ahead::Next,
+    begin,
+    micro::Block,
     packed::N_BLOCK,
     split_k,
     threads::{PACKED_B, each_block, each_matrix, each_panels, fold_batch, next_of_a, work},
