@@ -8,12 +8,18 @@
 
 use super::pack::{Operand, load_rounded, load_stored};
 use crate::bf16_fn;
-use crate::matmul::{View, ahead::prefetch};
+use crate::matmul::{
+    View,
+    ahead::{LINE, prefetch, prefetch_second},
+};
 use crate::simd::Simd;
 use crate::simd::bf16::{Bf16, Pairs, pair, round};
 use crate::simd::tiles::{SIDE, WORDS};
 use half::bf16;
 
+/// How far ahead of what is packed memory is asked for, in elements: half a page, for the processor foresees no more than
+/// the page that it is on.
+const AHEAD: usize = 512;
 /// Steps of k in a tile.
 const STEPS: usize = 2 * SIDE;
 
@@ -38,10 +44,19 @@ bf16_fn! {
         assert_eq!(panels.len(), count.next_multiple_of(SIDE) * words(k), "matmul: packed tiles");
         match source {
             Operand::F32(view) if view.col == 1 && B::S::N == SIDE => {
+                let whole_rows = view.row == k;
                 each_row(
                     b,
                     #[inline(always)]
-                    |i, p, steps| load_rounded(b, &view.data[i * view.row + p..], steps),
+                    |i, p, steps| {
+                        let row = &view.data[i * view.row + p..];
+                        if whole_rows {
+                            for line in [0, LINE] {
+                                prefetch_second(row.as_ptr().wrapping_add(AHEAD + line));
+                            }
+                        }
+                        load_rounded(b, row, steps)
+                    },
                     (count, k),
                     rows,
                     panels,

@@ -44,7 +44,7 @@ pub fn run(
 pub(super) fn product(isa: Bf16Isa, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32], accumulate: bool) {
     let Shape { m, n, k, .. } = shape;
     let mut c = Block::whole(c, n);
-    let level = Panels::new(isa);
+    let level = Panels::new(isa, shape);
     let (m_block, n_block) = (m.min(level.cut.most_rows), n.min(N_BLOCK));
     let k_block = level.k_block(k, most_steps(shape, b.as_f32(), level.most_steps));
     let a_len = m_block.next_multiple_of(level.rows) * level.words(k_block);

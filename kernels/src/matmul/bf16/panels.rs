@@ -10,7 +10,7 @@ use super::{
 };
 use crate::Bf16Isa;
 use crate::matmul::{
-    View,
+    Shape, View,
     ahead::Next,
     micro::{Block, PANEL_ROWS, panel_columns},
     threads::Cut,
@@ -33,11 +33,17 @@ pub(super) struct Panels {
     pub(super) cut: Cut,
 }
 
+/// The most elements of B, 1.25 MiB in bf16, that stay in a second-level cache of 2 MiB while rows of A go by.
+const NEAR_B: usize = 640 << 10;
+
 impl Panels {
-    pub(super) fn new(isa: Bf16Isa) -> Panels {
+    /// Those for a product. Where all of B stays near, tiles take short blocks of whole rows of A, so that little but B is
+    /// near besides; where it does not, long ones of as many steps as fit, so that B is seldom fetched.
+    pub(super) fn new(isa: Bf16Isa, Shape { n, k, .. }: Shape) -> Panels {
         if isa == Bf16Isa::Amx {
-            let cut = Cut { rows: 2 * SIDE, columns: 2 * SIDE, most_rows: 256, work: 1 << 23 };
-            return Panels { isa, rows: SIDE, columns: SIDE, steps: 2 * SIDE, most_steps: 384, cut };
+            let (most_rows, most_steps) = if n.saturating_mul(k) <= NEAR_B { (64, 2048) } else { (256, 384) };
+            let cut = Cut { rows: 2 * SIDE, columns: 2 * SIDE, most_rows, work: 1 << 23 };
+            return Panels { isa, rows: SIDE, columns: SIDE, steps: 2 * SIDE, most_steps, cut };
         }
         let columns = panel_columns(isa.isa());
         let cut = Cut { columns, work: 1 << 20, ..Cut::new(isa.isa()) };

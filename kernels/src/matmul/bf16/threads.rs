@@ -66,14 +66,14 @@ pub(super) fn batch<'b>(
     accumulate: bool,
 ) {
     let shape = fold_batch(shape, a_strides, b_strides);
-    each_matrix(shape, Panels::new(isa).cut.work, c, |index, c| {
+    each_matrix(shape, Panels::new(isa, shape).cut.work, c, |index, c| {
         product(isa, shape, View::of(a, a_strides, index), b(index), c, accumulate);
     });
 }
 
 /// One matrix of the batch.
 fn product(isa: Bf16Isa, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32], accumulate: bool) {
-    if work(shape) < 2 * Panels::new(isa).cut.work {
+    if work(shape) < 2 * Panels::new(isa, shape).cut.work {
         packed::product(isa, shape, a, b, c, accumulate);
     } else if let Some(part) = part_of_sum(shape) {
         split_k::sum_of_parts(shape, part, c, accumulate, |first, shape, sum| {
@@ -125,7 +125,7 @@ fn part_of_sum(shape: Shape) -> Option<usize> {
 fn output_blocks(isa: Bf16Isa, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32], accumulate: bool) {
     let Shape { m, n, k, .. } = shape;
     let mut c = Block::whole(c, n);
-    let level = Panels::new(isa);
+    let level = Panels::new(isa, shape);
     let n_block = n.min(N_BLOCK);
     let k_block = level.k_block(k, level.most_steps);
     // In TN every row of k is on other pages, and each task touches all of a chunk's: they have to fit the TLB.

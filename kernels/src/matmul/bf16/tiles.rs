@@ -24,27 +24,33 @@ use crate::simd::tiles::{SIDE, Tiles, WORDS};
 /// Words of B, 768 KiB, that stay in the second-level cache while all rows of a block go by.
 const NEAR_B: usize = 192 << 10;
 
+/// Words of a row of A, 24 KiB of two panels, that stay in the first-level cache while panels of B go by.
+const NEAR_A: usize = 192;
+
 /// C = A·B, or C += A·B with `add`: all tiles of a block, from packed panels with `k` words, a multiple of 16.
 pub(super) fn multiply<T: Tiles>(tiles: &mut T, k: usize, x: &[u32], y: &[u32], mut c: Block<'_>, add: bool) {
     assert!(k > 0 && k.is_multiple_of(SIDE), "a sum of whole tiles");
     let (rows, columns) = (c.rows, c.columns);
     assert!(x.len() >= rows.next_multiple_of(SIDE) * k, "panels of A");
     assert!(y.len() >= columns.next_multiple_of(SIDE) * k, "panels of B");
-    let near = (NEAR_B / k / (2 * SIDE)).max(1) * 2 * SIDE;
-    for first in (0..columns).step_by(near) {
-        for i in (0..rows).step_by(2 * SIDE) {
-            let down = (2 * SIDE).min(rows - i);
-            for j in (first..columns.min(first + near)).step_by(2 * SIDE) {
-                let across = (2 * SIDE).min(columns - j);
-                let (x, y) = (&x[i * k..], &y[j * k..]);
-                let c = c.part(i, j, down, across);
-                // SAFETY: the assertions: as many panels of k words follow at i·k and j·k as the part of C needs.
-                unsafe {
-                    match (down > SIDE, across > SIDE) {
-                        (true, true) => block::<T, 2, 2>(tiles, k, x, y, c, add),
-                        (true, false) => block::<T, 2, 1>(tiles, k, x, y, c, add),
-                        (false, true) => block::<T, 1, 2>(tiles, k, x, y, c, add),
-                        (false, false) => block::<T, 1, 1>(tiles, k, x, y, c, add),
+    for p in (0..k).step_by(NEAR_A) {
+        let steps = NEAR_A.min(k - p);
+        let near = (NEAR_B / steps / (2 * SIDE)).max(1) * 2 * SIDE;
+        for first in (0..columns).step_by(near) {
+            for i in (0..rows).step_by(2 * SIDE) {
+                let down = (2 * SIDE).min(rows - i);
+                for j in (first..columns.min(first + near)).step_by(2 * SIDE) {
+                    let across = (2 * SIDE).min(columns - j);
+                    let (x, y) = (&x[i * k + p * SIDE..], &y[j * k + p * SIDE..]);
+                    let c = c.part(i, j, down, across);
+                    // SAFETY: the assertions: as many panels of k words follow at i·k and j·k as the part of C needs.
+                    unsafe {
+                        match (down > SIDE, across > SIDE) {
+                            (true, true) => block::<T, 2, 2>(tiles, (k, steps), x, y, c, add || p > 0),
+                            (true, false) => block::<T, 2, 1>(tiles, (k, steps), x, y, c, add || p > 0),
+                            (false, true) => block::<T, 1, 2>(tiles, (k, steps), x, y, c, add || p > 0),
+                            (false, false) => block::<T, 1, 1>(tiles, (k, steps), x, y, c, add || p > 0),
+                        }
                     }
                 }
             }
@@ -59,7 +65,7 @@ pub(super) fn multiply<T: Tiles>(tiles: &mut T, k: usize, x: &[u32], y: &[u32], 
 #[inline(always)]
 unsafe fn block<T: Tiles, const R: usize, const V: usize>(
     tiles: &mut T,
-    k: usize,
+    (k, steps): (usize, usize),
     x: &[u32],
     y: &[u32],
     c: Block<'_>,
@@ -73,7 +79,7 @@ unsafe fn block<T: Tiles, const R: usize, const V: usize>(
         } else {
             zero(tiles);
         }
-        for at in (0..k / SIDE).map(|step| step * WORDS) {
+        for at in (0..steps / SIDE).map(|step| step * WORDS) {
             step::<T, R, V>(tiles, x.as_ptr().add(at), y.as_ptr().add(at), k * SIDE);
         }
         if whole {
