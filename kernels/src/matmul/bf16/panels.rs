@@ -13,6 +13,7 @@ use crate::matmul::{
     Shape, View,
     ahead::Next,
     micro::{Block, PANEL_ROWS, panel_columns},
+    packed::most_steps,
     threads::Cut,
 };
 use crate::simd::tiles::SIDE;
@@ -40,8 +41,18 @@ impl Panels {
     /// Those for a product. Where all of B stays near, tiles take short blocks of whole rows of A, so that little but B is
     /// near besides; where it does not, long ones of as many steps as fit, so that B is seldom fetched.
     pub(super) fn new(isa: Bf16Isa, Shape { n, k, .. }: Shape) -> Panels {
+        let b_is_near = n.saturating_mul(k) <= NEAR_B;
+        Panels::with(isa, if b_is_near { (64, 2048) } else { (256, 384) })
+    }
+
+    /// Those for a part of a long sum: few steps of all rows and columns, so that C is near, too.
+    pub(super) fn of_long_sum(isa: Bf16Isa) -> Panels {
+        Panels::with(isa, (512, 256))
+    }
+
+    /// With so many rows and steps at most in a block of tiles.
+    fn with(isa: Bf16Isa, (most_rows, most_steps): (usize, usize)) -> Panels {
         if isa == Bf16Isa::Amx {
-            let (most_rows, most_steps) = if n.saturating_mul(k) <= NEAR_B { (64, 2048) } else { (256, 384) };
             let cut = Cut { rows: 2 * SIDE, columns: 2 * SIDE, most_rows, work: 1 << 23 };
             return Panels { isa, rows: SIDE, columns: SIDE, steps: 2 * SIDE, most_steps, cut };
         }
@@ -59,6 +70,20 @@ impl Panels {
     pub(super) fn k_block(self, k: usize, most: usize) -> usize {
         let grain = self.steps.max(16);
         k.div_ceil(k.div_ceil(most)).next_multiple_of(grain).min((most / grain * grain).max(grain))
+    }
+
+    /// The steps of a block of B that is packed by the thread that multiplies with it. Vectors ask for the next one meanwhile.
+    pub(super) fn block_steps(self, shape: Shape, b: Operand<'_>) -> usize {
+        let most = match self.isa {
+            Bf16Isa::Amx => self.most_steps,
+            _ => most_steps(shape, b.as_f32(), self.most_steps),
+        };
+        self.k_block(shape.k, most)
+    }
+
+    /// The largest C, in elements, of a long sum that is cut into parts.
+    pub(super) fn largest_of_parts(self) -> usize {
+        if self.isa == Bf16Isa::Amx { 1 << 20 } else { 1 << 16 }
     }
 
     /// Rows 0..`count` and columns 0..`k` of A into panels.

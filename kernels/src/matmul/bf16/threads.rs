@@ -73,18 +73,20 @@ pub(super) fn batch<'b>(
 
 /// One matrix of the batch.
 fn product(isa: Bf16Isa, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32], accumulate: bool) {
-    if work(shape) < 2 * Panels::new(isa, shape).cut.work {
-        packed::product(isa, shape, a, b, c, accumulate);
-    } else if let Some(part) = part_of_sum(shape) {
+    let level = Panels::new(isa, shape);
+    if work(shape) < 2 * level.cut.work {
+        packed::product(level, shape, a, b, c, accumulate);
+    } else if let Some(part) = part_of_sum(level, shape) {
+        let level = Panels::of_long_sum(isa);
         split_k::sum_of_parts(shape, part, c, accumulate, |first, shape, sum| {
-            packed::product(isa, shape, a.from(0, first), b.from(first, 0), sum, false);
+            packed::product(level, shape, a.from(0, first), b.from(first, 0), sum, false);
         });
     } else if let Operand::F32(b) = b
         && is_better_transposed(shape, a, b)
     {
         transposed(isa, shape, a, b, c, accumulate);
     } else {
-        output_blocks(isa, shape, a, b, c, accumulate);
+        output_blocks(level, shape, a, b, c, accumulate);
     }
 }
 
@@ -99,7 +101,8 @@ fn transposed(isa: Bf16Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32
     let Shape { m, n, .. } = shape;
     scratch::with(m * n, |sum: &mut [f32]| {
         let swapped = Shape { m: n, n: m, ..shape };
-        output_blocks(isa, swapped, b.transposed(), Operand::F32(a.transposed()), sum, false);
+        let level = Panels::new(isa, swapped);
+        output_blocks(level, swapped, b.transposed(), Operand::F32(a.transposed()), sum, false);
         let sum = &*sum;
         c.par_chunks_mut(TOGETHER * n).enumerate().for_each(|(index, c)| {
             let i = index * TOGETHER;
@@ -113,19 +116,20 @@ fn transposed(isa: Bf16Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32
 }
 
 /// How long the parts of the sum are, where k is long enough and C small enough to cut it: an even number of parts, so
-/// that two cores get equal shares, at most 16, which bounds the memory for their sums.
-fn part_of_sum(shape: Shape) -> Option<usize> {
+/// that two cores get equal shares, at most 16, or 8 where C is not small, which bounds the memory for their sums.
+fn part_of_sum(level: Panels, shape: Shape) -> Option<usize> {
     const PART: usize = 256;
+    const SMALL: usize = 1 << 16;
     let Shape { m, n, k, .. } = shape;
-    let pays = m * n <= 1 << 16 && k >= 3 * PART && k / 4 >= m.min(n);
-    pays.then(|| k.div_ceil((k / PART).clamp(2, 16) / 2 * 2).next_multiple_of(16))
+    let (most, side) = if m * n <= SMALL { (16, m.min(n)) } else { (8, m.max(n)) };
+    let pays = m * n <= level.largest_of_parts() && k >= 3 * PART && k / 4 >= side;
+    pays.then(|| k.div_ceil((k / PART).clamp(2, most) / 2 * 2).next_multiple_of(32))
 }
 
 /// Packs B, as much of it at a time as [`PACKED_B`] allows, and multiplies.
-fn output_blocks(isa: Bf16Isa, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32], accumulate: bool) {
+fn output_blocks(level: Panels, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32], accumulate: bool) {
     let Shape { m, n, k, .. } = shape;
     let mut c = Block::whole(c, n);
-    let level = Panels::new(isa, shape);
     let n_block = n.min(N_BLOCK);
     let k_block = level.k_block(k, level.most_steps);
     // In TN every row of k is on other pages, and each task touches all of a chunk's: they have to fit the TLB.
