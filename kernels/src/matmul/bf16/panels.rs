@@ -32,6 +32,9 @@ pub(super) struct Panels {
     pub(super) most_steps: usize,
     /// How C is cut into tasks.
     pub(super) cut: Cut,
+    /// Which operand of a long sum over rows of both should be the larger one. Tiles of B are packed as the rows lie, those
+    /// of A are transposed; vectors ask for the next block of A while they multiply, and not for B.
+    pub(super) larger_is_b: bool,
 }
 
 /// The most elements of B, 1.25 MiB in bf16, that stay in a second-level cache of 2 MiB while rows of A go by.
@@ -54,11 +57,11 @@ impl Panels {
     fn with(isa: Bf16Isa, (most_rows, most_steps): (usize, usize)) -> Panels {
         if isa == Bf16Isa::Amx {
             let cut = Cut { rows: 2 * SIDE, columns: 2 * SIDE, most_rows, work: 1 << 23 };
-            return Panels { isa, rows: SIDE, columns: SIDE, steps: 2 * SIDE, most_steps, cut };
+            return Panels { isa, rows: SIDE, columns: SIDE, steps: 2 * SIDE, most_steps, cut, larger_is_b: true };
         }
         let columns = panel_columns(isa.isa());
         let cut = Cut { columns, work: 1 << 20, ..Cut::new(isa.isa()) };
-        Panels { isa, rows: PANEL_ROWS, columns, steps: 2, most_steps: 768, cut }
+        Panels { isa, rows: PANEL_ROWS, columns, steps: 2, most_steps: 768, cut, larger_is_b: false }
     }
 
     /// Words of k steps in one row of A or column of B.

@@ -73,36 +73,49 @@ pub(super) fn batch<'b>(
 
 /// One matrix of the batch.
 fn product(isa: Bf16Isa, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32], accumulate: bool) {
+    let Shape { m, n, k, .. } = shape;
     let level = Panels::new(isa, shape);
     if work(shape) < 2 * level.cut.work {
         packed::product(level, shape, a, b, c, accumulate);
     } else if let Some(part) = part_of_sum(level, shape) {
-        let level = Panels::of_long_sum(isa);
-        split_k::sum_of_parts(shape, part, c, accumulate, |first, shape, sum| {
-            packed::product(level, shape, a.from(0, first), b.from(first, 0), sum, false);
-        });
+        let parts = |shape: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32], accumulate| {
+            let level = Panels::of_long_sum(isa);
+            split_k::sum_of_parts(shape, part, c, accumulate, |first, shape, sum| {
+                packed::product(level, shape, a.from(0, first), b.from(first, 0), sum, false);
+            });
+        };
+        match b {
+            Operand::F32(b) if level.larger_is_b && m >= 2 * n && is_sum_over_rows(a, b) => {
+                transposed(shape, c, accumulate, |shape, sum| {
+                    parts(shape, b.transposed(), Operand::F32(a.transposed()), sum, false);
+                });
+            }
+            b => parts(shape, a, b, c, accumulate),
+        }
     } else if let Operand::F32(b) = b
-        && is_better_transposed(shape, a, b)
+        && is_sum_over_rows(a, b)
+        && !level.larger_is_b
+        && n >= 2 * m
+        && k >= 4 * n
     {
-        transposed(isa, shape, a, b, c, accumulate);
+        transposed(shape, c, accumulate, |shape, sum| {
+            output_blocks(level, shape, b.transposed(), Operand::F32(a.transposed()), sum, false);
+        });
     } else {
         output_blocks(level, shape, a, b, c, accumulate);
     }
 }
 
-/// Whether B is the larger operand of a long sum over rows of both (TN). Blocks of A are fetched while others are
-/// multiplied, and B is not.
-fn is_better_transposed(Shape { m, n, k, .. }: Shape, a: View<'_>, b: View<'_>) -> bool {
-    a.row == 1 && b.col == 1 && n >= 2 * m && k >= 4 * n
+/// Whether it is one over rows of both (TN), where either operand can be A.
+fn is_sum_over_rows(a: View<'_>, b: View<'_>) -> bool {
+    a.row == 1 && b.col == 1
 }
 
-/// Cᵀ = Bᵀ·Aᵀ, and from there to C.
-fn transposed(isa: Bf16Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32], accumulate: bool) {
+/// `product(shape, sum)` makes Cᵀ = Bᵀ·Aᵀ, and from there it goes to C.
+fn transposed(shape: Shape, c: &mut [f32], accumulate: bool, product: impl FnOnce(Shape, &mut [f32])) {
     let Shape { m, n, .. } = shape;
     scratch::with(m * n, |sum: &mut [f32]| {
-        let swapped = Shape { m: n, n: m, ..shape };
-        let level = Panels::new(isa, swapped);
-        output_blocks(level, swapped, b.transposed(), Operand::F32(a.transposed()), sum, false);
+        product(Shape { m: n, n: m, ..shape }, sum);
         let sum = &*sum;
         c.par_chunks_mut(TOGETHER * n).enumerate().for_each(|(index, c)| {
             let i = index * TOGETHER;
