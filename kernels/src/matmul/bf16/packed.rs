@@ -36,14 +36,15 @@ pub fn run(
     }
     for (index, c) in c.chunks_exact_mut(shape.m * shape.n).enumerate() {
         let (a, b) = (View::of(a, a_strides, index), Operand::F32(View::of(b, b_strides, index)));
-        product(Panels::new(isa, shape), shape, a, b, c, accumulate);
+        product(isa, shape, a, b, c, accumulate);
     }
 }
 
 /// One matrix of the batch; none of the sizes is 0.
-pub(super) fn product(level: Panels, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32], accumulate: bool) {
+pub(super) fn product(isa: Bf16Isa, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32], accumulate: bool) {
     let Shape { m, n, k, .. } = shape;
     let mut c = Block::whole(c, n);
+    let level = Panels::of_one_thread(isa);
     let (m_block, n_block) = (m.min(level.cut.most_rows), n.min(N_BLOCK));
     let k_block = level.block_steps(shape, b);
     let a_len = m_block.next_multiple_of(level.rows) * level.words(k_block);

@@ -41,15 +41,15 @@ pub(super) struct Panels {
 const NEAR_B: usize = 640 << 10;
 
 impl Panels {
-    /// Those for a product. Where all of B stays near, tiles take short blocks of whole rows of A, so that little but B is
+    /// Those for threads that share B. Where all of B stays near, tiles take short blocks of whole rows of A, so that little but B is
     /// near besides; where it does not, long ones of as many steps as fit, so that B is seldom fetched.
     pub(super) fn new(isa: Bf16Isa, Shape { n, k, .. }: Shape) -> Panels {
         let b_is_near = n.saturating_mul(k) <= NEAR_B;
         Panels::with(isa, if b_is_near { (64, 2048) } else { (256, 384) })
     }
 
-    /// Those for a part of a long sum: few steps of all rows and columns, so that C is near, too.
-    pub(super) fn of_long_sum(isa: Bf16Isa) -> Panels {
+    /// Those for a thread that packs both operands itself: few steps of many rows and columns, so that C is near, too.
+    pub(super) fn of_one_thread(isa: Bf16Isa) -> Panels {
         Panels::with(isa, (512, 256))
     }
 

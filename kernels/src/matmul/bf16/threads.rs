@@ -73,42 +73,40 @@ pub(super) fn batch<'b>(
 
 /// One matrix of the batch.
 fn product(isa: Bf16Isa, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32], accumulate: bool) {
-    let Shape { m, n, k, .. } = shape;
     let level = Panels::new(isa, shape);
     if work(shape) < 2 * level.cut.work {
-        packed::product(level, shape, a, b, c, accumulate);
-    } else if let Some(part) = part_of_sum(level, shape) {
-        let parts = |shape: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32], accumulate| {
-            let level = Panels::of_long_sum(isa);
-            split_k::sum_of_parts(shape, part, c, accumulate, |first, shape, sum| {
-                packed::product(level, shape, a.from(0, first), b.from(first, 0), sum, false);
-            });
-        };
-        match b {
-            Operand::F32(b) if level.larger_is_b && m >= 2 * n && is_sum_over_rows(a, b) => {
-                transposed(shape, c, accumulate, |shape, sum| {
-                    parts(shape, b.transposed(), Operand::F32(a.transposed()), sum, false);
-                });
-            }
-            b => parts(shape, a, b, c, accumulate),
-        }
+        packed::product(isa, shape, a, b, c, accumulate);
     } else if let Operand::F32(b) = b
-        && is_sum_over_rows(a, b)
-        && !level.larger_is_b
-        && n >= 2 * m
-        && k >= 4 * n
+        && is_better_transposed(level, shape, a, b)
     {
         transposed(shape, c, accumulate, |shape, sum| {
-            output_blocks(level, shape, b.transposed(), Operand::F32(a.transposed()), sum, false);
+            parts_or_blocks(isa, shape, b.transposed(), Operand::F32(a.transposed()), sum, false);
+        });
+    } else {
+        parts_or_blocks(isa, shape, a, b, c, accumulate);
+    }
+}
+
+/// Cut along k, or into blocks of C.
+fn parts_or_blocks(isa: Bf16Isa, shape: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32], accumulate: bool) {
+    let level = Panels::new(isa, shape);
+    if let Some(part) = part_of_sum(level, shape) {
+        split_k::sum_of_parts(shape, part, c, accumulate, |first, shape, sum| {
+            packed::product(isa, shape, a.from(0, first), b.from(first, 0), sum, false);
         });
     } else {
         output_blocks(level, shape, a, b, c, accumulate);
     }
 }
 
-/// Whether it is one over rows of both (TN), where either operand can be A.
-fn is_sum_over_rows(a: View<'_>, b: View<'_>) -> bool {
-    a.row == 1 && b.col == 1
+/// Whether the other operand of a long sum over rows of both (TN) should be the larger one: B in the parts of a sum on
+/// tiles, A in blocks of C on vectors.
+fn is_better_transposed(level: Panels, shape: Shape, a: View<'_>, b: View<'_>) -> bool {
+    let Shape { m, n, k, .. } = shape;
+    let (larger, smaller) = if level.larger_is_b { (m, n) } else { (n, m) };
+    let over_rows = a.row == 1 && b.col == 1;
+    let has_parts = part_of_sum(level, shape).is_some();
+    over_rows && larger >= 2 * smaller && k >= 4 * larger && has_parts == level.larger_is_b
 }
 
 /// `product(shape, sum)` makes Cᵀ = Bᵀ·Aᵀ, and from there it goes to C.
