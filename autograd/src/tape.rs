@@ -253,7 +253,7 @@ impl Tape {
                     for (input, contribution) in node.inputs.into_iter().zip(contributions) {
                         let Some(input) = input else { continue };
                         let contribution = contribution.unwrap_or_else(|| panic!("{name} lost a gradient"));
-                        debug_assert_eq!(contribution.shape(), nodes[input].shape.as_slice(), "{name}: gradient shape");
+                        debug_assert_eq!(contribution.shape(), &nodes[input].shape[..], "{name}: gradient shape");
                         accumulate(&mut grads[input], contribution);
                     }
                 }
@@ -331,7 +331,7 @@ impl fmt::Display for Tape {
                 "{id:>4}  {:<16} {:<16} {:<18} {:>12}  {}",
                 node.name(),
                 inputs.join(" "),
-                format!("{:?}", node.shape.as_slice()),
+                format!("{:?}", &node.shape[..]),
                 node.saved_bytes(),
                 if saved.is_empty() { "nothing".into() } else { saved.join(", ") }
             )?;
@@ -349,7 +349,7 @@ impl Tape {
         let mut dot = String::from("digraph tape {\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];\n");
         for (id, node) in inner.nodes.iter().enumerate() {
             let style = if matches!(node.kind, Kind::Op(_)) { "" } else { ", style=filled, fillcolor=\"#dde8f5\"" };
-            let shape = node.shape.as_slice();
+            let shape = &node.shape[..];
             _ = writeln!(dot, "  n{id} [label=\"{} {}\\n{shape:?}\"{style}];", id, node.name());
             for input in node.inputs.iter().flatten() {
                 _ = writeln!(dot, "  n{input} -> n{id};");

@@ -4,17 +4,15 @@
 //! over the same storage and move nothing. A broadcast axis has stride 0: every index reads the same element.
 
 use crate::{Error, Result};
-use arrayvec::ArrayVec;
 use std::ops::Range;
+
+pub use crate::dims::{Dims, TooManyAxes};
 
 /// The most axes that a tensor may have.
 ///
 /// With six a layout has 120 bytes, and is moved in registers; more than 128 are moved by a call. With eight a token of the
 /// preset `small` took 85 µs and not 73, in turn.
 pub const MAX_DIMS: usize = 6;
-
-/// A size or a stride for each axis, without a heap allocation.
-pub type Dims = ArrayVec<usize, MAX_DIMS>;
 
 /// Shape, strides and offset, in elements.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +41,7 @@ impl Layout {
     pub fn contiguous(shape: &[usize]) -> Result<Layout> {
         let shape = dims("shape", shape)?;
         checked_len("shape", &shape)?;
-        let mut strides = shape.clone();
+        let mut strides = shape;
         let mut stride = 1;
         for (axis, &size) in shape.iter().enumerate().rev() {
             strides[axis] = stride;
@@ -219,7 +217,7 @@ impl Layout {
 ///
 /// ```
 /// use gradus_tensor::layout::broadcast_shapes;
-/// assert_eq!(broadcast_shapes("add", &[8, 1, 3], &[4, 1]).unwrap().as_slice(), [8, 4, 3]);
+/// assert_eq!(broadcast_shapes("add", &[8, 1, 3], &[4, 1]).unwrap()[..], [8, 4, 3]);
 /// let error = broadcast_shapes("add", &[2, 3], &[4]).unwrap_err();
 /// assert_eq!(error.to_string(), "add: shapes do not broadcast: [2, 3] × [4] (3 ≠ 4)");
 /// ```

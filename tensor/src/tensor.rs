@@ -35,7 +35,7 @@ impl Tensor {
     /// All elements zero, of type `dtype`.
     ///
     /// # Panics
-    /// Where the shape has more than 8 axes or more elements than can be addressed.
+    /// Where the shape has more than `MAX_DIMS` axes or more elements than can be addressed.
     #[track_caller]
     pub fn zeros_of(dtype: DType, shape: &[usize]) -> Tensor {
         match dtype {

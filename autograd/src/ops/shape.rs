@@ -120,7 +120,7 @@ impl Backward for View {
             View::Broadcast { shape } => dy.sum_to(&shape),
             View::Slice { axis, range, shape } => {
                 let zeros = |size: usize| {
-                    let mut shape = shape.clone();
+                    let mut shape = shape;
                     shape[axis] = size;
                     Tensor::zeros_of(dy.dtype(), &shape)
                 };

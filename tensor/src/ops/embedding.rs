@@ -26,7 +26,7 @@ pub fn forward(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
     let (table, ids) = (table.contiguous(), ids.contiguous());
     let (v, c) = (table.shape()[0], table.shape()[1]);
     let mut shape: Dims = ids.shape().iter().copied().collect();
-    shape.try_push(c).map_err(|_| Error::new("embedding", "too many axes").shape(ids.shape()))?;
+    shape.try_extend(&[c]).map_err(|_| Error::new("embedding", "too many axes").shape(ids.shape()))?;
     if table.dtype() == DType::Bf16 {
         return widened(&table, &ids, &shape);
     }

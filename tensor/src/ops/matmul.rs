@@ -43,8 +43,8 @@ impl Tensor {
             return Err(error("inner sizes differ").axis(a.rank() - 1).hint(format!("{k} ≠ {k_b}")));
         }
         let batch = broadcast_shapes("matmul", a_batch, b_batch)?;
-        let mut shape = batch.clone();
-        shape.try_extend_from_slice(&[m, n]).map_err(|_| error("too many axes"))?;
+        let mut shape = batch;
+        shape.try_extend(&[m, n]).map_err(|_| error("too many axes"))?;
         let mut c = Tensor::recycled(a.dtype(), &shape)?;
 
         // One weight for all of the batch: the batch is more rows of A.
@@ -69,7 +69,7 @@ impl Tensor {
         let inner: usize = inner.iter().product();
         for i in 0..outer.iter().product() {
             let (mut a, mut b) = (a.clone(), b.clone());
-            for (axis, index) in indices(outer, i).into_iter().enumerate() {
+            for (axis, &index) in indices(outer, i).iter().enumerate() {
                 a = a.slice(axis, index..index + 1);
                 b = b.slice(axis, index..index + 1);
             }
