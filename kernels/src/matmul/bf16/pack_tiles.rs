@@ -3,8 +3,9 @@
 //! A tile of A has a neighbour (a row of A) in each row, a tile of B a pair of steps. Either is what 16 loads give, of
 //! rows where steps lie side by side, of two rows zipped where neighbours do, or its transpose: the four layouts are two
 //! ways to load and two to store. Steps are filled up with zeros to whole tiles, as neighbours are. Rows of A that lie in
-//! the order of their steps are read from end to end, one after the other, which the processor foresees: x·W of 16384
-//! tokens, 1536→384, went from 15.5 to 14.1 ms.
+//! the order of their steps are read from end to end, one after the other, which the processor foresees (x·W of 16384
+//! tokens, 1536→384, went from 15.5 to 14.1 ms), and asked for half a page ahead, beyond which it does not: packing alone
+//! went from 4.8 to 4.3 ms, 23 GB/s.
 
 use super::pack::{Operand, load_rounded, load_stored};
 use crate::bf16_fn;

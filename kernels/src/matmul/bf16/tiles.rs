@@ -1,22 +1,23 @@
 //! The microkernel of tiles: 2×2 tiles of C in registers, from two panels of A and two of B.
 //!
-//! A step is 32 steps of k: two tiles of A and two of B are loaded for four products of 16×16×32. Loads take 8 cycles
-//! each where operands are near, products 16, so half of the loads' time is to spare, and four chains of products, each of
-//! which begins every 64 cycles, hide the latency of 52. C has no room for more: four sums and four operands are all
-//! eight registers.
+//! A step is 32 steps of k: two tiles of A and two of B are loaded for four products of 16×16×32, in four chains, each of
+//! which begins every 64 cycles, longer than their latency of 52. C has no room for more: four sums and four operands are
+//! all eight registers, so the operands of the next step wait until those of this one are used. That is what the rung
+//! stands at. On a core of a Granite Rapids, which makes 3.45 TFLOP/s with nothing to load, the four loads alone take 35 cycles from
+//! the first-level cache and 84 from the second (48 bytes a cycle), loads and products together 84 and 115, in any order; to
+//! ask for the next tiles by hand made it slower by 5 to 25%. With A in the first level and B in the second this function makes 1.8
+//! TFLOP/s a core, with both in the second 1.45.
 //!
 //! The panels are 16 wide and made of whole tiles ([`super::pack_tiles`]), zeros at the edges, so there is one loop for
 //! every shape; a tile of C that is not whole goes through memory.
 //!
-//! Measured on two cores of a Granite Rapids with a peak of 6.2 TFLOP/s (`vdpbf16ps` there: 0.2), one product alone over and
-//! over: 16384×384×1536 NT 8.9 ms, 2180 GFLOP/s (13.0 ms in the report, among other work; 96 without tiles), 2048×2048×2048
-//! NT 9.6 ms, 1780 GFLOP/s (11.1; 87), 768×128×512 NT 95 µs (500 without). The loop alone, on packed operands and without
-//! writing C, does 2.0 to 2.5 TFLOP/s a core; a core of that machine gets some 20 GB/s from behind its second-level cache,
-//! and A and C are `f32`.
-//! What it took: all columns for two panels of A, then the next two, for then C is written along its rows: with all rows
-//! for two panels of B the first of these shapes took 20 ms, and this order 12. As many columns at a time as stay in the
-//! second level: 2048×2048×2048 13.6 and 10.9 ms. To ask for the next block of A meanwhile was slower by 20 to 38% at large
-//! shapes, to ask for the next panels by up to 35%: presumably what is asked for holds the few places that loads wait in.
+//! What it took, two threads: all columns for two panels of A, then the next two, for then C is written along its rows: with
+//! all rows for two panels of B 16384×384×1536 took 20 ms, and this order 12. As many columns at a time as stay in the second
+//! level: 2048×2048×2048 13.6 and 10.9 ms. Blocks of 64 whole rows of A where B is small (`panels.rs`), so that A goes by and B
+//! stays: 16384×384×1536 13.0 and 9.1 ms, 16384×1536×384 16.2 and 12.3, and long sums in parts whose C stays: 384×16384×1536 19.5 and
+//! 14.0, 384×384 5.1 and 3.4. No gain: asking for the next block of A during a product (slower by 20 to 38% when blocks
+//! were long), packing it between the tiles of this one, asking for the lines of C (10% slower where C is near), writing
+//! C past the caches.
 
 use super::super::micro::Block;
 use crate::simd::tiles::{SIDE, Tiles, WORDS};
