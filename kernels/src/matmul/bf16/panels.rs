@@ -35,6 +35,8 @@ pub(super) struct Panels {
     /// Which operand of a long sum over rows of both should be the larger one. Tiles of B are packed as the rows lie, those
     /// of A are transposed; vectors ask for the next block of A while they multiply, and not for B.
     pub(super) larger_is_b: bool,
+    /// The largest C, in elements, of a long sum that is cut into parts.
+    pub(super) largest_of_parts: usize,
 }
 
 /// The most elements of B, 1.25 MiB in bf16, that stay in a second-level cache of 2 MiB while rows of A go by.
@@ -57,11 +59,29 @@ impl Panels {
     fn with(isa: Bf16Isa, (most_rows, most_steps): (usize, usize)) -> Panels {
         if isa == Bf16Isa::Amx {
             let cut = Cut { rows: 2 * SIDE, columns: 2 * SIDE, most_rows, work: 1 << 23 };
-            return Panels { isa, rows: SIDE, columns: SIDE, steps: 2 * SIDE, most_steps, cut, larger_is_b: true };
+            return Panels {
+                isa,
+                rows: SIDE,
+                columns: SIDE,
+                steps: 2 * SIDE,
+                most_steps,
+                cut,
+                larger_is_b: true,
+                largest_of_parts: 1 << 20,
+            };
         }
         let columns = panel_columns(isa.isa());
         let cut = Cut { columns, work: 1 << 20, ..Cut::new(isa.isa()) };
-        Panels { isa, rows: PANEL_ROWS, columns, steps: 2, most_steps: 768, cut, larger_is_b: false }
+        Panels {
+            isa,
+            rows: PANEL_ROWS,
+            columns,
+            steps: 2,
+            most_steps: 768,
+            cut,
+            larger_is_b: false,
+            largest_of_parts: 1 << 16,
+        }
     }
 
     /// Words of k steps in one row of A or column of B.
@@ -82,11 +102,6 @@ impl Panels {
             _ => most_steps(shape, b.as_f32(), self.most_steps),
         };
         self.k_block(shape.k, most)
-    }
-
-    /// The largest C, in elements, of a long sum that is cut into parts.
-    pub(super) fn largest_of_parts(self) -> usize {
-        if self.isa == Bf16Isa::Amx { 1 << 20 } else { 1 << 16 }
     }
 
     /// Rows 0..`count` and columns 0..`k` of A into panels.

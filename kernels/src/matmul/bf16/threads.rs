@@ -133,7 +133,7 @@ fn part_of_sum(level: Panels, shape: Shape) -> Option<usize> {
     const SMALL: usize = 1 << 16;
     let Shape { m, n, k, .. } = shape;
     let (most, side) = if m * n <= SMALL { (16, m.min(n)) } else { (8, m.max(n)) };
-    let pays = m * n <= level.largest_of_parts() && k >= 3 * PART && k / 4 >= side;
+    let pays = m * n <= level.largest_of_parts && k >= 3 * PART && k / 4 >= side;
     pays.then(|| k.div_ceil((k / PART).clamp(2, most) / 2 * 2).next_multiple_of(32))
 }
 

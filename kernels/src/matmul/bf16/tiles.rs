@@ -44,7 +44,8 @@ pub(super) fn multiply<T: Tiles>(tiles: &mut T, k: usize, x: &[u32], y: &[u32], 
                     let across = (2 * SIDE).min(columns - j);
                     let (x, y) = (&x[i * k + p * SIDE..], &y[j * k + p * SIDE..]);
                     let c = c.part(i, j, down, across);
-                    // SAFETY: the assertions: as many panels of k words follow at i·k and j·k as the part of C needs.
+                    // SAFETY: the assertions: as many panels of k words follow at i·k and j·k as the part of C needs, and
+                    // `steps` of them from p on.
                     unsafe {
                         match (down > SIDE, across > SIDE) {
                             (true, true) => block::<T, 2, 2>(tiles, (k, steps), x, y, c, add || p > 0),
@@ -59,10 +60,10 @@ pub(super) fn multiply<T: Tiles>(tiles: &mut T, k: usize, x: &[u32], y: &[u32], 
     }
 }
 
-/// R×V tiles of C.
+/// R×V tiles of C, from `steps` words of panels that have `k`.
 ///
 /// # Safety
-/// R panels of A and V of B with k words each may be read.
+/// So many words of R panels of A and V of B may be read, each panel 16·k words after the one before.
 #[inline(always)]
 unsafe fn block<T: Tiles, const R: usize, const V: usize>(
     tiles: &mut T,
