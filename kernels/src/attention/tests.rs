@@ -1,6 +1,7 @@
 //! Every rung against the definition.
 
 mod bf16;
+mod bf16_rounding;
 mod case;
 mod entry;
 mod gradients;
