@@ -28,7 +28,7 @@ pub(super) struct Panels {
     pub(super) columns: usize,
     /// What steps of k are filled up to.
     steps: usize,
-    /// Most steps of k in a panel.
+    /// Most steps of k in a block.
     pub(super) most_steps: usize,
     /// How C is cut into tasks.
     pub(super) cut: Cut,

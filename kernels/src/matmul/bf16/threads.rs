@@ -17,6 +17,7 @@
 //! 245). With 96 rows in a task and not 72 or 80, so that all tasks are alike and begin at a line, dyᵀ·x of 384→1152
 //! went from 402 to 425, of 384→1536 from 409 to 429, and with 768 tokens from 410 to 436; the larger operand as A,
 //! which is fetched while others are multiplied, 1536→384 from 400 to 423 (all in turn with the code before).
+//! Tiles want the larger one as B, and long sums in parts: `panels.rs` says why, `tiles.rs` what it bought.
 
 use super::{pack::Operand, packed, panels::Panels};
 use crate::matmul::{
