@@ -7,6 +7,7 @@ use super::Op;
 use crate::gradcheck::Case;
 use crate::tape::Backward;
 use crate::var::{Var, lowest_precision, record};
+use gradus_tensor::ops::matmul::linear;
 use gradus_tensor::{Precision, Tensor};
 
 impl Var {
@@ -27,20 +28,13 @@ impl Var {
     #[track_caller]
     pub fn linear(&self, weight: &Var, bias: Option<&Var>) -> Var {
         let (x, w, precision) = (self.value(), weight.value(), lowest_precision(&[self, weight]));
-        let y = linear(x, w, precision);
+        let y = crate::ok(linear(x, w, precision));
         let y = record(&[self, weight], y, |_| Linear { x: x.clone(), w: w.clone(), precision });
         match bias {
             Some(bias) => &y + bias,
             None => y,
         }
     }
-}
-
-fn linear(x: &Tensor, w: &Tensor, precision: Precision) -> Tensor {
-    let rows = as_rows(x).matmul_at(&w.transpose(0, 1), precision);
-    let mut shape: gradus_tensor::layout::Dims = x.shape().iter().copied().collect();
-    *shape.last_mut().expect("linear: x needs an axis") = w.shape()[0];
-    rows.reshape(&shape)
 }
 
 /// [.., K] as [rows, K].

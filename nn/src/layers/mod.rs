@@ -8,10 +8,11 @@ pub mod feed_forward;
 pub mod linear;
 pub mod norm;
 
-pub use attention::{KvCache, MultiHeadAttention};
+pub use attention::MultiHeadAttention;
 pub use block::{Block, BlockConfig};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use feed_forward::FeedForward;
+pub use gradus_tensor::ops::kv_cache::KvCache;
 pub use linear::Linear;
 pub use norm::{LayerNorm, RmsNorm};

@@ -33,7 +33,7 @@ pub struct Attended {
 }
 
 impl Options {
-    fn check(&self, op: &'static str) -> Result<()> {
+    pub(super) fn check(&self, op: &'static str) -> Result<()> {
         match self.dropout {
             Some(dropout) => dropout::check(op, dropout.p),
             None => Ok(()),
@@ -41,7 +41,7 @@ impl Options {
     }
 
     /// The mask as the kernels read it, in `f32`, with its last axis contiguous.
-    fn mask(&self, op: &'static str, shape: Shape) -> Result<Option<Tensor>> {
+    pub(super) fn mask(&self, op: &'static str, shape: Shape) -> Result<Option<Tensor>> {
         let Some(mask) = &self.mask else { return Ok(None) };
         let mask = mask.to_dtype(crate::DType::F32);
         let full = [shape.b, shape.h, shape.tq, shape.tk];
@@ -50,7 +50,7 @@ impl Options {
         Ok(Some(if last_is_contiguous { view } else { view.copied() }))
     }
 
-    fn kernel<'a>(&self, d: usize, mask: &'a Option<Tensor>) -> attention::Options<'a> {
+    pub(super) fn kernel<'a>(&self, d: usize, mask: &'a Option<Tensor>) -> attention::Options<'a> {
         attention::Options {
             scale: self.scale.unwrap_or(1.0 / (d as f32).sqrt()),
             causal: self.causal,

@@ -26,13 +26,7 @@ impl Tensor {
     /// As [`Tensor::try_matmul`].
     pub fn try_matmul_at(&self, other: &Tensor, precision: Precision) -> Result<Tensor> {
         let (a, b) = (self, other);
-        match (a.dtype(), b.dtype()) {
-            (DType::F32, DType::Bf16) => {}
-            (DType::Bf16, _) => {
-                return Err(not_a_float("matmul", DType::Bf16).hint("only its right operand may be bf16"));
-            }
-            _ => same_dtype("matmul", a, b)?,
-        }
+        check_types("matmul", a, b)?;
         let error = |problem: &str| Error::new("matmul", problem).shape(a.shape()).shape(b.shape());
         if a.rank() < 2 || b.rank() < 2 {
             return Err(error("both need at least two axes").hint("reshape a vector to one row or one column"));
@@ -53,7 +47,7 @@ impl Tensor {
             && let Ok(flat) = a.broadcast_to(&[&batch[..], &[m, k]].concat()).try_reshape(&[rows, k])
         {
             let flat_b = b.reshape(&[k, n]);
-            product(&flat, &flat_b, Shape { batch: 1, m: rows, n, k }, c.data_mut_from(0), precision)?;
+            product((&flat).into(), (&flat_b).into(), Shape { batch: 1, m: rows, n, k }, c.data_mut_from(0), precision)?;
             return Ok(c);
         }
         let a = a.broadcast_to(&[&batch[..], &[m, k]].concat());
@@ -63,7 +57,7 @@ impl Tensor {
         let (outer, inner) = batch.split_at(batch.len().saturating_sub(1));
         let total: usize = batch.iter().product();
         if let (Ok(a), Ok(b)) = (a.try_reshape(&[total, m, k]), b.try_reshape(&[total, k, n])) {
-            product(&a, &b, shape(total), c.data_mut_from(0), precision)?;
+            product((&a).into(), (&b).into(), shape(total), c.data_mut_from(0), precision)?;
             return Ok(c);
         }
         let inner: usize = inner.iter().product();
@@ -74,7 +68,7 @@ impl Tensor {
                 b = b.slice(axis, index..index + 1);
             }
             let (a, b) = (a.reshape(&[inner, m, k]), b.reshape(&[inner, k, n]));
-            product(&a, &b, shape(inner), c.data_mut_from(i * inner * m * n), precision)?;
+            product((&a).into(), (&b).into(), shape(inner), c.data_mut_from(i * inner * m * n), precision)?;
         }
         Ok(c)
     }
@@ -84,6 +78,57 @@ panicking! { Tensor {
     matmul = try_matmul(other: &Tensor) -> Tensor;
     matmul_at = try_matmul_at(other: &Tensor, precision: Precision) -> Tensor;
 } }
+
+/// y = x·Wᵀ: x [.., K], `weight` [N, K] → [.., N]. All rows of x are one matrix product. `weight` may be stored in bf16.
+///
+/// It is what decoding does most, on one row, so it makes no views on the way.
+///
+/// # Errors
+/// Where x has no axis, the weight not two, or the inner sizes differ.
+pub fn linear(x: &Tensor, weight: &Tensor, precision: Precision) -> Result<Tensor> {
+    check_types("linear", x, weight)?;
+    let error = |problem: &str| Error::new("linear", problem).shape(x.shape()).shape(weight.shape());
+    let ([leading @ .., k], [n, k_weight]) = (x.shape(), weight.shape()) else {
+        return Err(error("x needs the axes [.., K], the weight [N, K]"));
+    };
+    if k != k_weight {
+        return Err(error("inner sizes differ").axis(x.rank() - 1).hint(format!("{k} ≠ {k_weight}")));
+    }
+    let mut shape: Dims = leading.iter().copied().collect();
+    shape.push(*n);
+    let x = x.contiguous();
+    let mut y = Tensor::recycled(x.dtype(), &shape)?;
+    let shape = Shape { batch: 1, m: leading.iter().product(), n: *n, k: *k };
+    let [row, col] = [weight.layout().strides()[0], weight.layout().strides()[1]];
+    let a = Operand { tensor: &x, strides: Strides { batch: 0, row: *k, col: 1 } };
+    let transposed = Operand { tensor: weight, strides: Strides { batch: 0, row: col, col: row } };
+    product(a, transposed, shape, y.data_mut_from(0), precision)?;
+    Ok(y)
+}
+
+fn check_types(op: &'static str, a: &Tensor, b: &Tensor) -> Result<()> {
+    match (a.dtype(), b.dtype()) {
+        (DType::F32, DType::Bf16) => Ok(()),
+        (DType::Bf16, _) => Err(not_a_float(op, DType::Bf16).hint("only its right operand may be bf16")),
+        _ => same_dtype(op, a, b),
+    }
+}
+
+/// A tensor, and the steps in it from matrix to matrix, row to row and column to column.
+#[derive(Clone, Copy)]
+struct Operand<'a> {
+    tensor: &'a Tensor,
+    strides: Strides,
+}
+
+/// Of two axes or three.
+impl<'a> From<&'a Tensor> for Operand<'a> {
+    fn from(tensor: &'a Tensor) -> Operand<'a> {
+        let s = tensor.layout().strides();
+        let (row, col) = (s[s.len() - 2], s[s.len() - 1]);
+        Operand { tensor, strides: Strides { batch: if s.len() == 3 { s[0] } else { 0 }, row, col } }
+    }
+}
 
 /// An output and where in it to begin.
 struct Output<'a> {
@@ -97,14 +142,9 @@ impl Tensor {
     }
 }
 
-fn product(a: &Tensor, b: &Tensor, shape: Shape, c: Output<'_>, precision: Precision) -> Result<()> {
-    let strides = |t: &Tensor| {
-        let s = t.layout().strides();
-        let (row, col) = (s[s.len() - 2], s[s.len() - 1]);
-        Strides { batch: if s.len() == 3 { s[0] } else { 0 }, row, col }
-    };
+fn product(a: Operand<'_>, b: Operand<'_>, shape: Shape, c: Output<'_>, precision: Precision) -> Result<()> {
+    let (Operand { tensor: a, strides: a_strides }, Operand { tensor: b, strides: b_strides }) = (a, b);
     let range = c.from..c.from + shape.batch * shape.m * shape.n;
-    let (a_strides, b_strides) = (strides(a), strides(b));
     match (b.dtype(), precision) {
         (DType::Bf16, _) => {
             let c = &mut c.tensor.data_mut()[range];
