@@ -5,6 +5,16 @@ use super::{View, micro::PANEL_ROWS};
 /// Elements of a cache line.
 pub(super) const LINE: usize = 16;
 
+/// Whether a core of this machine looks so far ahead (512 instructions, a dozen steps of a tile) that it comes to the loads of
+/// later steps by itself, and starts two multiply-adds a cycle, so that asking costs more than elsewhere: processors from
+/// Sapphire Rapids on, which are the first with instructions for `f16`. A Zen 4 has 320 and one.
+pub(super) fn foresees() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512fp16");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 /// Asks for the cache line at `at`, which may be no address of ours.
 #[inline(always)]
 pub(super) fn prefetch(at: *const f32) {

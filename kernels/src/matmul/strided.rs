@@ -7,13 +7,17 @@
 //! into the same few places of a cache; where the operands are small there is nothing to buy.
 //!
 //! What has to be done instead is to ask for lines before they are needed, for the processor does not foresee these
-//! steps: the next rows of A, the first pass over a panel of B, and C. On one thread, 768×128 times 128×128 from the
+//! steps: the next rows of A, the first pass over a panel of B, and C. On one thread of a Zen 4, 768×128 times 128×128 from the
 //! third-level cache or memory, NN: 82 GFLOP/s without, 99 with the fetches of A and B, 103 with those of C
 //! spread over the steps too instead of a whole tile of C at once; packed 97.
 //!
-//! Two steps a turn as in [`super::micro`], with rows of A in a register each, or one for all where they lie side by side:
-//! on a Granite Rapids the products of 768 tokens and 128 to 512 channels take 0 to 2% less time where steps of A lie side by side
-//! and 0 to 7% where rows do, TN 512×512×512 8% (medians in turn, two threads).
+//! A Granite Rapids does foresee them where steps of A lie side by side ([`super::ahead::foresees`]), and loses by every question:
+//! with all operands near, a thread makes 190 GFLOP/s of 214 without asking and 173 with it (80×128 times 128×480). Asked
+//! nothing, and what is asked for elsewhere counted on by additions alone, products of 768 tokens and 128 to 512 channels take 2 to
+//! 9% less time, 512×512×512 9%, 768×384×1536 8 to 10% (medians in turn, two threads), and the small preset trains at
+//! 39.0 to 41.4 thousand tokens a second where it did at 36.6 to 39.6.
+//!
+//! Two steps a turn as in [`super::micro`], with rows of A in a register each, or one for all where they lie side by side.
 
 use super::{
     View,
@@ -35,18 +39,35 @@ pub(super) struct Panels<'a> {
 }
 
 simd_fn! {
-    /// C = A·B, or C += A·B with `add`: all tiles of a block.
-    pub(super) fn multiply<S>(s: S, k: usize, a: View<'_>, b: Panels<'_>, c: Block<'_>, add: bool) {
+    /// C = A·B, or C += A·B with `add`: all tiles of a block. A processor that `foresees` is asked for nothing where it does.
+    pub(super) fn multiply<S>(
+        s: S,
+        k: usize,
+        a: View<'_>,
+        b: Panels<'_>,
+        c: Block<'_>,
+        add: bool,
+        foresees: bool,
+    ) {
+        let foreseen = foresees && a.col == 1;
         match S::ISA {
-            Isa::Avx512 => tiles::<S, 8, 3>(s, k, a, b, c, add),
-            Isa::Avx2 => tiles::<S, 4, 3>(s, k, a, b, c, add),
-            Isa::Portable => tiles::<S, 4, 1>(s, k, a, b, c, add),
+            Isa::Avx512 => tiles::<S, 8, 3>(s, k, a, b, c, add, foreseen),
+            Isa::Avx2 => tiles::<S, 4, 3>(s, k, a, b, c, add, foreseen),
+            Isa::Portable => tiles::<S, 4, 1>(s, k, a, b, c, add, foreseen),
         }
     }
 }
 
 #[inline(always)]
-fn tiles<S: Simd, const R: usize, const V: usize>(s: S, k: usize, a: View<'_>, b: Panels<'_>, c: Block<'_>, add: bool) {
+fn tiles<S: Simd, const R: usize, const V: usize>(
+    s: S,
+    k: usize,
+    a: View<'_>,
+    b: Panels<'_>,
+    c: Block<'_>,
+    add: bool,
+    foreseen: bool,
+) {
     let width = V * S::N;
     let (rows, columns) = (c.rows, c.columns);
     if rows == 0 || columns == 0 {
@@ -61,11 +82,7 @@ fn tiles<S: Simd, const R: usize, const V: usize>(s: S, k: usize, a: View<'_>, b
         let columns = width.min(columns - j);
         for i in (0..rows).step_by(R) {
             let at = a.data.as_ptr().wrapping_add(i * a.row);
-            let fetch_a = match (a.col, group) {
-                (1, 0) => FetchA::NextRows,
-                (1, _) => FetchA::Nothing,
-                _ => FetchA::LaterSteps,
-            };
+            let asks = if foreseen { None } else { Asks::new::<R>(at, k, (a.row, a.col), b.step, (i, group)) };
             // SAFETY: the assertions.
             unsafe {
                 let tile = Tile {
@@ -80,9 +97,8 @@ fn tiles<S: Simd, const R: usize, const V: usize>(s: S, k: usize, a: View<'_>, b
                     c: c.c.add(i * c.stride + j),
                     c_row: c.stride,
                     add,
-                    fetch_a,
-                    // The first rows find a panel of B far away, the others near.
-                    fetch_b: i == 0,
+                    asks,
+                    ask_c: !foreseen,
                 };
                 match columns.div_ceil(S::N) {
                     3.. if V >= 3 => some_rows::<S, R, 3>(s, tile),
@@ -108,18 +124,55 @@ struct Tile {
     c: *mut f32,
     c_row: usize,
     add: bool,
-    fetch_a: FetchA,
-    fetch_b: bool,
+    asks: Option<Asks>,
+    ask_c: bool,
 }
 
-/// What of A is asked for while a tile is multiplied.
-#[derive(Clone, Copy, PartialEq)]
-enum FetchA {
-    Nothing,
-    /// Where steps lie side by side: the rows of the next tile.
-    NextRows,
-    /// Else those steps of this tile that come [`STEPS_AHEAD`] later.
-    LaterSteps,
+/// What of A and B is asked for in every turn of a tile: two lines, and those of two steps of B. What is near is asked for in
+/// vain, so that there is one such loop and not one for each kind: asking takes ports too.
+#[derive(Clone, Copy)]
+struct Asks {
+    a: *const f32,
+    /// From one line of A to the next.
+    gap: usize,
+    /// How far ahead of those that are multiplied steps of B are, in elements.
+    ahead_b: usize,
+}
+
+impl Asks {
+    /// Of the tile whose A begins at `at`, in rows `i` of panel `group`: where steps of A lie side by side the rows of the next
+    /// tile, if they follow, else those steps of this one that come [`STEPS_AHEAD`] later. The first rows find a
+    /// panel of B far away, the others near.
+    #[inline(always)]
+    fn new<const R: usize>(
+        at: *const f32,
+        k: usize,
+        (a_row, a_col): (usize, usize),
+        b_step: usize,
+        (i, group): (usize, usize),
+    ) -> Option<Asks> {
+        let (a, gap) = match (a_col, group) {
+            (1, 0) if a_row == k => (at.wrapping_add(R * a_row), LINE / 2),
+            (1, _) => (at, 0),
+            _ => (at.wrapping_add((1 + STEPS_AHEAD).wrapping_mul(a_col)), a_col),
+        };
+        let ahead_b = if i == 0 { b_step.wrapping_mul(STEPS_AHEAD) } else { 0 };
+        (gap > 0 || ahead_b > 0).then_some(Asks { a, gap, ahead_b })
+    }
+
+    /// Asks, where two steps of B begin at `b`.
+    #[inline(always)]
+    fn turn<S: Simd, const V: usize>(&mut self, b: *const f32, b_step: usize) {
+        prefetch(self.a);
+        prefetch(self.a.wrapping_add(self.gap));
+        self.a = self.a.wrapping_add(self.gap).wrapping_add(self.gap);
+        if self.ahead_b > 0 {
+            for v in 0..V {
+                prefetch(b.wrapping_add(self.ahead_b).wrapping_add(v * S::N));
+                prefetch(b.wrapping_add(b_step).wrapping_add(self.ahead_b).wrapping_add(v * S::N));
+            }
+        }
+    }
 }
 
 /// Where the elements of A's rows lie. Each way has addresses that a processor computes as it loads.
@@ -206,7 +259,7 @@ unsafe fn multiply_tile<S: Simd, const R: usize, const V: usize>(s: S, tile: Til
 /// As there, and R elements of `a` may be read at each step.
 #[inline(always)]
 unsafe fn multiply_rows<S: Simd, A: Rows, const R: usize, const V: usize>(s: S, tile: Tile, a: A) {
-    let Tile { k, rows, columns, b, c, c_row, add, .. } = tile;
+    let Tile { k, rows, columns, mut b, b_step, c, c_row, add, .. } = tile;
     let mut sums = [[s.zero(); V]; R];
     // The first step sets the sums: zeroed as an array they would be written to memory before they are registers.
     // SAFETY: step 0, and k > 0.
@@ -218,77 +271,79 @@ unsafe fn multiply_rows<S: Simd, A: Rows, const R: usize, const V: usize>(s: S, 
             }
         }
     }
-    // Two steps a turn, and asking only for what is far: see `micro::multiply_tile`.
+    b = b.wrapping_add(b_step);
+    // Two steps a turn: see `micro::multiply_tile`. A row of C is asked for in each of the first turns.
     let turns = (k - 1) / 2;
-    let of_c = turns.min(R * V);
-    let fetches = tile.fetch_b || tile.fetch_a != FetchA::Nothing;
+    let of_c = if tile.ask_c { turns.min(R) } else { 0 };
+    let mut row = c.cast_const();
     // SAFETY: the caller's: 2·turns < k.
     unsafe {
-        for t in 0..of_c {
-            prefetch(c.wrapping_add((t % R).wrapping_mul(c_row).wrapping_add(t / R % V * S::N)));
-            if fetches {
-                fetch::<S, R, V>(&tile, t);
-            }
-            step(s, &tile, a, &mut sums, 2 * t + 1);
-            step(s, &tile, a, &mut sums, 2 * t + 2);
-        }
-        if fetches {
-            for t in of_c..turns {
-                fetch::<S, R, V>(&tile, t);
-                step(s, &tile, a, &mut sums, 2 * t + 1);
-                step(s, &tile, a, &mut sums, 2 * t + 2);
+        if let Some(mut asks) = tile.asks {
+            for t in 0..turns {
+                if t < of_c {
+                    row = ask_row::<S, V>(row, c_row);
+                }
+                asks.turn::<S, V>(b, b_step);
+                b = two_steps(s, a, (b, b_step), &mut sums, 2 * t + 1);
             }
         } else {
+            for t in 0..of_c {
+                row = ask_row::<S, V>(row, c_row);
+                b = two_steps(s, a, (b, b_step), &mut sums, 2 * t + 1);
+            }
             for t in of_c..turns {
-                step(s, &tile, a, &mut sums, 2 * t + 1);
-                step(s, &tile, a, &mut sums, 2 * t + 2);
+                b = two_steps(s, a, (b, b_step), &mut sums, 2 * t + 1);
             }
         }
         if 2 * turns + 1 < k {
-            step(s, &tile, a, &mut sums, k - 1);
+            step(s, a, b, &mut sums, k - 1);
         }
     }
     // SAFETY: the caller's; V is the number of vectors that these columns need.
     unsafe { store_tile(s, (c, c_row), (rows, columns), sums, add) };
 }
 
-/// Asks for what later steps or tiles read, at turn t.
+/// Asks for V vectors of a row of C; where the next row is.
 #[inline(always)]
-fn fetch<S: Simd, const R: usize, const V: usize>(tile: &Tile, t: usize) {
-    match tile.fetch_a {
-        FetchA::Nothing => {}
-        FetchA::NextRows => {
-            let row = tile.a.wrapping_add((R + t % 8).wrapping_mul(tile.a_row));
-            prefetch(row.wrapping_add(t / 8 * LINE));
-        }
-        FetchA::LaterSteps => {
-            let step = tile.a.wrapping_add((2 * t + 1 + STEPS_AHEAD).wrapping_mul(tile.a_col));
-            prefetch(step);
-            prefetch(step.wrapping_add(tile.a_col));
-        }
+fn ask_row<S: Simd, const V: usize>(row: *const f32, c_row: usize) -> *const f32 {
+    for v in 0..V {
+        prefetch(row.wrapping_add(v * S::N));
     }
-    if tile.fetch_b {
-        let step = tile.b.wrapping_add((2 * t + 1 + STEPS_AHEAD).wrapping_mul(tile.b_step));
-        for v in 0..V {
-            prefetch(step.wrapping_add(v * S::N));
-            prefetch(step.wrapping_add(tile.b_step + v * S::N));
-        }
+    row.wrapping_add(c_row)
+}
+
+/// Steps p and p + 1 of k; where the next one of B is.
+///
+/// # Safety
+/// As for [`multiply_tile`], and p + 1 < k; step p of B begins at `b`.
+#[inline(always)]
+unsafe fn two_steps<S: Simd, A: Rows, const R: usize, const V: usize>(
+    s: S,
+    a: A,
+    (b, b_step): (*const f32, usize),
+    sums: &mut [[S::F32; V]; R],
+    p: usize,
+) -> *const f32 {
+    // SAFETY: the caller's.
+    unsafe {
+        step(s, a, b, sums, p);
+        step(s, a, b.wrapping_add(b_step), sums, p + 1);
     }
+    b.wrapping_add(b_step).wrapping_add(b_step)
 }
 
 /// Step p of k: R·V multiply-adds.
 ///
 /// # Safety
-/// As for [`multiply_tile`], and p < k.
+/// As for [`multiply_tile`], and p < k; it begins at `b` in B.
 #[inline(always)]
 unsafe fn step<S: Simd, A: Rows, const R: usize, const V: usize>(
     s: S,
-    tile: &Tile,
     a: A,
+    b: *const f32,
     sums: &mut [[S::F32; V]; R],
     p: usize,
 ) {
-    let b = tile.b.wrapping_add(p.wrapping_mul(tile.b_step));
     // SAFETY: the caller's.
     unsafe {
         let mut row = [s.zero(); V];
@@ -299,6 +354,46 @@ unsafe fn step<S: Simd, A: Rows, const R: usize, const V: usize>(
             let a = s.splat(*a.at(r, p));
             for v in 0..V {
                 sums[r][v] = s.mul_add(a, row[v], sums[r][v]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{matmul::micro::panel_columns, oracle};
+
+    /// In eighths, of which every sum is exact: asked or not, whatever the steps of A and the distance of rows of B.
+    #[test]
+    fn asking_changes_nothing() {
+        let eighths = |seed, len| -> Vec<f32> {
+            oracle::values(seed, len).into_iter().map(|x: f32| (x * 8.0).round() / 8.0).collect()
+        };
+        for isa in Isa::available() {
+            let width = panel_columns(isa);
+            for (rows, k, columns) in
+                [(1, 1, width), (3, 2, width), (8, 33, width), (21, 40, 2 * width), (16, 7, 3 * width)]
+            {
+                let (a, b) = (eighths(1, 3 * rows * k), eighths(2, k * columns));
+                for (row, col) in [(k, 1), (k + 5, 1), (1, rows), (2 * k, 2)] {
+                    for (panel, step) in [(width, columns), (k * width, width)] {
+                        let at_b = |p: usize, j: usize| b[j / width * panel + p * step + j % width];
+                        let sum = |i: usize, j: usize| (0..k).map(|p| a[i * row + p * col] * at_b(p, j)).sum();
+                        let expected: Vec<f32> =
+                            (0..rows * columns).map(|at| sum(at / columns, at % columns)).collect();
+                        for foresees in [false, true] {
+                            let mut c = vec![f32::NAN; rows * columns];
+                            let panels = Panels { data: &b, panel, step };
+                            let block = Block::whole(&mut c, columns);
+                            multiply(isa, k, View { data: &a, row, col }, panels, block, false, foresees);
+                            assert_eq!(
+                                c, expected,
+                                "{isa:?} {rows}×{k}×{columns}, A {row} {col}, B {panel} {step}, {foresees}"
+                            );
+                        }
+                    }
+                }
             }
         }
     }

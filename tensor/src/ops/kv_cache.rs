@@ -106,7 +106,9 @@ impl KvCache {
         }
         let end = self.filled + t;
         if end > context {
-            return Err(error("the cache is full").axis(1).hint(format!("it has room for {context} positions, not {end}")));
+            return Err(error("the cache is full")
+                .axis(1)
+                .hint(format!("it has room for {context} positions, not {end}")));
         }
         Ok(Shape { b, h, h_kv: h, tq: t, tk: end, d })
     }

@@ -47,7 +47,13 @@ impl Tensor {
             && let Ok(flat) = a.broadcast_to(&[&batch[..], &[m, k]].concat()).try_reshape(&[rows, k])
         {
             let flat_b = b.reshape(&[k, n]);
-            product((&flat).into(), (&flat_b).into(), Shape { batch: 1, m: rows, n, k }, c.data_mut_from(0), precision)?;
+            product(
+                (&flat).into(),
+                (&flat_b).into(),
+                Shape { batch: 1, m: rows, n, k },
+                c.data_mut_from(0),
+                precision,
+            )?;
             return Ok(c);
         }
         let a = a.broadcast_to(&[&batch[..], &[m, k]].concat());
