@@ -109,7 +109,7 @@ fn group(criterion: &mut Criterion, workload: &Workload, isa: Isa, flush: &mut F
                 awake(entry.peer, || warm(bencher, case, rung, isa, once, first));
             });
         });
-        if Some(rung) == top && work.unit() == Unit::Bytes && workload.problem.tokens().is_none() {
+        if Some(rung) == top && workload.has_cold_time() {
             group.bench_function(BenchmarkId::new(entry.name, format!("{isa}/cold")), |bencher| {
                 lazy.with(rung, isa, |case, _, _| awake(false, || cold(bencher, case, rung, isa, flush)));
             });

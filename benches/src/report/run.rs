@@ -199,7 +199,7 @@ impl Ladders {
             if *isa == Isa::active() {
                 self.pace.record(entry, workload, timing.median_s);
             }
-            if Some(i) == top && measured.work.unit() == Unit::Bytes {
+            if Some(i) == top && workload.has_cold_time() {
                 figure.cold = Some(self.cold(&mut *case, *rung, *isa));
             }
             measured.figures.push(figure);

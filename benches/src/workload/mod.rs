@@ -105,4 +105,10 @@ impl Workload {
     pub fn id(&self) -> String {
         format!("{}/{}/{}", self.operation, self.name, self.direction)
     }
+
+    /// Whether its top rung is also timed with nothing of its data in a cache: where bytes are the bound, and where it stands
+    /// for its operation. Whole programs leave in the caches what they do.
+    pub fn has_cold_time(&self) -> bool {
+        (self.problem.work().unit() == Unit::Bytes || self.headline) && self.problem.tokens().is_none()
+    }
 }
