@@ -59,6 +59,7 @@ impl Dims {
 impl TryFrom<&[usize]> for Dims {
     type Error = TooManyAxes;
 
+    #[inline(always)]
     fn try_from(sizes: &[usize]) -> Result<Dims, TooManyAxes> {
         if sizes.len() > MAX_DIMS {
             return Err(TooManyAxes);

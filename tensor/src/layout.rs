@@ -22,6 +22,7 @@ pub struct Layout {
     offset: usize,
 }
 
+#[inline(always)]
 fn dims(op: &'static str, sizes: &[usize]) -> Result<Dims> {
     Dims::try_from(sizes)
         .map_err(|_| Error::new(op, "too many axes").shape(sizes).hint(format!("at most {MAX_DIMS} are supported")))
@@ -39,13 +40,13 @@ pub(crate) fn checked_len(op: &'static str, shape: &[usize]) -> Result<usize> {
 impl Layout {
     /// The row-major layout of `shape`: the last axis is contiguous.
     pub fn contiguous(shape: &[usize]) -> Result<Layout> {
+        checked_len("shape", shape)?;
         let shape = dims("shape", shape)?;
-        checked_len("shape", &shape)?;
         let mut strides = shape;
         let mut stride = 1;
-        for (axis, &size) in shape.iter().enumerate().rev() {
+        for axis in (0..shape.len()).rev() {
             strides[axis] = stride;
-            stride *= size;
+            stride *= shape[axis];
         }
         Ok(Layout { shape, strides, offset: 0 })
     }
