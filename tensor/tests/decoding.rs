@@ -1,0 +1,96 @@
+//! What decoding is made of, one operation each, against the operations that it stands for: attention with a cache of keys
+//! and values, and the linear layer.
+
+use gradus_tensor::ops::attention::{Options, packed_forward};
+use gradus_tensor::ops::kv_cache::KvCache;
+use gradus_tensor::ops::matmul::linear;
+use gradus_tensor::{DType, Precision, Tensor};
+
+fn numbers(seed: u64, shape: &[usize]) -> Tensor {
+    let len: usize = shape.iter().product();
+    Tensor::from_slice(&gradus_kernels::oracle::values(seed, len), shape).to_dtype(DType::F64)
+}
+
+fn close(got: &Tensor, expected: &Tensor, tolerance: f64) {
+    assert_eq!((got.shape(), got.dtype()), (expected.shape(), expected.dtype()));
+    for (a, b) in got.to_f64_vec().into_iter().zip(expected.to_f64_vec()) {
+        assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "{a} and {b}");
+    }
+}
+
+/// In any pieces, of a view too, with any options that apply, and once more after the cache was cleared.
+#[test]
+fn a_cache_gives_what_attention_to_everything_gives() {
+    let (b, t, heads, d) = (2, 9, 3, 5);
+    let whole = numbers(1, &[b, t, 3 * heads * d]);
+    for (dtype, tolerance) in [(DType::F64, 1e-13), (DType::F32, 1e-5)] {
+        let qkv = whole.to_dtype(dtype);
+        for options in [Options::default(), Options { scale: Some(0.3), window: Some(4), ..Options::default() }] {
+            let causal = Options { causal: true, ..options.clone() };
+            let (expected, _) = packed_forward(&qkv, heads, &causal).unwrap();
+            let mut cache = KvCache::new(dtype, b, heads, t, d);
+            for pieces in [vec![9], vec![1; 9], vec![4, 1, 3, 1]] {
+                cache.clear();
+                for piece in pieces {
+                    let range = cache.len()..cache.len() + piece;
+                    let o = cache.attend(&qkv.slice(1, range.clone()), &options);
+                    close(&o, &expected.slice(1, range), tolerance);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_a_cache_is_said_and_changes_nothing() {
+    let mut cache = KvCache::new(DType::F32, 1, 2, 3, 4);
+    cache.attend(&Tensor::zeros(&[1, 2, 24]), &Options::default());
+    let wrong = [
+        (
+            Tensor::zeros(&[1, 2, 24]),
+            "attention: the cache is full: [1, 2, 24] × [1, 2, 3, 4] (it has room for 3 positions, not 4)",
+        ),
+        (Tensor::zeros(&[2, 1, 24]), "attention: batches differ: [2, 1, 24] × [1, 2, 3, 4] (2 ≠ 1)"),
+        (Tensor::zeros(&[1, 1, 12]), "attention: the cache is of other heads: [1, 1, 12] × [1, 2, 3, 4] (12 ≠ 3·2·4)"),
+        (Tensor::zeros(&[24]), "attention: qkv needs the axes [B, T, 3·H·D]: [24] × [1, 2, 3, 4]"),
+        (Tensor::zeros_of(DType::F64, &[1, 1, 24]), "attention: types differ: [1, 1, 24] × [1, 2, 3, 4] (f64 and f32)"),
+    ];
+    for (qkv, text) in wrong {
+        assert_eq!(cache.try_attend(&qkv, &Options::default()).unwrap_err().to_string(), text);
+        assert_eq!(cache.len(), 2);
+    }
+    cache.attend(&Tensor::zeros(&[1, 1, 24]), &Options::default());
+    assert_eq!(cache.len(), 3);
+}
+
+#[test]
+fn a_linear_layer_is_the_product_with_the_transposed_weight() {
+    for (leading, k, n) in
+        [(vec![], 7, 5), (vec![3], 7, 1), (vec![2, 3], 1, 4), (vec![2, 0], 3, 4), (vec![1, 1], 40, 33)]
+    {
+        let shape = [&leading[..], &[k]].concat();
+        let (x, weight) = (numbers(1, &shape), numbers(2, &[n, k]));
+        let rows: usize = leading.iter().product();
+        for dtype in [DType::F64, DType::F32] {
+            let (x, weight) = (x.to_dtype(dtype), weight.to_dtype(dtype));
+            let expected =
+                x.reshape(&[rows, k]).matmul(&weight.transpose(0, 1)).reshape(&[&leading[..], &[n]].concat());
+            close(&linear(&x, &weight, Precision::F32).unwrap(), &expected, 1e-6);
+            let turned = weight.transpose(0, 1).contiguous().transpose(0, 1); // stored by columns
+            close(&linear(&x, &turned, Precision::F32).unwrap(), &expected, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn a_linear_layer_says_what_does_not_fit() {
+    let error = |x: &Tensor, w: &Tensor| linear(x, w, Precision::F32).unwrap_err().to_string();
+    let (x, w) = (Tensor::zeros(&[2, 3]), Tensor::zeros(&[5, 4]));
+    assert_eq!(error(&x, &w), "linear: inner sizes differ: [2, 3] × [5, 4] (3 ≠ 4)");
+    let text = "linear: x needs the axes [.., K], the weight [N, K]";
+    assert_eq!(error(&x, &Tensor::zeros(&[3])), format!("{text}: [2, 3] × [3]"));
+    assert_eq!(error(&Tensor::zeros(&[]), &w), format!("{text}: [] × [5, 4]"));
+    assert_eq!(error(&x, &w.to_dtype(DType::F64)), "linear: types differ: [2, 3] × [5, 4] (f32 and f64)");
+    let bf16 = x.to_dtype(DType::Bf16);
+    assert_eq!(error(&bf16, &w), "linear: not defined for bf16 (only its right operand may be bf16)");
+}
