@@ -48,6 +48,10 @@ pub(crate) fn rows_at_once(left: usize, c: usize, longest: usize) -> usize {
     if left >= TOGETHER && c <= longest { TOGETHER } else { 1 }
 }
 
+/// How far ahead arithmetic that goes through far memory once asks for it, in elements: the next half of a page, which no
+/// prefetcher of the processor enters before the first load does.
+pub(crate) const AHEAD: usize = 512;
+
 /// Asks for the cache line of element `i`, which may be past the end, ahead of its use.
 #[inline(always)]
 pub(crate) fn prefetch(x: &[f32], i: usize) {

@@ -16,7 +16,7 @@
 use super::unary::{self, COST};
 use super::{Binary, NAIVE, THREADS, Unary, binary, naive};
 use crate::parallel::items_per_task;
-use crate::rows::{Access, for_vectors, is_far};
+use crate::rows::{AHEAD, Access, for_vectors, is_far, prefetch};
 use crate::simd::math;
 use crate::{Isa, Rung, scratch, simd_fn};
 use rayon::prelude::*;
@@ -65,6 +65,9 @@ simd_fn! {
         let n = bias.len();
         for (x, y) in x.chunks_exact(n).zip(y.chunks_exact_mut(n)) {
             for_vectors!(S, n, |i, at| {
+                if far {
+                    prefetch(x, i + AHEAD);
+                }
                 let sum = s.add(at.load(s, &x[i..]), at.load(s, &bias[i..]));
                 at.write(s, far, &mut y[i..], math::gelu_tanh(s, sum));
             });
@@ -78,6 +81,10 @@ simd_fn! {
         let n = bias.len();
         for ((x, dy), dx) in x.chunks_exact(n).zip(dy.chunks_exact(n)).zip(dx.chunks_exact_mut(n)) {
             for_vectors!(S, n, |i, at| {
+                if far {
+                    prefetch(x, i + AHEAD);
+                    prefetch(dy, i + AHEAD);
+                }
                 let sum = s.add(at.load(s, &x[i..]), at.load(s, &bias[i..]));
                 let slope = math::gelu_tanh_derivative(s, sum);
                 at.write(s, far, &mut dx[i..], s.mul(at.load(s, &dy[i..]), slope));
