@@ -9,11 +9,15 @@
 //! of 16 takes one division and a root, where the compiler's vectors of 4 take two and a root each, and a second core
 //! divides as well; 10745088 elements 11.0, 6.43 and 4.83 ms, 62.3 GB/s in the end, for there memory is the limit:
 //! more lanes help a thread to ask for more of it, and a second thread has what is left, 1.33 times as much.
+//!
+//! All four are asked for 2 KiB ahead, for in training they are far: a root and a division fill the window of a processor, which
+//! then waits at every page. On a Granite Rapids 10745088 elements take 5.5 ms and 6.2 without, 804096 the same, and
+//! 65536 that are near 16.3 µs and 15.4 (in turn, two threads).
 
 use super::{naive, per_task};
 use crate::{
     Isa, Rung,
-    rows::{Access, for_vectors},
+    rows::{AHEAD, Access, for_vectors, prefetch},
     simd_fn,
 };
 use rayon::prelude::*;
@@ -83,6 +87,9 @@ simd_fn! {
         let decay = splat(1.0 - lr * f64::from(options.weight_decay));
         let (eps, grad_scale) = (s.splat(options.eps), s.splat(options.grad_scale));
         for_vectors!(S, p.len(), |i, at| {
+            for x in [&*p, g, &*m, &*v] {
+                prefetch(x, i + AHEAD);
+            }
             let g = s.mul(at.load(s, &g[i..]), grad_scale);
             let mean = s.mul_add(keep1, at.load(s, &m[i..]), s.mul(add1, g));
             let square = s.mul_add(keep2, at.load(s, &v[i..]), s.mul(s.mul(add2, g), g));
