@@ -61,6 +61,9 @@ fn what_does_not_fit_a_cache_is_said_and_changes_nothing() {
     }
     cache.attend(&Tensor::zeros(&[1, 1, 24]), &Options::default());
     assert_eq!(cache.len(), 3);
+    let mut empty = KvCache::new(DType::F32, 0, 2, 3, 4);
+    assert_eq!(empty.attend(&Tensor::zeros(&[0, 2, 24]), &Options::default()).shape(), [0, 2, 8]);
+    assert_eq!(empty.len(), 2);
 }
 
 #[test]

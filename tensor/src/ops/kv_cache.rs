@@ -115,6 +115,7 @@ impl KvCache {
 
     /// Copies the keys and values behind those that are there.
     fn push<E: Element>(&mut self, qkv: &Tensor, Shape { h, tq: t, tk: end, d, .. }: Shape) {
+        let past = std::mem::replace(&mut self.filled, end);
         if qkv.is_empty() {
             return;
         }
@@ -123,10 +124,9 @@ impl KvCache {
             let cache = cache.data_mut::<E>();
             for (i, row) in qkv.data::<E>().chunks_exact(d).enumerate().filter(|(i, _)| i / h % 3 == part) {
                 let (position, head) = (i / (3 * h), i % h);
-                let at = (position / t * h + head) * context + self.filled + position % t;
+                let at = (position / t * h + head) * context + past + position % t;
                 cache[at * d..][..d].copy_from_slice(row);
             }
         }
-        self.filled = end;
     }
 }
