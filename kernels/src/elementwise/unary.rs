@@ -18,8 +18,8 @@
 //! AVX2 the tanh form takes 8.6 / 13.6 ms, at the portable level, which has no fused multiply-add, 40 / 48 ms.
 //!
 //! What is far is asked for 2 KiB ahead ([`AHEAD`]): arithmetic fills the window of a processor with a few vectors, so it
-//! cannot begin the loads of the next page while it waits for those of this one. On a Granite Rapids GELU takes 20 to
-//! 30% less time forward and 20 to 27% backward, SiLU 13 to 26% and 18 to 20%, and a negation, which has no arithmetic, as much as
+//! cannot begin the loads of the next page while it waits for those of this one. On a Granite Rapids GELU takes 19 to
+//! 34% less time forward and 19 to 30% backward, SiLU 12 to 26% and 18 to 20%, and a negation, which has no arithmetic, as much as
 //! before (in turn; 1 to 8 KiB ahead are alike). On the Zen 4, where they stood at the memory's limit without it, it was not measured.
 //!
 //! Training overwrites dy with dx ([`in_place`]). 768×512 elements of the exact GELU, 2 threads: 65 µs with everything near,

@@ -12,10 +12,10 @@
 //! spread over the steps too instead of a whole tile of C at once; packed 97.
 //!
 //! A Granite Rapids does foresee them where steps of A lie side by side ([`super::ahead::foresees`]), and loses by every question:
-//! with all operands near, a thread makes 190 GFLOP/s of 214 without asking and 173 with it (80×128 times 128×480). Asked
-//! nothing, and what is asked for elsewhere counted on by additions alone, products of 768 tokens and 128 to 512 channels take 2 to
-//! 9% less time, 512×512×512 9%, 768×384×1536 8 to 10% (medians in turn, two threads), and the small preset trains at
-//! 39.0 to 41.4 thousand tokens a second where it did at 36.6 to 39.6.
+//! with all operands near, a thread makes 190 GFLOP/s of 214 without asking and 173 with it (80×128 times 128×480). Without,
+//! and with addresses that are only added to where it is asked, products of 768 tokens and 128 to 512 channels take up to
+//! 9% less time, 512×512×512 9%, 768×384×1536 7 to 10% (medians in turn, two threads), and the small preset trains at
+//! 39.4 thousand tokens a second where it did at 37.7, in another hour at 39.3 and 38.9.
 //!
 //! Two steps a turn as in [`super::micro`], with rows of A in a register each, or one for all where they lie side by side.
 
@@ -128,8 +128,8 @@ struct Tile {
     ask_c: bool,
 }
 
-/// What of A and B is asked for in every turn of a tile: two lines, and those of two steps of B. What is near is asked for in
-/// vain, so that there is one such loop and not one for each kind: asking takes ports too.
+/// What of A and B is asked for in every turn of a tile: two lines of A, in vain where it is near, and of a B that is far
+/// those of two steps. A tile that needs neither has a loop without questions, which take ports too.
 #[derive(Clone, Copy)]
 struct Asks {
     a: *const f32,
