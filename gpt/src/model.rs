@@ -59,7 +59,7 @@ impl Gpt {
 
     /// Keeps the matrices in bf16, half the memory, after which the model only infers: products with them round what
     /// comes in, too. Positions, norms and biases, some thousandths of the whole, are added and not multiplied; they
-    /// stay as they are.
+    /// stay as they are. A [`Reader`] then keeps keys and values in bf16 as well.
     pub fn store_in_bf16(&self) {
         for (name, parameter) in self.distinct_parameters() {
             if parameter.shape().len() == 2 && !name.starts_with("position_embedding") {
@@ -156,7 +156,8 @@ impl<'a> Reader<'a> {
     /// Nothing read so far.
     pub fn new(model: &'a Gpt) -> Reader<'a> {
         let ModelConfig { heads, width, context, .. } = *model.config();
-        let cache = || KvCache::new(model.dtype(), 1, heads, context, width / heads);
+        let dtype = model.token_embedding.weight.value().dtype(); // of the matrices
+        let cache = || KvCache::new(dtype, 1, heads, context, width / heads);
         Reader { model, caches: model.blocks.iter().map(|_| cache()).collect(), window: Vec::new() }
     }
 

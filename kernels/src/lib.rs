@@ -32,6 +32,7 @@ pub mod ladder;
 pub mod oracle;
 pub mod parallel;
 pub mod philox;
+mod prefetch;
 mod rows;
 pub mod scratch;
 pub mod simd;

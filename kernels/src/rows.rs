@@ -3,7 +3,7 @@
 //! Only the last step of a row has lanes to mask. [`for_vectors`] writes the step of a loop once and compiles it
 //! twice, with [`Whole`] and with [`Rest`] as the way to memory, so that the steps before it pay nothing for the last.
 
-use crate::{Isa, scratch, simd::Simd, simd_fn};
+use crate::{Isa, prefetch, scratch, simd::Simd, simd_fn};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -55,14 +55,7 @@ pub(crate) const AHEAD: usize = 512;
 /// Asks for the cache line of element `i`, which may be past the end, ahead of its use.
 #[inline(always)]
 pub(crate) fn prefetch(x: &[f32], i: usize) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a hint reads nothing and faults at no address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(x.as_ptr().wrapping_add(i).cast()) }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (x, i);
+    prefetch::prefetch(x.as_ptr().wrapping_add(i));
 }
 
 /// How one step of a loop over a row reads and writes.

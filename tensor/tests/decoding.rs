@@ -4,6 +4,7 @@
 use gradus_tensor::ops::attention::{Options, packed_forward};
 use gradus_tensor::ops::kv_cache::KvCache;
 use gradus_tensor::ops::matmul::linear;
+use gradus_tensor::ops::shape::concat;
 use gradus_tensor::{DType, Precision, Tensor};
 
 fn numbers(seed: u64, shape: &[usize]) -> Tensor {
@@ -41,6 +42,29 @@ fn a_cache_gives_what_attention_to_everything_gives() {
     }
 }
 
+/// Keys and values in bf16 are what attention to rounded keys and values gives, in any pieces.
+#[test]
+fn a_cache_in_bf16_rounds_keys_and_values_and_nothing_else() {
+    let (b, t, heads, d) = (2, 9, 3, 5);
+    let qkv = numbers(1, &[b, t, 3 * heads * d]).to_dtype(DType::F32);
+    let c = heads * d;
+    let [q, kv] = [qkv.slice(2, 0..c), qkv.slice(2, c..3 * c).to_dtype(DType::Bf16).to_dtype(DType::F32)];
+    let rounded = concat(&[&q, &kv], 2).unwrap();
+    for options in [Options::default(), Options { precision: Precision::Bf16, window: Some(4), ..Options::default() }] {
+        let exact = Options { causal: true, precision: Precision::F32, ..options.clone() };
+        let (expected, _) = packed_forward(&rounded, heads, &exact).unwrap();
+        let mut cache = KvCache::new(DType::Bf16, b, heads, t, d);
+        for pieces in [vec![9], vec![1; 9], vec![4, 1, 3, 1]] {
+            cache.clear();
+            for piece in pieces {
+                let range = cache.len()..cache.len() + piece;
+                let o = cache.attend(&qkv.slice(1, range.clone()), &options);
+                close(&o, &expected.slice(1, range), 1e-5);
+            }
+        }
+    }
+}
+
 #[test]
 fn what_does_not_fit_a_cache_is_said_and_changes_nothing() {
     let mut cache = KvCache::new(DType::F32, 1, 2, 3, 4);
@@ -61,6 +85,9 @@ fn what_does_not_fit_a_cache_is_said_and_changes_nothing() {
     }
     cache.attend(&Tensor::zeros(&[1, 1, 24]), &Options::default());
     assert_eq!(cache.len(), 3);
+    let mut stored = KvCache::new(DType::Bf16, 1, 2, 3, 4);
+    let error = stored.try_attend(&Tensor::zeros_of(DType::F64, &[1, 1, 24]), &Options::default()).unwrap_err();
+    assert_eq!(error.to_string(), "attention: types differ: [1, 1, 24] × [1, 2, 3, 4] (f64 and bf16)");
     let mut empty = KvCache::new(DType::F32, 0, 2, 3, 4);
     assert_eq!(empty.attend(&Tensor::zeros(&[0, 2, 24]), &Options::default()).shape(), [0, 2, 8]);
     assert_eq!(empty.len(), 2);

@@ -8,15 +8,20 @@
 use super::{
     Buffer, Case, Ladder, Parts, aligned,
     attention::{
-        Data, Sub, backward_outputs, backward_reference, forward_outputs, forward_reference, spoil_backward,
-        spoil_forward,
+        Data, Sub, backward_outputs, backward_reference, forward_outputs, forward_reference, options, spoil_backward,
+        spoil_forward, strides,
     },
-    bf16_isa, cast, ladder,
+    bf16_isa, cast, ladder, zeros,
 };
 use crate::workload::Precision;
 use gradus_kernels::{
     Bf16Isa, Float, Isa, Rung,
-    attention::bf16::{self, BACKWARD_RUNGS, Backward, FORWARD_RUNGS, Forward},
+    attention::{
+        Inputs, Output, Shape, View,
+        bf16::{self, BACKWARD_RUNGS, Backward, FORWARD_RUNGS, Forward},
+        stored,
+    },
+    simd::bf16::round,
 };
 
 /// Twice what rounding to bf16 loses of a number at most, relative to it.
@@ -44,6 +49,32 @@ pub(super) fn forward(sizes: [usize; 4]) -> Box<dyn Case> {
         data.forward_by(|inputs, o, lse| run(bf16_isa(isa), inputs, o, lse));
     };
     Box::new(forward_ladder(FORWARD_RUNGS, sizes, call))
+}
+
+/// One query at the end of `t` keys that are stored in bf16. The definition is that of `f32` on these keys and values, and
+/// so is the oracle: nothing else is rounded.
+pub(super) fn decode([b, h, t, d]: [usize; 4]) -> Box<dyn Case> {
+    let mut data = Data::new([b, h, 1, d], t);
+    let [k, v] = [&data.k, &data.v].map(|x| aligned(x.iter().copied().map(round)));
+    (data.k, data.v) = (aligned(widened(&k)), aligned(widened(&v)));
+    let expected = (forward_reference(&data), forward_reference(&data));
+    (data.k, data.v) = (zeros(0), zeros(0)); // no rung reads them
+    let call = |run: stored::Forward, isa: Isa, (data, [k, v]): &mut (Data, [Buffer<half::bf16>; 2])| {
+        let Data { shape, q, o, lse, .. } = data;
+        let Shape { b, h, tq, tk, d, .. } = *shape;
+        let [queries, keys] = [tq, tk].map(|t| strides(*shape, t));
+        let [k, v] = [&k[..], &v[..]].map(|data| View { data, strides: keys });
+        let inputs = Inputs::new(*shape, options(d), View { data: q, strides: queries }, k, v);
+        run(bf16_isa(isa), &inputs, Output::new("o", o, [b, h, tq], queries, d), lse);
+    };
+    let spoil = |(data, _): &mut (Data, _)| spoil_forward(data);
+    let mut ladder = ladder(stored::DECODE_RUNGS, (data, [k, v]), call, spoil, |(d, _)| forward_outputs(d), expected);
+    ladder.precision = Precision::Bf16;
+    Box::new(ladder)
+}
+
+fn widened(x: &[half::bf16]) -> impl Iterator<Item = f32> {
+    x.iter().map(|x| x.to_f32())
 }
 
 fn forward_ladder<F: Copy>(

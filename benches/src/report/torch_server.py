@@ -47,9 +47,9 @@ def attention(p, dtype=torch.float32):
     return either(p, lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), q, k, v)
 
 
-def attention_decode(p):
-    q = torch.randn(p["b"], p["h"], 1, p["d"])
-    k, v = (torch.randn(p["b"], p["h"], p["t"], p["d"]) for _ in range(2))
+def attention_decode(p, dtype=torch.float32):
+    q = torch.randn(p["b"], p["h"], 1, p["d"]).to(dtype)
+    k, v = (torch.randn(p["b"], p["h"], p["t"], p["d"]).to(dtype) for _ in range(2))
     return lambda: F.scaled_dot_product_attention(q, k, v)
 
 
@@ -238,6 +238,7 @@ OPERATIONS = {
     "embedding": embedding, "adamw": adamw, "sgd": sgd, "sum_of_squares": sum_of_squares, "row_sum": row_sum,
     "training_step": training_step, "generate": generate,
     "matmul_bf16": lambda p: matmul(p, torch.bfloat16), "attention_bf16": lambda p: attention(p, torch.bfloat16),
+    "attention_decode_bf16": lambda p: attention_decode(p, torch.bfloat16),
     "decode_bf16": lambda p: matmul({**p, "m": 1, "layout": "NT"}, torch.bfloat16),
     "softmax": lambda p: either(p, lambda x: torch.softmax(x, -1), rows(p)),
     "log_softmax": lambda p: either(p, lambda x: torch.log_softmax(x, -1), rows(p)),

@@ -52,16 +52,17 @@ impl Gpt {
         Work { flops: products + attention, read: 16 * parameters, written: 12 * parameters, updated: 12 * parameters }
     }
 
-    /// Every weight is read once, in bf16 half the bytes of it, and the keys and values of the tokens before: of half of the `tokens`, on the average.
+    /// Every weight is read once, and the keys and values of the tokens before: of half of the `tokens`, on the average.
+    /// In bf16 all of these have half the bytes.
     pub fn token(self, tokens: usize, precision: Precision) -> Work {
         let Gpt { layers, width, vocab, .. } = self;
         let position = (2 * layers * width) as u64; // a key and a value in every layer
         let past = position * tokens as u64 / 2;
-        let weight = if precision == Precision::Bf16 { 2 } else { 4 };
+        let bytes = if precision == Precision::Bf16 { 2 } else { 4 };
         Work {
             flops: 2 * (self.weights() + past),
-            read: weight * self.weights() + 4 * past,
-            written: 4 * (position + vocab as u64),
+            read: bytes * (self.weights() + past),
+            written: bytes * position + 4 * vocab as u64,
             updated: 0,
         }
     }

@@ -113,6 +113,8 @@ fn attention(list: &mut List) {
     for (name, [h, t]) in [("gpt_large/T256", [6, 256]), ("gpt2/T1024", [12, 1024]), ("gpt2/T16384", [12, 16384])] {
         let problem = Problem::AttentionDecode { b: 1, h, t, d: 64 };
         list.add("attention_decode", name, "forward", t == 1024, problem);
+        let problem = Problem::AttentionDecodeBf16 { b: 1, h, t, d: 64 };
+        list.add("attention_decode_bf16", name, "forward", t == 1024, problem);
     }
 }
 
@@ -224,8 +226,8 @@ mod tests {
         assert_eq!(Gpt::GPT2.parameters(), 124_439_808, "the number of the paper's smallest model, with tied weights");
         let two = Gpt { layers: 1, heads: 1, width: 2, context: 8, vocab: 3, bias: false };
         assert_eq!(two.token(4, Precision::F32).read, 4 * (12 * 4 + 3 * 2 + 2 * 2 * 2), "two positions on the average");
-        let bytes = 2 * (12 * 4 + 3 * 2) + 4 * 2 * 2 * 2;
-        assert_eq!(two.token(4, Precision::Bf16).read, bytes, "the keys and values stay as they are");
+        let [f32, bf16] = [Precision::F32, Precision::Bf16].map(|precision| two.token(4, precision).read);
+        assert_eq!(bf16, f32 / 2, "keys and values are stored like the weights");
     }
 
     #[test]

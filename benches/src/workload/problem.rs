@@ -42,6 +42,8 @@ pub enum Problem {
     AttentionBf16 { pass: Pass, b: usize, h: usize, t: usize, d: usize },
     /// Attention of one query to the T keys of a cache.
     AttentionDecode { b: usize, h: usize, t: usize, d: usize },
+    /// The same with keys and values that are stored in bf16.
+    AttentionDecodeBf16 { b: usize, h: usize, t: usize, d: usize },
     /// Softmax of each row.
     Softmax { pass: Pass, rows: usize, c: usize },
     /// Log-softmax of each row.
@@ -115,6 +117,10 @@ impl Problem {
                 each(tensor * t / 2, both(pass, 4, 10), read * tensor + b * h * t, written * tensor)
             }
             Problem::AttentionDecode { b, h, t, d } => each(b * h * t * d, 4, 2 * b * h * (t + 1) * d, b * h * (d + 1)),
+            Problem::AttentionDecodeBf16 { b, h, t, d } => {
+                let work = Problem::AttentionDecode { b, h, t, d }.work();
+                Work { read: work.read - 4 * (b * h * t * d) as u64, ..work }
+            }
             Problem::Softmax { pass, rows, c } | Problem::LogSoftmax { pass, rows, c } => {
                 row_work(pass, [rows, c], both(pass, 5, 4), 0, 0)
             }
@@ -144,7 +150,10 @@ impl Problem {
     /// What its products are computed from.
     pub fn precision(&self) -> Precision {
         match *self {
-            Problem::MatmulBf16 { .. } | Problem::DecodeBf16 { .. } | Problem::AttentionBf16 { .. } => Precision::Bf16,
+            Problem::MatmulBf16 { .. }
+            | Problem::DecodeBf16 { .. }
+            | Problem::AttentionBf16 { .. }
+            | Problem::AttentionDecodeBf16 { .. } => Precision::Bf16,
             Problem::TrainingStep { precision, .. } | Problem::Generate { precision, .. } => precision,
             _ => Precision::F32,
         }
@@ -169,7 +178,9 @@ impl Problem {
             Problem::Attention { b, h, t, d, .. } | Problem::AttentionBf16 { b, h, t, d, .. } => {
                 format!("{b}×{h}×{t}×{d} (B×H×T×D), causal")
             }
-            Problem::AttentionDecode { b, h, t, d } => format!("{b}×{h}×{t}×{d} (B×H×T×D), one query"),
+            Problem::AttentionDecode { b, h, t, d } | Problem::AttentionDecodeBf16 { b, h, t, d } => {
+                format!("{b}×{h}×{t}×{d} (B×H×T×D), one query")
+            }
             Problem::Softmax { rows, c, .. }
             | Problem::LogSoftmax { rows, c, .. }
             | Problem::LayerNorm { rows, c, .. }

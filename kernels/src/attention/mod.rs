@@ -33,7 +33,7 @@
 //! contiguous. Source: Vaswani et al., "Attention is all you need", 2017, eq. 1; the fast rungs after Dao et al.,
 //! "FlashAttention", 2022 and 2023.
 //!
-//! Read first: [`naive`], then the rungs in the order of [`FORWARD_RUNGS`]; [`bf16`] last.
+//! Read first: [`naive`], then the rungs in the order of [`FORWARD_RUNGS`]; [`bf16`] and [`stored`] last.
 
 pub mod bf16;
 mod blocked;
@@ -52,6 +52,7 @@ mod registers;
 mod registers_backward;
 mod simd;
 mod simd_backward;
+pub mod stored;
 mod threads;
 // Of the tile registers of AMX; `tiles` below is a rung of vectors.
 #[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), allow(dead_code))]

@@ -5,6 +5,7 @@ mod bf16_rounding;
 mod case;
 mod entry;
 mod gradients;
+mod stored;
 
 use super::*;
 use crate::trials::{assert_same_on_any_number_of_threads, runs};

@@ -4,7 +4,11 @@
 //! strides costs nothing; to copy them apart first would cost as much traffic as attention itself.
 
 use super::{Mask, Options, Shape, Strides};
-use crate::{Float, rows::is_far};
+use crate::{
+    Float,
+    prefetch::{prefetch, prefetch_write},
+    rows::is_far,
+};
 use std::{marker::PhantomData, ops::Range};
 
 /// A tensor \[B,H,T,D\] that is read.
@@ -43,26 +47,14 @@ fn ask<const WRITE: bool>(row_0: *const f32, rows: Range<usize>, stride: usize, 
     for t in rows {
         for x in (0..d).step_by(16) {
             let line = row_0.wrapping_add(t.wrapping_mul(stride)).wrapping_add(x);
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: neither reads or writes anything, wherever it points; x86-64 has both, if only as a no-operation.
-            unsafe {
-                if WRITE {
-                    // The intrinsic becomes a prefetch for reading unless a feature is on that has no stable name.
-                    std::arch::asm!("prefetchw [{}]", in(reg) line, options(nostack, preserves_flags, readonly));
-                } else {
-                    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-                    _mm_prefetch::<_MM_HINT_T0>(line.cast());
-                }
-            }
-            #[cfg(not(target_arch = "x86_64"))]
-            let _ = line;
+            if WRITE { prefetch_write(line) } else { prefetch(line) }
         }
     }
 }
 
-/// What forward and backward read.
+/// What forward and backward read; keys and values may be stored in a type of their own.
 #[derive(Clone, Copy, Debug)]
-pub struct Inputs<'a, E = f32> {
+pub struct Inputs<'a, E = f32, C = E> {
     /// The sizes.
     pub(super) shape: Shape,
     /// Scale, masks and dropout.
@@ -70,9 +62,9 @@ pub struct Inputs<'a, E = f32> {
     /// The queries \[B,H,Tq,D\].
     pub(super) q: View<'a, E>,
     /// The keys \[B,Hkv,Tk,D\].
-    pub(super) k: View<'a, E>,
+    pub(super) k: View<'a, C>,
     /// The values \[B,Hkv,Tk,D\].
-    pub(super) v: View<'a, E>,
+    pub(super) v: View<'a, C>,
 }
 
 /// What only the backward pass reads: the results of the forward pass, and the gradient that comes in.
@@ -86,16 +78,17 @@ pub struct Saved<'a, E = f32> {
     pub(super) d_o: View<'a, E>,
 }
 
-impl<'a, E> Inputs<'a, E> {
+impl<'a, E, C> Inputs<'a, E, C> {
     /// The inputs, once every access to them is known to stay inside.
     ///
     /// # Panics
     /// Where a slice is too short for its shape and strides, Hkv does not divide H, or p is not in \[0, 1).
-    pub fn new(shape: Shape, options: Options<'a>, q: View<'a, E>, k: View<'a, E>, v: View<'a, E>) -> Self {
+    pub fn new(shape: Shape, options: Options<'a>, q: View<'a, E>, k: View<'a, C>, v: View<'a, C>) -> Self {
         let Shape { b, h, h_kv, tq, tk, d } = shape;
         assert!(h == 0 || h_kv != 0 && h.is_multiple_of(h_kv), "attention: {h} heads share {h_kv} key heads");
-        for (name, view, [h, t]) in [("q", &q, [h, tq]), ("k", &k, [h_kv, tk]), ("v", &v, [h_kv, tk])] {
-            assert_holds(name, view.data.len(), [b, h, t], view.strides, d);
+        assert_holds("q", q.data.len(), [b, h, tq], q.strides, d);
+        for (name, view) in [("k", &k), ("v", &v)] {
+            assert_holds(name, view.data.len(), [b, h_kv, tk], view.strides, d);
         }
         if let Some(Mask { keep, strides: [b_stride, h_stride, t] }) = options.mask {
             assert_holds("mask", keep.len(), [b, h, tq], Strides { b: b_stride, h: h_stride, t }, tk);

@@ -15,30 +15,6 @@ pub(super) fn foresees() -> bool {
     false
 }
 
-/// Asks for the cache line at `at`, which may be no address of ours.
-#[inline(always)]
-pub(super) fn prefetch(at: *const f32) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: SSE is there on every x86-64; a prefetch of a wrong address does nothing.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
-}
-
-/// Asks for the cache line at `at`, which may be no address of ours, as far as the second-level cache.
-#[inline(always)]
-pub(super) fn prefetch_second(at: *const f32) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: as in `prefetch`.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(at.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
-}
-
 /// What is packed after a block was multiplied.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Next<'a> {

@@ -13,7 +13,8 @@
 //! part) 64 and 73. Six and eight streams do as well as four; prefetches by hand, one to eight KiB ahead, cost 5 to 15%.
 //! NN, before: 50257×768 27, 28000×384 46. From outside the pool a call takes some 20 µs more.
 
-use super::{View, ahead::prefetch};
+use super::View;
+use crate::prefetch::prefetch;
 use crate::{Isa, scratch, simd::Simd, simd_fn};
 use rayon::prelude::*;
 

@@ -15,9 +15,13 @@
 
 use super::{
     Isa,
-    ahead::{Ahead, Next, prefetch, prefetch_second},
+    ahead::{Ahead, Next},
 };
-use crate::{simd::Simd, simd_fn};
+use crate::{
+    prefetch::{prefetch, prefetch_second},
+    simd::Simd,
+    simd_fn,
+};
 use std::{marker::PhantomData, mem::MaybeUninit};
 
 /// Rows of a panel of A.

@@ -5,7 +5,8 @@
 //! pages; the last panel is filled up with zeros, so there is no special case at the edge. Where the neighbours lie
 //! side by side in memory a panel is copied; where the steps do, it is transposed, 8×8 elements at a time.
 
-use super::{View, ahead::prefetch};
+use super::View;
+use crate::prefetch::prefetch;
 use crate::{Isa, simd::Simd, simd_fn};
 
 /// How far ahead rows are fetched where they are copied: the processor does not foresee them, a page or more apart. The

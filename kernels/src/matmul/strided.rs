@@ -21,10 +21,10 @@
 
 use super::{
     View,
-    ahead::{LINE, prefetch},
+    ahead::LINE,
     micro::{Block, opaque, store_tile},
 };
-use crate::{Isa, simd::Simd, simd_fn};
+use crate::{Isa, prefetch::prefetch, simd::Simd, simd_fn};
 
 /// How far ahead in k lines are fetched that a tile is the first to read: some 400 cycles of a Zen 4, 200 of a Granite Rapids.
 /// More would be too many for the places of the first cache that rows 2 KiB apart share.

@@ -151,6 +151,20 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    fn reduce_sums(self, [a, b, c, d]: [__m256; 4]) -> [f32; 4] {
+        // SAFETY: `self` proves AVX2.
+        unsafe {
+            // Fours of a and b, of c and d; then twos of a, c, b and d.
+            let ab = _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b));
+            let cd = _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(c, d), _mm256_permute2f128_ps::<0x31>(c, d));
+            let twos = _mm256_add_ps(_mm256_shuffle_ps::<0x44>(ab, cd), _mm256_shuffle_ps::<0xee>(ab, cd));
+            let sums = _mm256_add_ps(twos, _mm256_permute_ps::<0xb1>(twos));
+            let mut lanes = [0.0; 8];
+            self.store(&mut lanes, sums);
+            [lanes[0], lanes[4], lanes[2], lanes[6]]
+        }
+    }
+    #[inline(always)]
     fn reduce_max(self, a: __m256) -> f32 {
         // SAFETY: `self` proves AVX2.
         unsafe {

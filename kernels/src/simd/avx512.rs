@@ -143,6 +143,22 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
+    fn reduce_sums(self, [a, b, c, d]: [__m512; 4]) -> [f32; 4] {
+        // SAFETY: `self` proves AVX-512; an array of four has 16 bytes.
+        unsafe {
+            // Eights of a and b, of c and d; then a four of each.
+            let ab = _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b));
+            let cd = _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(c, d), _mm512_shuffle_f32x4::<0xee>(c, d));
+            let fours = _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(ab, cd), _mm512_shuffle_f32x4::<0xdd>(ab, cd));
+            let twos = _mm512_add_ps(fours, _mm512_permute_ps::<0x4e>(fours));
+            let sums = _mm512_add_ps(twos, _mm512_permute_ps::<0xb1>(twos));
+            let first = _mm512_maskz_compress_ps(0x1111, sums);
+            let mut four = [0.0; 4];
+            _mm_storeu_ps(four.as_mut_ptr(), _mm512_castps512_ps128(first));
+            four
+        }
+    }
+    #[inline(always)]
     fn reduce_max(self, a: __m512) -> f32 {
         // SAFETY: `self` proves AVX-512.
         unsafe { _mm512_reduce_max_ps(a) }

@@ -26,7 +26,7 @@ mod x86;
 pub use x86::Avx512Bf16;
 
 use super::{Portable, Simd};
-use crate::Bf16Isa;
+use crate::{Bf16Isa, bf16_fn};
 use half::bf16;
 
 /// A vector of `f32` at the level `B`.
@@ -52,6 +52,60 @@ pub fn pair(even: bf16, odd: bf16) -> u32 {
     u32::from(even.to_bits()) | u32::from(odd.to_bits()) << 16
 }
 
+/// The first `count` numbers of `x`, at most 2·N, rounded to pairs, and zeros after them.
+#[inline(always)]
+pub(crate) fn load_rounded<B: Bf16>(b: B, x: &[f32], count: usize) -> Pairs<B> {
+    let s = b.simd();
+    let n = B::S::N;
+    if count >= 2 * n {
+        let x = &x[..2 * n];
+        b.round_neighbours([s.load(x), s.load(&x[n..])])
+    } else {
+        let (first, second) = x[..count].split_at(count.min(n));
+        b.round_neighbours([s.load_partial(first), s.load_partial(second)])
+    }
+}
+
+/// The first `count` numbers of `x`, at most 2·N, as pairs, and zeros after them.
+#[inline(always)]
+pub(crate) fn load_stored<B: Bf16>(b: B, x: &[bf16], count: usize) -> Pairs<B> {
+    let n = B::S::N;
+    if count >= 2 * n {
+        let x = &x[..2 * n];
+        // SAFETY: 2·N numbers of 16 bits are N pairs; the load needs no alignment.
+        unsafe { b.load_ptr(x.as_ptr().cast()) }
+    } else {
+        let mut some = [bf16::ZERO; 32];
+        some[..count].copy_from_slice(&x[..count]);
+        // SAFETY: 32 numbers are at least N pairs.
+        unsafe { b.load_ptr(some.as_ptr().cast()) }
+    }
+}
+
+bf16_fn! {
+    /// y ← x, each number to the nearest.
+    ///
+    /// # Panics
+    /// Where the lengths differ.
+    pub fn round_all<B>(b: B, x: &[f32], y: &mut [bf16]) {
+        assert_eq!(x.len(), y.len(), "as many numbers as there is room for");
+        let n = 2 * B::S::N;
+        let (x, y) = (x.chunks(n), y.chunks_mut(n));
+        for (x, y) in x.zip(y) {
+            let pairs = load_rounded(b, x, x.len());
+            if y.len() == n {
+                // SAFETY: 2·N numbers of 16 bits are N pairs; the store needs no alignment.
+                unsafe { b.store_ptr(y.as_mut_ptr().cast(), pairs) };
+            } else {
+                let mut some = [bf16::ZERO; 32];
+                // SAFETY: 32 numbers are at least N pairs.
+                unsafe { b.store_ptr(some.as_mut_ptr().cast(), pairs) };
+                y.copy_from_slice(&some[..y.len()]);
+            }
+        }
+    }
+}
+
 /// What a kernel asks of pairs of bf16 numbers, besides the vectors of [`Self::S`].
 #[allow(clippy::wrong_self_convention)] // `self` is the proof of the instruction set, not what is converted
 pub trait Bf16: Copy + Send + Sync + 'static {
@@ -65,6 +119,9 @@ pub trait Bf16: Copy + Send + Sync + 'static {
 
     /// (even of x₀, x₁, …, then of the other vector; odd likewise): what lies in pairs, taken apart.
     fn unzip(self, x: [F32<Self>; 2]) -> (F32<Self>, F32<Self>);
+
+    /// (x₀, x₁, …): what [`Self::unzip`] has taken apart, side by side again.
+    fn zip(self, even: F32<Self>, odd: F32<Self>) -> [F32<Self>; 2];
 
     /// acc + odd(a)·odd(b) + even(a)·even(b) for each lane.
     #[inline(always)]
@@ -196,6 +253,13 @@ impl Bf16 for Portable {
         let every =
             |first: usize| std::array::from_fn(|i| if i < 4 { a[2 * i + first] } else { b[2 * (i - 4) + first] });
         (wide::f32x8::new(every(0)), wide::f32x8::new(every(1)))
+    }
+    #[inline(always)]
+    fn zip(self, even: F32<Self>, odd: F32<Self>) -> [F32<Self>; 2] {
+        let (even, odd) = (even.to_array(), odd.to_array());
+        [0, 4].map(|first| {
+            wide::f32x8::new(std::array::from_fn(|i| if i % 2 == 0 { even[first + i / 2] } else { odd[first + i / 2] }))
+        })
     }
 }
 

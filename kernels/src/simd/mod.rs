@@ -112,6 +112,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
 
     /// The sum of the lanes: halves are added until one lane is left, so the order is fixed.
     fn reduce_sum(self, a: Self::F32) -> f32;
+    /// [`Self::reduce_sum`] of each, to the same bits, with the shuffles shared.
+    #[inline(always)]
+    fn reduce_sums(self, [a, b, c, d]: [Self::F32; 4]) -> [f32; 4] {
+        [self.reduce_sum(a), self.reduce_sum(b), self.reduce_sum(c), self.reduce_sum(d)]
+    }
     /// The largest lane.
     fn reduce_max(self, a: Self::F32) -> f32;
 

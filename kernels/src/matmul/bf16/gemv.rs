@@ -10,9 +10,8 @@
 //! a quarter of the task apart, `sample` at the sizes of the preset `large` went from 1805–2081 to 2305–2511 tokens a
 //! second, three runs of each in turn. Four neighbouring rows are slower: no stream is then longer than a row.
 
-use super::pack::{load_rounded, load_stored};
 use crate::simd::Simd;
-use crate::simd::bf16::{Bf16, pair, round};
+use crate::simd::bf16::{Bf16, load_rounded, load_stored, pair, round};
 use crate::{Bf16Isa, bf16_fn, scratch};
 use half::bf16;
 use rayon::prelude::*;

@@ -6,9 +6,10 @@
 //! a mask for each, and the speed is at best that of `f32`.
 
 use crate::matmul::{
-    ahead::{Ahead, Next, prefetch},
+    ahead::{Ahead, Next},
     micro::{Block, PANEL_ROWS, store_tile},
 };
+use crate::prefetch::prefetch;
 use crate::simd::Simd;
 use crate::simd::bf16::Bf16;
 use crate::{Bf16Isa, bf16_fn};

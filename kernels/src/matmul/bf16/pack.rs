@@ -5,9 +5,10 @@
 //! do, a row is rounded as it lies, 2·N steps to N pairs, and pairs are transposed as if they were `f32`: half as many
 //! shuffles as for `f32`. A weight that is stored in bf16 already only has to be moved.
 
-use crate::matmul::{View, ahead::prefetch};
+use crate::matmul::View;
+use crate::prefetch::prefetch;
 use crate::simd::Simd;
-use crate::simd::bf16::{Bf16, Pairs, pair, round};
+use crate::simd::bf16::{Bf16, Pairs, load_rounded, load_stored, pair, round};
 use crate::{Bf16Isa, bf16_fn};
 use half::bf16;
 use std::ops::Range;
@@ -109,36 +110,6 @@ bf16_fn! {
         } else {
             gather(|i, p| source.data[i * source.row + p * source.col], count, k, width, panels);
         }
-    }
-}
-
-/// The first `count` numbers of `x`, at most 2·N, rounded to pairs, and zeros after them.
-#[inline(always)]
-pub(super) fn load_rounded<B: Bf16>(b: B, x: &[f32], count: usize) -> Pairs<B> {
-    let s = b.simd();
-    let n = B::S::N;
-    if count >= 2 * n {
-        let x = &x[..2 * n];
-        b.round_neighbours([s.load(x), s.load(&x[n..])])
-    } else {
-        let (first, second) = x[..count].split_at(count.min(n));
-        b.round_neighbours([s.load_partial(first), s.load_partial(second)])
-    }
-}
-
-/// The first `count` numbers of `x`, at most 2·N, as pairs, and zeros after them.
-#[inline(always)]
-pub(super) fn load_stored<B: Bf16>(b: B, x: &[bf16], count: usize) -> Pairs<B> {
-    let n = B::S::N;
-    if count >= 2 * n {
-        let x = &x[..2 * n];
-        // SAFETY: 2·N numbers of 16 bits are N pairs; the load needs no alignment.
-        unsafe { b.load_ptr(x.as_ptr().cast()) }
-    } else {
-        let mut some = [bf16::ZERO; 32];
-        some[..count].copy_from_slice(&x[..count]);
-        // SAFETY: 32 numbers are at least N pairs.
-        unsafe { b.load_ptr(some.as_ptr().cast()) }
     }
 }
 

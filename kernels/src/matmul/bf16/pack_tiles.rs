@@ -7,14 +7,12 @@
 //! tokens, 1536→384, went from 15.5 to 14.1 ms), and asked for half a page ahead, beyond which it does not: packing alone
 //! went from 4.8 to 4.3 ms, one right after the other.
 
-use super::pack::{Operand, load_rounded, load_stored};
+use super::pack::Operand;
 use crate::bf16_fn;
-use crate::matmul::{
-    View,
-    ahead::{LINE, prefetch, prefetch_second},
-};
+use crate::matmul::{View, ahead::LINE};
+use crate::prefetch::{prefetch, prefetch_second};
 use crate::simd::Simd;
-use crate::simd::bf16::{Bf16, Pairs, pair, round};
+use crate::simd::bf16::{Bf16, Pairs, load_rounded, load_stored, pair, round};
 use crate::simd::tiles::{SIDE, WORDS};
 use half::bf16;
 

@@ -1,4 +1,4 @@
-use super::{pair, round};
+use super::{pair, round, round_all};
 use crate::{Bf16Isa, oracle, simd::Simd};
 use half::bf16;
 
@@ -105,6 +105,44 @@ fn every_level_rounds_to_the_same_bits() {
         let (mut e, mut o) = ([0.0; 16], [0.0; 16]);
         widen(isa, &expected[..16], &mut e, &mut o);
         assert_eq!((e[0].to_bits(), o[0].to_bits()), (expected[0] << 16, expected[0] & 0xffff_0000), "{isa}");
+    }
+}
+
+#[test]
+fn any_number_of_them_is_rounded_as_one_is() {
+    let x = patterns();
+    for isa in Bf16Isa::available() {
+        for len in (0..70).chain([x.len()]) {
+            let mut y = vec![bf16::NAN; len];
+            round_all(isa, &x[x.len() - len..], &mut y);
+            let expected = x[x.len() - len..].iter().map(|&x| round(x).to_bits());
+            assert!(y.iter().map(|y| y.to_bits()).eq(expected), "{isa}, {len} numbers");
+        }
+    }
+}
+
+bf16_fn! {
+    fn unzip_and_zip<B>(b: B, x: &[f32; 32]) -> [Vec<f32>; 2] {
+        let (s, n) = (b.simd(), B::S::N);
+        let (even, odd) = b.unzip([s.load(x), s.load(&x[n..])]);
+        let vectors = |vectors: [_; 2]| {
+            let mut out = vec![0.0; 2 * n];
+            s.store(&mut out, vectors[0]);
+            s.store(&mut out[n..], vectors[1]);
+            out
+        };
+        [vectors([even, odd]), vectors(b.zip(even, odd))]
+    }
+}
+
+#[test]
+fn what_was_taken_apart_is_put_together_again() {
+    let x: [f32; 32] = std::array::from_fn(|i| i as f32);
+    for isa in Bf16Isa::available() {
+        let [apart, together] = unzip_and_zip(isa, &x);
+        let n = apart.len() / 2;
+        assert!((0..n).all(|i| apart[i] == x[2 * i] && apart[n + i] == x[2 * i + 1]), "{isa}: {apart:?}");
+        assert_eq!(together, x[..2 * n], "{isa}");
     }
 }
 

@@ -28,6 +28,15 @@ impl Bf16 for Avx2 {
         }
     }
     #[inline(always)]
+    fn zip(self, even: __m256, odd: __m256) -> [__m256; 2] {
+        // SAFETY: `self` proves AVX2.
+        unsafe {
+            // Each works on halves: the first gives numbers 0 to 3 and 8 to 11.
+            let (low, high) = (_mm256_unpacklo_ps(even, odd), _mm256_unpackhi_ps(even, odd));
+            [_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high)]
+        }
+    }
+    #[inline(always)]
     unsafe fn store_transposed(self, rows: [__m256i; 8], to: *mut u32, step: usize) {
         // SAFETY: `self` proves AVX2; the caller vouches for the columns.
         unsafe {
@@ -66,6 +75,15 @@ impl Bf16 for Avx512 {
             let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
             let odd = _mm512_or_si512(even, _mm512_set1_epi32(1));
             (_mm512_permutex2var_ps(a, even, b), _mm512_permutex2var_ps(a, odd, b))
+        }
+    }
+    #[inline(always)]
+    fn zip(self, even: __m512, odd: __m512) -> [__m512; 2] {
+        // SAFETY: `self` proves AVX-512.
+        unsafe {
+            let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+            [_mm512_permutex2var_ps(even, low, odd), _mm512_permutex2var_ps(even, high, odd)]
         }
     }
     #[inline(always)]
@@ -138,6 +156,10 @@ impl Bf16 for Avx512Bf16 {
     #[inline(always)]
     fn unzip(self, x: [__m512; 2]) -> (__m512, __m512) {
         self.0.unzip(x)
+    }
+    #[inline(always)]
+    fn zip(self, even: __m512, odd: __m512) -> [__m512; 2] {
+        self.0.zip(even, odd)
     }
     #[inline(always)]
     unsafe fn store_eights(self, pairs: __m512i, to: *mut u32, step: usize) {
