@@ -102,11 +102,8 @@ fn with_widened(isa: Bf16Isa, inputs: &Inputs<'_, f32, bf16>, work: impl FnOnce(
     let len = b * h_kv * tk * d;
     scratch::with(2 * len, |buffer: &mut [f32]| {
         let (k, v) = buffer.split_at_mut(len);
-        for (from, to) in [(&inputs.k, &mut *k), (&inputs.v, &mut *v)] {
-            for (i, row) in to.chunks_exact_mut(d.max(1)).enumerate() {
-                widen(isa, from.row(i / tk / h_kv, i / tk % h_kv, i % tk, d), row);
-            }
-        }
+        widen(isa, inputs.shape, inputs.k, k);
+        widen(isa, inputs.shape, inputs.v, v);
         let strides = Strides { b: h_kv * tk * d, h: tk * d, t: d };
         let [k, v] = [&*k, &*v].map(|data| View { data, strides });
         work(&Inputs::new(inputs.shape, inputs.options, inputs.q, k, v));
@@ -114,11 +111,19 @@ fn with_widened(isa: Bf16Isa, inputs: &Inputs<'_, f32, bf16>, work: impl FnOnce(
 }
 
 bf16_fn! {
-    /// y ← x.
-    fn widen<B>(b: B, x: &[bf16], y: &mut [f32]) {
-        let rows = Stored(b);
-        for at in (0..x.len()).step_by(2 * B::S::N) {
-            rows.store_f32(&mut y[at..], rows.load_rest(&x[at..]));
+    /// y \[B,Hkv,Tk,D\] ← x.
+    fn widen<B>(b: B, shape: Shape, x: View<'_, bf16>, y: &mut [f32]) {
+        let Shape { h_kv, tk, d, .. } = shape;
+        if y.is_empty() {
+            return;
+        }
+        for (head, y) in y.chunks_exact_mut(tk * d).enumerate() {
+            for (t, y) in y.chunks_exact_mut(d).enumerate() {
+                let (x, rows) = (x.row(head / h_kv, head % h_kv, t, d), Stored(b));
+                for at in (0..d).step_by(2 * B::S::N) {
+                    rows.store_f32(&mut y[at..], rows.load_rest(&x[at..]));
+                }
+            }
         }
     }
 }

@@ -16,11 +16,13 @@ use crate::{Bf16Isa, bf16_fn, scratch};
 use half::bf16;
 use rayon::prelude::*;
 
+/// The most tasks.
+pub(super) const TASKS: usize = 64;
 /// Weights of one task: 128 KiB.
 const TASK: usize = 1 << 16;
 
 /// y = W·x, or y += W·x with `accumulate`, for W with `y.len()` rows of `k` neighbours, `row` apart, and x with its
-/// step.
+/// step; in up to `most` tasks.
 pub(super) fn product(
     isa: Bf16Isa,
     w: &[bf16],
@@ -29,6 +31,7 @@ pub(super) fn product(
     k: usize,
     y: &mut [f32],
     accumulate: bool,
+    most: usize,
 ) {
     let (data, step) = x;
     // Whole vectors of x, so that only W has an edge.
@@ -41,7 +44,7 @@ pub(super) fn product(
                 *x = pair(element(2 * q), element(2 * q + 1));
             }
         }
-        let tasks = (y.len().saturating_mul(k) / TASK).clamp(1, 64);
+        let tasks = (y.len().saturating_mul(k) / TASK).clamp(1, most);
         let tasks = if tasks > 2 { tasks / 2 * 2 } else { tasks };
         let outputs = y.len().div_ceil(tasks).next_multiple_of(16);
         if y.len() <= outputs {

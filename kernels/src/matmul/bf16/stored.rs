@@ -13,9 +13,9 @@
 use super::{
     gemv,
     pack::{Operand, Stored},
-    threads,
+    packed, threads,
 };
-use crate::matmul::{Shape, Strides, begin};
+use crate::matmul::{Shape, Strides, View, begin};
 use crate::{Bf16Isa, Float, Rung, simd::bf16::round};
 use half::bf16;
 
@@ -31,11 +31,12 @@ pub const RUNGS: &[Rung<Run>] = &[
         simd: false,
     },
     Rung {
-        name: "threads",
-        idea: "pairs of weights as they lie there, on every core; more rows than one go through the panels",
-        run,
+        name: "pairs",
+        idea: "pairs of weights as they lie there; more rows than one go through the panels",
+        run: serial,
         simd: true,
     },
+    Rung { name: "threads", idea: "a task for each 128 KiB of weights, on every core", run, simd: true },
 ];
 
 fn naive_run(
@@ -92,6 +93,33 @@ pub fn run(
     c: &mut [f32],
     accumulate: bool,
 ) {
+    product(isa, shape, a, a_strides, b, b_strides, c, accumulate, true);
+}
+
+fn serial(
+    isa: Bf16Isa,
+    shape: Shape,
+    a: &[f32],
+    a_strides: Strides,
+    b: &[bf16],
+    b_strides: Strides,
+    c: &mut [f32],
+    accumulate: bool,
+) {
+    product(isa, shape, a, a_strides, b, b_strides, c, accumulate, false);
+}
+
+fn product(
+    isa: Bf16Isa,
+    shape: Shape,
+    a: &[f32],
+    a_strides: Strides,
+    b: &[bf16],
+    b_strides: Strides,
+    c: &mut [f32],
+    accumulate: bool,
+    parallel: bool,
+) {
     if !begin(shape, a, a_strides, b, b_strides, c, accumulate) {
         return;
     }
@@ -99,11 +127,35 @@ pub fn run(
     if shape.m == 1 && b_strides.row == 1 {
         for (index, y) in c.chunks_exact_mut(shape.n).enumerate() {
             let x = (&a[index * a_strides.batch..], a_strides.col);
-            gemv::product(isa, matrix(index).data, b_strides.col, x, shape.k, y, accumulate);
+            gemv::product(
+                isa,
+                matrix(index).data,
+                b_strides.col,
+                x,
+                shape.k,
+                y,
+                accumulate,
+                if parallel { gemv::TASKS } else { 1 },
+            );
         }
         return;
     }
-    threads::batch(isa, shape, a, a_strides, |index| Operand::Bf16(matrix(index)), b_strides, c, accumulate);
+    if parallel {
+        return threads::batch(
+            isa,
+            shape,
+            a,
+            a_strides,
+            |index| Operand::Bf16(matrix(index)),
+            b_strides,
+            c,
+            accumulate,
+        );
+    }
+    for (index, c) in c.chunks_exact_mut(shape.m * shape.n).enumerate() {
+        let (a, b) = (View::of(a, a_strides, index), Operand::Bf16(matrix(index)));
+        packed::product(isa, shape, a, b, c, accumulate);
+    }
 }
 
 /// The definition, and in `f64` the oracle.
