@@ -49,13 +49,13 @@ impl Pace {
     /// Why a rung is left out on a workload, if it is.
     pub fn reason_to_skip(&self, entry: &Entry, workload: &Workload) -> Option<String> {
         let (work, budget) = (workload.problem.work(), self.budget);
-        if entry.peer || workload.problem.tokens().is_some() {
+        if workload.problem.tokens().is_some() {
             return None;
         }
         // The naive rung of bf16 says nothing that the one of f32 beside it does not, but on small problems.
         let in_bf16 = entry.precision == Precision::Bf16;
         let most = if in_bf16 { Budget::SHORT.scalar_flops / 3 } else { budget.scalar_flops };
-        if !entry.simd && work.flops > most {
+        if !entry.simd && !entry.peer && work.flops > most {
             let giga = |flops: u64| flops as f64 / 1e9;
             let [flops, most] = [work.flops, most].map(giga);
             return Some(format!("{flops:.2} GFLOP, over the {most:.2} of a rung without vectors"));
@@ -101,6 +101,9 @@ mod tests {
         assert_eq!(pace.reason_to_skip(&ENTRY, &larger).unwrap(), "4.0 s a run at its pace on matmul/square/1024/nt");
         assert_eq!(pace.reason_to_skip(&ENTRY, &find("matmul/square/2048/nn")), None, "another layout");
         assert_eq!(pace.reason_to_skip(&Entry { name: "y", ..ENTRY }, &larger), None, "another rung");
+        let peer = Entry { simd: false, peer: true, ..ENTRY };
+        pace.record(&peer, &smaller, 0.5);
+        assert!(pace.reason_to_skip(&peer, &larger).is_some(), "a peer, too");
         pace.record(&ENTRY, &smaller, 0.1);
         assert_eq!(pace.reason_to_skip(&ENTRY, &larger), None);
     }

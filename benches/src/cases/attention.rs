@@ -4,6 +4,8 @@
 //! keys alone; the last n keys are seen by the last n queries alone, so their dK and dV come from these. Each part is a
 //! small problem of its own for the oracle.
 
+#[cfg(feature = "peers")]
+use super::peers::{WithPeers, candle};
 use super::{Buffer, Case, Parts, cast, ladder, values, zeros};
 use gradus_kernels::{
     Float, Isa, Rung,
@@ -116,7 +118,14 @@ pub(super) fn spoil_forward(data: &mut Data) {
 
 fn forward_case(rungs: &'static [Rung<Forward>], data: Data) -> Box<dyn Case> {
     let expected = (forward_reference(&data), forward_reference(&data));
-    Box::new(ladder(rungs, data, run_forward, spoil_forward, forward_outputs, expected))
+    let ladder = ladder(rungs, data, run_forward, spoil_forward, forward_outputs, expected);
+    #[cfg(feature = "peers")]
+    let ladder = {
+        let Data { shape, ref q, ref k, ref v, .. } = ladder.data;
+        let peers = candle::attention(shape, [q, k, v]);
+        WithPeers::new(ladder, peers, |d, o| d.o.copy_from_slice(o))
+    };
+    Box::new(ladder)
 }
 
 pub(super) fn forward(sizes: [usize; 4]) -> Box<dyn Case> {

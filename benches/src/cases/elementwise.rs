@@ -1,5 +1,7 @@
 //! What has one result for each element: GELU, dropout, addition, a copy into another order; and sums of rows.
 
+#[cfg(feature = "peers")]
+use super::peers::{WithPeers, candle};
 use super::{Buffer, Case, Parts, cast, ends, ladder, scaled, values, zeros};
 use gradus_kernels::{
     Float,
@@ -61,7 +63,13 @@ pub(super) fn unary_forward(op: Unary, n: usize) -> Box<dyn Case> {
         d.reference::<f64>(|x, _, _, y| naive::unary(op, x, y)),
     );
     let call = |run: UnaryFn, isa, (op, d): &mut (Unary, Data)| run(isa, *op, &d.x, &mut d.y);
-    Box::new(ladder(&UNARY_RUNGS, (op, d), call, |(_, d)| spoil(d), |(_, d)| outputs(d), expected))
+    let ladder = ladder(&UNARY_RUNGS, (op, d), call, |(_, d)| spoil(d), |(_, d)| outputs(d), expected);
+    #[cfg(feature = "peers")]
+    let ladder = {
+        let peers = candle::unary(op, &ladder.data.1.x);
+        WithPeers::new(ladder, peers, |(_, d), y| d.y.copy_from_slice(y))
+    };
+    Box::new(ladder)
 }
 
 pub(super) fn unary_backward(op: Unary, n: usize) -> Box<dyn Case> {

@@ -1,5 +1,10 @@
 //! The matrix product, also of one row (`decode`), where peers join the ladder under the feature of that name.
 
+#[cfg(feature = "peers")]
+use super::peers::{
+    WithPeers,
+    products::{self, Operands},
+};
 use super::{Buffer, Case, Parts, cast, ladder, values, zeros};
 use crate::workload::Layout;
 use gradus_kernels::{
@@ -35,67 +40,12 @@ pub(super) fn case(layout: Layout, m: usize, k: usize, n: usize) -> Box<dyn Case
     let call = |run: Run, isa, d: &mut Data| run(isa, d.shape, &d.a, d.a_strides, &d.b, d.b_strides, &mut d.c, false);
     let ladder = ladder(RUNGS, data, call, |d| d.c.fill(f32::NAN), outputs, expected);
     #[cfg(feature = "peers")]
-    let ladder = with_peers::WithPeers::new(ladder, layout);
-    Box::new(ladder)
-}
-
-#[cfg(feature = "peers")]
-mod with_peers {
-    use super::*;
-    use crate::{
-        Result,
-        cases::{
-            Entry, Ladder, aligned,
-            peers::{self, Operands, Peer},
-        },
-        timing::seconds,
-        workload::Precision,
+    let ladder = {
+        let Data { ref a, ref b, .. } = ladder.data;
+        let peers = products::all(|| Operands { layout, m, k, n, a: a.clone(), b: b.clone() });
+        WithPeers::new(ladder, peers, |d, c| d.c.copy_from_slice(c))
     };
-    use gradus_kernels::Isa;
-
-    /// The ladder, and other people's products after it.
-    pub(super) struct WithPeers {
-        ladder: Ladder<Run, Data>,
-        peers: Vec<Box<dyn Peer>>,
-    }
-
-    impl WithPeers {
-        pub(super) fn new(ladder: Ladder<Run, Data>, layout: Layout) -> WithPeers {
-            let Data { shape: Shape { m, n, k, .. }, ref a, ref b, .. } = ladder.data;
-            let peers = peers::all(|| Operands { layout, m, k, n, a: a.clone(), b: b.clone() });
-            WithPeers { ladder, peers }
-        }
-    }
-
-    impl Case for WithPeers {
-        fn rungs(&self) -> Vec<Entry> {
-            let peers = self.peers.iter().map(|peer| Entry {
-                name: peer.name(),
-                idea: peer.idea(),
-                simd: false,
-                peer: true,
-                precision: Precision::F32,
-            });
-            self.ladder.rungs().into_iter().chain(peers).collect()
-        }
-
-        fn run(&mut self, rung: usize, isa: Isa) {
-            match rung.checked_sub(RUNGS.len()) {
-                None => self.ladder.run(rung, isa),
-                Some(peer) => self.peers[peer].run(),
-            }
-        }
-
-        fn check(&mut self, rung: usize, isa: Isa) -> Result<f64> {
-            let Some(peer) = rung.checked_sub(RUNGS.len()) else { return self.ladder.check(rung, isa) };
-            let peer = &mut self.peers[peer];
-            let once = seconds(|| peer.run());
-            self.ladder.data.c = aligned(peer.result());
-            let got = outputs(&self.ladder.data);
-            self.ladder.compare(&got, None, peer.name(), isa)?;
-            Ok(once)
-        }
-    }
+    Box::new(ladder)
 }
 
 /// At most `most` numbers below `n`, evenly spread, with the first and the last.

@@ -1,5 +1,7 @@
 //! Layer norm and RMS norm, with their parameters.
 
+#[cfg(feature = "peers")]
+use super::peers::{WithPeers, candle};
 use super::{Buffer, Case, Parts, aligned, cast, ladder, scaled, values, zeros};
 use gradus_kernels::{Float, layer_norm, rms_norm};
 
@@ -101,7 +103,14 @@ pub(super) fn layer_norm_forward(rows: usize, c: usize) -> Box<dyn Case> {
         let (input, _, _, output) = d.layer_norm_forward();
         run(isa, input, output);
     };
-    Box::new(ladder(&layer_norm::FORWARD_RUNGS, Data::new(rows, c), call, Data::spoil, parts, expected))
+    let ladder = ladder(&layer_norm::FORWARD_RUNGS, Data::new(rows, c), call, Data::spoil, parts, expected);
+    #[cfg(feature = "peers")]
+    let ladder = {
+        let Data { ref x, ref gamma, ref beta, .. } = ladder.data;
+        let peers = candle::layer_norm(x, [rows, c], [gamma, beta], EPS);
+        WithPeers::new(ladder, peers, |d, y| d.out.copy_from_slice(y))
+    };
+    Box::new(ladder)
 }
 
 pub(super) fn layer_norm_backward(rows: usize, c: usize) -> Box<dyn Case> {
@@ -149,7 +158,14 @@ pub(super) fn rms_norm_forward(rows: usize, c: usize) -> Box<dyn Case> {
         let (input, output) = d.rms_norm_forward();
         run(isa, input, output);
     };
-    Box::new(ladder(&rms_norm::FORWARD_RUNGS, Data::new(rows, c), call, Data::spoil, parts, expected))
+    let ladder = ladder(&rms_norm::FORWARD_RUNGS, Data::new(rows, c), call, Data::spoil, parts, expected);
+    #[cfg(feature = "peers")]
+    let ladder = {
+        let Data { ref x, ref gamma, .. } = ladder.data;
+        let peers = candle::rms_norm(x, [rows, c], gamma, EPS);
+        WithPeers::new(ladder, peers, |d, y| d.out.copy_from_slice(y))
+    };
+    Box::new(ladder)
 }
 
 pub(super) fn rms_norm_backward(rows: usize, c: usize) -> Box<dyn Case> {

@@ -1,6 +1,8 @@
 //! Softmax and log-softmax of rows.
 
-use super::{Buffer, Case, Parts, cast, ends, ladder, scaled, values, zeros};
+#[cfg(feature = "peers")]
+use super::peers::{WithPeers, candle};
+use super::{Buffer, Case, Ladder, Parts, cast, ends, ladder, scaled, values, zeros};
 use gradus_kernels::{
     Float, Rung,
     softmax::{self, BACKWARD_RUNGS, Backward, FORWARD_RUNGS, Forward, LOG_BACKWARD_RUNGS, LOG_FORWARD_RUNGS, naive},
@@ -42,11 +44,12 @@ fn forward_case(
     (rows, c): (usize, usize),
     plain: fn(usize, usize, &[f32], &mut [f32]),
     exact: fn(usize, usize, &[f64], &mut [f64]),
-) -> Box<dyn Case> {
+) -> Ladder<Forward, Data> {
     let data = data(rows, c, scaled(1, rows * c, 8.0), zeros(0));
     let plain = data.reference(|rows, c, x, _, y| plain(rows, c, x, y));
     let exact = data.reference(|rows, c, x, _, y| exact(rows, c, x, y));
-    Box::new(ladder(rungs, data, |run, isa, d| run(isa, d.rows, d.c, &d.x, &mut d.out), spoil, outputs, (plain, exact)))
+    let call = |run: Forward, isa, d: &mut Data| run(isa, d.rows, d.c, &d.x, &mut d.out);
+    ladder(rungs, data, call, spoil, outputs, (plain, exact))
 }
 
 fn backward_case(
@@ -65,7 +68,13 @@ fn backward_case(
 }
 
 pub(super) fn forward(rows: usize, c: usize) -> Box<dyn Case> {
-    forward_case(&FORWARD_RUNGS, (rows, c), naive::forward, naive::forward)
+    let ladder = forward_case(&FORWARD_RUNGS, (rows, c), naive::forward, naive::forward);
+    #[cfg(feature = "peers")]
+    let ladder = {
+        let peers = candle::softmax(&ladder.data.x, [rows, c]);
+        WithPeers::new(ladder, peers, |d, y| d.out.copy_from_slice(y))
+    };
+    Box::new(ladder)
 }
 
 pub(super) fn backward(rows: usize, c: usize) -> Box<dyn Case> {
@@ -73,7 +82,7 @@ pub(super) fn backward(rows: usize, c: usize) -> Box<dyn Case> {
 }
 
 pub(super) fn log_forward(rows: usize, c: usize) -> Box<dyn Case> {
-    forward_case(&LOG_FORWARD_RUNGS, (rows, c), naive::log_forward, naive::log_forward)
+    Box::new(forward_case(&LOG_FORWARD_RUNGS, (rows, c), naive::log_forward, naive::log_forward))
 }
 
 pub(super) fn log_backward(rows: usize, c: usize) -> Box<dyn Case> {

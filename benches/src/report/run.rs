@@ -1,6 +1,6 @@
 //! The measurement itself: every rung of every workload is checked, then all of them and PyTorch take turns, a few rounds
 //! of them, so that a slow second of the machine falls on all. Where memory may bound the work, its bandwidth has a turn
-//! too, and after it the machine is measured again.
+//! too, and every now and then the machine is measured again.
 
 use super::{
     data::{FORMAT, Figure, Measured, Report, Scaling, Settings, Skipped},
@@ -18,8 +18,10 @@ use crate::{
 use gradus_kernels::Isa;
 use std::time::Instant;
 
-/// How long the machine is measured for in between.
+/// How long the machine is measured for in between; where caches are very large, once through each takes longer than that.
 const SWEEP_SECONDS: f64 = 0.15;
+/// How long the last measurement of the machine stands at least.
+const SWEEP_EVERY_SECONDS: f64 = 12.0;
 /// How long a turn of the bandwidth is.
 const BESIDE_SECONDS: f64 = 0.05;
 
@@ -89,7 +91,7 @@ pub fn run(plan: &Plan, mut torch: Option<Torch>, mut progress: impl FnMut(&str,
     };
     let (mut all, mut scaling) = (Vec::new(), Vec::new());
     let total: f64 = plan.workloads.iter().map(share).sum();
-    let mut done = 0.0;
+    let (mut done, mut swept) = (0.0, Instant::now());
     for workload in &plan.workloads {
         progress(&workload.id(), done / total);
         done += share(workload);
@@ -101,8 +103,9 @@ pub fn run(plan: &Plan, mut torch: Option<Torch>, mut progress: impl FnMut(&str,
             None => ladders.measure(workload, torch.as_mut(), beside, effort(workload, plan)),
         };
         let mut measured = measured.map_err(|problem| format!("{}: {problem}", workload.id()))?;
-        if work.unit() == Unit::Bytes {
+        if work.unit() == Unit::Bytes && swept.elapsed().as_secs_f64() > SWEEP_EVERY_SECONDS {
             gauge.sweep(SWEEP_SECONDS);
+            swept = Instant::now();
         }
         if workload.headline && plan.threads > 1 {
             scaling.extend(scale(workload, &measured, plan)?);

@@ -1,42 +1,31 @@
-//! Other people's matrix products, on the same operands: references for development, under the feature `peers`.
-//!
-//! Each is called by its safe interface, with its operands prepared outside of what is timed: faer by its own,
-//! matrixmultiply through ndarray, and gemm through candle, whose product also allocates its result.
+//! Other people's matrix products: faer by its own interface, matrixmultiply through ndarray, and gemm, whose own is
+//! unsafe, through candle, whose product also allocates its result.
 
-use super::{Buffer, zeros};
+use super::{
+    super::{Buffer, zeros},
+    Peer,
+    candle::{self, Candle},
+};
 use crate::workload::Layout;
-use candle_core::{Device, Tensor};
 use faer::{Accum, Mat, MatRef, Par};
 use ndarray::{ArrayView2, ArrayViewMut2, ShapeBuilder};
 
 /// A product C = A·B, as `layout` says how A and B are stored.
-pub(super) struct Operands {
-    pub(super) layout: Layout,
-    pub(super) m: usize,
-    pub(super) k: usize,
-    pub(super) n: usize,
-    pub(super) a: Buffer,
-    pub(super) b: Buffer,
-}
-
-/// Somebody else's matrix product.
-pub(super) trait Peer: Send {
-    /// Its name.
-    fn name(&self) -> &'static str;
-    /// What it is.
-    fn idea(&self) -> &'static str;
-    /// Computes C.
-    fn run(&mut self);
-    /// C, row by row.
-    fn result(&self) -> Vec<f32>;
+pub(in super::super) struct Operands {
+    pub(in super::super) layout: Layout,
+    pub(in super::super) m: usize,
+    pub(in super::super) k: usize,
+    pub(in super::super) n: usize,
+    pub(in super::super) a: Buffer,
+    pub(in super::super) b: Buffer,
 }
 
 /// All of them, ready to be run.
-pub(super) fn all(operands: impl Fn() -> Operands) -> Vec<Box<dyn Peer>> {
+pub(in super::super) fn all(operands: impl Fn() -> Operands) -> Vec<Box<dyn Peer>> {
     vec![
         Box::new(Faer { result: Mat::zeros(operands().m, operands().n), operands: operands() }),
         Box::new(Ndarray { result: zeros(operands().m * operands().n), operands: operands() }),
-        Box::new(Candle::new(&operands())),
+        Box::new(candle(&operands())),
     ]
 }
 
@@ -93,40 +82,9 @@ impl Peer for Ndarray {
     }
 }
 
-struct Candle {
-    a: Tensor,
-    b: Tensor,
-    result: Option<Tensor>,
-}
-
-impl Candle {
-    fn new(operands: &Operands) -> Candle {
-        let &Operands { layout, m, k, n, ref a, ref b } = operands;
-        let tensor = |rows, columns, transposed, data: &[f32]| {
-            if transposed {
-                Tensor::from_slice(data, (columns, rows), &Device::Cpu)?.t()
-            } else {
-                Tensor::from_slice(data, (rows, columns), &Device::Cpu)
-            }
-        };
-        let a = tensor(m, k, layout == Layout::TN, a).expect("the operands have these sizes");
-        let b = tensor(k, n, layout == Layout::NT, b).expect("the operands have these sizes");
-        Candle { a, b, result: None }
-    }
-}
-
-impl Peer for Candle {
-    fn name(&self) -> &'static str {
-        "candle"
-    }
-    fn idea(&self) -> &'static str {
-        "gemm through candle 0.11, which allocates its result"
-    }
-    fn run(&mut self) {
-        self.result = Some(self.a.matmul(&self.b).expect("the operands have these sizes"));
-    }
-    fn result(&self) -> Vec<f32> {
-        let result = self.result.as_ref().and_then(|c| c.flatten_all().ok());
-        result.and_then(|c| c.to_vec1().ok()).unwrap_or_default()
-    }
+fn candle(&Operands { layout, m, k, n, ref a, ref b }: &Operands) -> Candle {
+    let a = if layout == Layout::TN { candle::tensor(a, &[k, m]).t() } else { Ok(candle::tensor(a, &[m, k])) };
+    let b = if layout == Layout::NT { candle::tensor(b, &[n, k]).t() } else { Ok(candle::tensor(b, &[k, n])) };
+    let [a, b] = [a, b].map(|x| x.expect("a matrix has a transpose"));
+    Candle::new("gemm through candle 0.11, which allocates its result", move || a.matmul(&b))
 }
