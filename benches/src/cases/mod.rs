@@ -116,7 +116,10 @@ pub fn case(problem: &Problem) -> Box<dyn Case> {
         Problem::Sgd { n } => optimizer::sgd(n),
         Problem::SumOfSquares { n } => optimizer::sum_of_squares(n),
         Problem::TrainingStep { gpt, batch, dropout, precision } => training_step::case(gpt, batch, dropout, precision),
-        Problem::Generate { gpt, tokens, precision } => generate::case(gpt, tokens, precision),
+        Problem::Generate { gpt, tokens, precision, cache } => {
+            assert_eq!(cache, precision, "keys and values are stored as the weights are");
+            generate::case(gpt, tokens, precision)
+        }
     }
 }
 
@@ -162,7 +165,7 @@ fn small(problem: &Problem) -> Problem {
         Problem::TrainingStep { dropout, precision, .. } => {
             Problem::TrainingStep { gpt: SMALL, batch: 3, dropout, precision }
         }
-        Problem::Generate { precision, .. } => Problem::Generate { gpt: SMALL, tokens: 5, precision },
+        Problem::Generate { precision, cache, .. } => Problem::Generate { gpt: SMALL, tokens: 5, precision, cache },
     }
 }
 

@@ -53,16 +53,16 @@ impl Gpt {
     }
 
     /// Every weight is read once, and the keys and values of the tokens before: of half of the `tokens`, on the average.
-    /// In bf16 all of these have half the bytes.
-    pub fn token(self, tokens: usize, precision: Precision) -> Work {
+    /// In bf16 either has half the bytes.
+    pub fn token(self, tokens: usize, weights: Precision, cache: Precision) -> Work {
         let Gpt { layers, width, vocab, .. } = self;
         let position = (2 * layers * width) as u64; // a key and a value in every layer
         let past = position * tokens as u64 / 2;
-        let bytes = if precision == Precision::Bf16 { 2 } else { 4 };
+        let [weight, key] = [weights, cache].map(|precision| if precision == Precision::Bf16 { 2 } else { 4 });
         Work {
             flops: 2 * (self.weights() + past),
-            read: bytes * (self.weights() + past),
-            written: bytes * position + 4 * vocab as u64,
+            read: weight * self.weights() + key * past,
+            written: key * position + 4 * vocab as u64,
             updated: 0,
         }
     }

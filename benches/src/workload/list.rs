@@ -38,7 +38,7 @@ fn whole_programs(list: &mut List) {
     for (name, gpt, tokens) in [("gpt_small", small, 64), ("gpt_large", large, 256), ("gpt2", Gpt::GPT2, 64)] {
         for (direction, precision) in both {
             if name != "gpt_small" || precision == Precision::F32 {
-                let problem = Problem::Generate { gpt, tokens, precision };
+                let problem = Problem::Generate { gpt, tokens, precision, cache: precision };
                 list.add("generate", name, direction, name == "gpt_large", problem);
             }
         }
@@ -220,14 +220,16 @@ mod tests {
 
     #[test]
     fn a_token_reads_every_weight_once() {
-        let megabytes = |gpt: Gpt| gpt.token(0, Precision::F32).read as f64 / 1e6;
+        let megabytes = |gpt: Gpt| gpt.token(0, Precision::F32, Precision::F32).read as f64 / 1e6;
         assert!((megabytes(Gpt::of(Preset::Large)) - 42.6).abs() < 0.1);
         assert!((megabytes(Gpt::GPT2) - 494.0).abs() < 1.0);
         assert_eq!(Gpt::GPT2.parameters(), 124_439_808, "the number of the paper's smallest model, with tied weights");
         let two = Gpt { layers: 1, heads: 1, width: 2, context: 8, vocab: 3, bias: false };
-        assert_eq!(two.token(4, Precision::F32).read, 4 * (12 * 4 + 3 * 2 + 2 * 2 * 2), "two positions on the average");
-        let [f32, bf16] = [Precision::F32, Precision::Bf16].map(|precision| two.token(4, precision).read);
-        assert_eq!(bf16, f32 / 2, "keys and values are stored like the weights");
+        let read = |weights, cache| two.token(4, weights, cache).read;
+        let f32 = read(Precision::F32, Precision::F32);
+        assert_eq!(f32, 4 * (12 * 4 + 3 * 2 + 2 * 2 * 2), "two positions on the average");
+        assert_eq!(read(Precision::Bf16, Precision::Bf16), f32 / 2);
+        assert_eq!(read(Precision::Bf16, Precision::F32), 2 * (12 * 4 + 3 * 2) + 4 * 2 * 2 * 2);
     }
 
     #[test]

@@ -92,6 +92,9 @@ pub enum Problem {
         tokens: usize,
         #[serde(default)]
         precision: Precision,
+        /// Of its keys and values; in older reports they were `f32` where weights were not, too.
+        #[serde(default)]
+        cache: Precision,
     },
 }
 
@@ -143,7 +146,7 @@ impl Problem {
             Problem::Sgd { n } => Work { updated: 8 * n as u64, ..each(n, 7, 3 * n, 2 * n) },
             Problem::SumOfSquares { n } => each(n, 2, n, 0),
             Problem::TrainingStep { gpt, batch, .. } => gpt.training_step(batch),
-            Problem::Generate { gpt, tokens, precision } => gpt.token(tokens, precision),
+            Problem::Generate { gpt, tokens, precision, cache } => gpt.token(tokens, precision, cache),
         }
     }
 

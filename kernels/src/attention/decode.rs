@@ -7,6 +7,12 @@
 //! threads 139 µs, this one 76 µs on one thread and 42 µs on two, 150 GB/s. One key at a time, and each probability divided
 //! by the sum, it took 91 and 48 µs in turn with it. A task is worth half as much work here as elsewhere, for it reads from
 //! the third-level cache what others have in the first: with it a token at the sizes of `large` takes 2 to 3% less.
+//!
+//! On one core nothing but reading should count; three things did. Sums across lanes share their shuffles, four keys at a
+//! time; every second value goes to sums of its own, or a key would wait four cycles for the one before; and rows are whole vectors or
+//! ends, decided outside of the loop, or sums go through memory. In turn on one thread of a Granite Rapids, with the cache near,
+//! 1×6×256×64 takes 12.2 µs for 13.3, and 10.4 for 15.7 in bf16 ([`super::stored`]); 1×12×1024×64, which is far, 531 for 585 and 305
+//! for 402.
 
 use super::{Forward, Inputs, Output, Shape, View, exp2::exp2, threads};
 use crate::{Isa, Rung, prefetch::prefetch, rows::AHEAD, scratch, simd::Simd, simd_fn};
