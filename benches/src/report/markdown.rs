@@ -64,10 +64,14 @@ pub fn render(report: &Report, figures: &[(String, String)]) -> String {
     text
 }
 
-/// The operations of a report, each once, in its order.
+/// The operations of a report, each once, in the order in which they come first.
 pub fn operations(report: &Report) -> Vec<String> {
-    let mut operations: Vec<String> = report.ladders.iter().map(|measured| measured.operation.clone()).collect();
-    operations.dedup();
+    let mut operations: Vec<String> = Vec::new();
+    for measured in &report.ladders {
+        if !operations.contains(&measured.operation) {
+            operations.push(measured.operation.clone());
+        }
+    }
     operations
 }
 
@@ -132,6 +136,14 @@ fn engineering(x: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::{super::data, *};
+
+    #[test]
+    fn an_operation_has_one_section_wherever_its_workloads_stand() {
+        let mut report = data::tests::example();
+        let of = |operation: &str| data::Measured { operation: operation.into(), ..report.ladders[0].clone() };
+        report.ladders = vec![of("decode"), of("decode_bf16"), of("decode")];
+        assert_eq!(operations(&report), ["decode", "decode_bf16"]);
+    }
 
     #[test]
     fn the_tables_hold_every_rung_with_its_ratios() {

@@ -110,9 +110,12 @@ fn attention(list: &mut List) {
     for (name, [b, h, t, d]) in shapes.into_iter().filter(|(_, [_, _, t, _])| matches!(t, 64 | 256 | 1024 | 4096)) {
         list.both("attention_bf16", name, t <= 256, |pass| Problem::AttentionBf16 { pass, b, h, t, d });
     }
-    for (name, [h, t]) in [("gpt_large/T256", [6, 256]), ("gpt2/T1024", [12, 1024]), ("gpt2/T16384", [12, 16384])] {
+    let caches = [("gpt_large/T256", [6, 256]), ("gpt2/T1024", [12, 1024]), ("gpt2/T16384", [12, 16384])];
+    for (name, [h, t]) in caches {
         let problem = Problem::AttentionDecode { b: 1, h, t, d: 64 };
         list.add("attention_decode", name, "forward", t == 1024, problem);
+    }
+    for (name, [h, t]) in caches {
         let problem = Problem::AttentionDecodeBf16 { b: 1, h, t, d: 64 };
         list.add("attention_decode_bf16", name, "forward", false, problem);
     }
