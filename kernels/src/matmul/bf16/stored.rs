@@ -8,7 +8,8 @@
 //! In the report, 2 threads, one row: 1×768×3072 from the third cache 30.0 µs, and 54.2 µs with weights in `f32`,
 //! 1.81 times as fast, for handing out the tasks is not halved. 1×768×50257 from memory 1.11 ms, 95% of what probes
 //! beside it made, and 4.62 ms in `f32`, 91%: more than twice, because the memory was slower in that stretch of the
-//! run. The definition takes 106 ms.
+//! run. The definition takes 106 ms. On a Granite Rapids, 1×768×50257: 92.6 ms, pairs on one core 4.52, on two 1.54 (and
+//! its four streams lie 300 KB apart in a task, not 19 MB).
 
 use super::{
     gemv,
