@@ -10,9 +10,9 @@
 //!
 //! On one core nothing but reading should count; three things did. Sums across lanes share their shuffles, four keys at a
 //! time; every second value goes to sums of its own, or a key would wait four cycles for the one before; and rows are whole vectors or
-//! ends, decided outside of the loop, or sums go through memory. In turn on one thread of a Granite Rapids, with the cache near,
-//! 1×6×256×64 takes 12.2 µs for 13.3, and 10.4 for 15.7 in bf16 ([`super::stored`]); 1×12×1024×64, which is far, 531 for 585 and 305
-//! for 402.
+//! ends, decided outside of the loop, or sums go through memory. On one thread of a Granite Rapids, with the cache near,
+//! 1×6×256×64 takes 12.2 µs for 13.3, and 1×12×1024×64, which is far, 531 for 585 (medians in turn; other sizes gain up to 10%
+//! and lose up to 3%). In bf16 ([`super::stored`]) they take 10.4 and 305 µs, in another run without these three 15.7 and 402.
 
 use super::{Forward, Inputs, Output, Shape, View, exp2::exp2, threads};
 use crate::{Isa, Rung, prefetch::prefetch, rows::AHEAD, scratch, simd::Simd, simd_fn};
@@ -195,10 +195,13 @@ struct Head<'a, C> {
 impl<'a, C> Head<'a, C> {
     #[inline(always)]
     fn new(Shape { b, h_kv, tk, d, .. }: Shape, view: &View<'a, C>, [batch, kv]: [usize; 2], first: usize) -> Self {
-        let at = batch * view.strides.b + kv * view.strides.h + first * view.strides.t;
+        // Strides of no elements may be anything.
+        let [b_step, h_step, t_step] = [view.strides.b, view.strides.h, view.strides.t];
+        let at =
+            batch.wrapping_mul(b_step).wrapping_add(kv.wrapping_mul(h_step)).wrapping_add(first.wrapping_mul(t_step));
         let far = b * h_kv * tk * d * size_of::<C>() >= FAR;
         // The memory of no elements need not hold the offset.
-        let stride = if d == 0 { 0 } else { view.strides.t };
+        let stride = if d == 0 { 0 } else { t_step };
         Head { data: view.data.get(at..).unwrap_or_default(), stride, d, far }
     }
 
@@ -238,8 +241,8 @@ fn exponentials<S: Simd>(s: S, scores: &mut [f32]) -> (f32, f32) {
 }
 
 /// Keys, or values, of this many bytes are far: other layers' went through the second-level cache since they were read. Then
-/// asking takes up to a quarter off the time where they are in bf16, and nothing where in `f32`; near ones take a fifth
-/// longer with it.
+/// asking takes up to a quarter off the time where they are in bf16, and little where in `f32`; near ones in bf16 take a
+/// quarter longer with it (one run after the other).
 const FAR: usize = 1 << 16;
 
 /// How many keys are multiplied at a time: they share the loads of the query, and their sums across lanes wait together.

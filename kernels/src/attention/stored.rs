@@ -9,7 +9,7 @@
 //! medians in turn with the cache in `f32`, one thread: 1×6×256×64 10.4 µs, and 12.2 in `f32`, from a second-level cache that has
 //! both; 1×12×1024×64 112 µs and 216, where only this one fits it; 305 and 531, where neither does. A token at the sizes
 //! of `large`, two threads: 485 µs, and 517 when only the weights were in bf16. Rows are asked for 2 KiB ahead where they
-//! are far: 1×12×1024×64 291 µs and without 358.
+//! are far: 1×12×1024×64 291 µs, and in a run before, without, 358.
 
 use super::{
     Inputs, Options, Output, Shape, Strides, View,

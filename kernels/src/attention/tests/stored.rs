@@ -111,3 +111,15 @@ fn a_cache_that_is_too_short_is_refused() {
     v.truncate(v.len() / 2);
     forward(&case, &[k, v], stored::DECODE_RUNGS[3].run, Bf16Isa::Portable);
 }
+
+#[test]
+fn strides_of_no_elements_may_be_anything() {
+    let shape = Shape { b: 2, h: 2, h_kv: 2, tq: 1, tk: 3, d: 0 };
+    let anywhere = Strides { b: usize::MAX, h: usize::MAX, t: usize::MAX };
+    let options = Options { scale: 1.0, causal: true, window: None, mask: None, dropout: None };
+    let (q, kv, mut lse) = (view(&[], anywhere), [view(&[], anywhere); 2], [0.0; 4]);
+    stored::forward(shape, &options, q, kv, (&mut [], anywhere), &mut lse);
+    assert!(lse.iter().all(|&lse| (lse - 3.0_f32.ln()).abs() < 1e-6), "three scores of zero: {lse:?}");
+    super::forward(shape, &options, [q; 3], (&mut [], anywhere), &mut lse);
+    assert!(lse.iter().all(|&lse| (lse - 3.0_f32.ln()).abs() < 1e-6), "{lse:?}");
+}

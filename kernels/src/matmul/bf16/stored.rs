@@ -34,7 +34,9 @@ pub const RUNGS: &[Rung<Run>] = &[
     Rung {
         name: "pairs",
         idea: "pairs of weights as they lie there; more rows than one go through the panels",
-        run: serial,
+        run: |isa, shape, a, a_strides, b, b_strides, c, accumulate| {
+            product(isa, shape, a, a_strides, b, b_strides, c, accumulate, false)
+        },
         simd: true,
     },
     Rung { name: "threads", idea: "a task for each 128 KiB of weights, on every core", run, simd: true },
@@ -97,19 +99,7 @@ pub fn run(
     product(isa, shape, a, a_strides, b, b_strides, c, accumulate, true);
 }
 
-fn serial(
-    isa: Bf16Isa,
-    shape: Shape,
-    a: &[f32],
-    a_strides: Strides,
-    b: &[bf16],
-    b_strides: Strides,
-    c: &mut [f32],
-    accumulate: bool,
-) {
-    product(isa, shape, a, a_strides, b, b_strides, c, accumulate, false);
-}
-
+/// [`run`], or the same on one core.
 fn product(
     isa: Bf16Isa,
     shape: Shape,
