@@ -214,9 +214,26 @@ impl Dataset {
     }
 
     /// The windows of `part` one after the other, `batch` rows at a time: every token but the first is a target once.
+    ///
+    /// # Panics
+    /// Where `batch` or `context` is 0.
     pub fn sweep(&self, part: Part, batch: usize, context: usize) -> Sweep<'_> {
-        assert!(batch > 0 && context > 0, "a sweep needs at least one row of one token");
-        Sweep { dataset: self, rest: self.range(part), batch, context }
+        self.sample(part, usize::MAX, batch, context)
+    }
+
+    /// At most `windows` of the full windows that [`Dataset::sweep`] takes, at even distances over the whole part. Where
+    /// that is all of them, the short window at the end belongs to them too.
+    ///
+    /// # Panics
+    /// Where `windows`, `batch` or `context` is 0.
+    pub fn sample(&self, part: Part, windows: usize, batch: usize, context: usize) -> Sweep<'_> {
+        assert!(windows > 0 && batch > 0 && context > 0, "a sweep needs at least one row of one token");
+        let range = self.range(part);
+        let targets = range.len().saturating_sub(1); // the first token is an input only
+        let full = targets / context;
+        let chosen = windows.min(full);
+        let rest = if chosen == full { targets % context } else { 0 };
+        Sweep { dataset: self, start: range.start, batch, context, full, chosen, rest, next: 0 }
     }
 }
 
@@ -229,35 +246,68 @@ fn place(seed: u64, part: Part, index: u64, row: u32, places: u64) -> u64 {
     ((u128::from(random) * u128::from(places)) >> 64) as u64
 }
 
-/// The state of [`Dataset::sweep`].
+/// The state of [`Dataset::sweep`] and [`Dataset::sample`].
 #[derive(Clone, Debug)]
 pub struct Sweep<'a> {
     dataset: &'a Dataset,
-    rest: Range<usize>,
+    /// The first token of the part.
+    start: usize,
     batch: usize,
     context: usize,
+    /// Full windows in the part.
+    full: usize,
+    /// How many of them are taken.
+    chosen: usize,
+    /// Targets in the short window at the end; 0 once it has been taken.
+    rest: usize,
+    /// Windows taken so far.
+    next: usize,
 }
 
 impl Sweep<'_> {
+    /// Targets in all of its batches together.
+    pub fn targets(&self) -> usize {
+        self.chosen * self.context + self.rest
+    }
+
+    /// Whether it takes every target of the part.
+    pub fn is_whole(&self) -> bool {
+        self.chosen == self.full
+    }
+
+    /// The share of the part's full windows that it takes, from 0 to 1.
+    pub fn share(&self) -> f64 {
+        if self.full == 0 { 1.0 } else { self.chosen as f64 / self.full as f64 }
+    }
+
     /// Fills `inputs` and `targets` with the next (rows, tokens in a row), or says that there are no more.
     ///
     /// Rows are full windows as long as there are any; a last one may be shorter, and comes alone.
     pub fn next_batch(&mut self, inputs: &mut Vec<u32>, targets: &mut Vec<u32>) -> Option<(usize, usize)> {
         inputs.clear();
         targets.clear();
-        let left = self.rest.len().saturating_sub(1); // the last token is a target only
-        let (rows, time) = match (left / self.context).min(self.batch) {
-            0 => (1, left),
-            rows => (rows, self.context),
-        };
-        if time == 0 {
-            return None;
+        let rows = self.batch.min(self.chosen - self.next);
+        if rows > 0 {
+            for window in self.next..self.next + rows {
+                self.append(self.place(window), self.context, inputs, targets);
+            }
+            self.next += rows;
+            return Some((rows, self.context));
         }
-        let (start, end) = (self.rest.start, self.rest.start + rows * time);
-        self.dataset.tokens.append_to(start..end, inputs);
-        self.dataset.tokens.append_to(start + 1..end + 1, targets);
-        self.rest.start = end;
-        Some((rows, time))
+        let time = std::mem::take(&mut self.rest);
+        self.append(self.full, time, inputs, targets);
+        (time > 0).then_some((1, time))
+    }
+
+    /// Which of the full windows is the `index`-th that is taken: the middle one of its share of them.
+    fn place(&self, index: usize) -> usize {
+        ((2 * index as u128 + 1) * self.full as u128 / (2 * self.chosen as u128)) as usize
+    }
+
+    fn append(&self, window: usize, time: usize, inputs: &mut Vec<u32>, targets: &mut Vec<u32>) {
+        let start = self.start + window * self.context;
+        self.dataset.tokens.append_to(start..start + time, inputs);
+        self.dataset.tokens.append_to(start + 1..start + time + 1, targets);
     }
 }
 
@@ -330,6 +380,30 @@ mod tests {
                 let range = data.range(part);
                 assert_eq!(seen, (range.start as u32 + 1..range.end as u32).collect::<Vec<_>>());
             }
+        }
+    }
+
+    #[test]
+    fn a_sample_is_spread_evenly_and_takes_no_window_twice() {
+        let data = counting(1000); // 142 windows of 7 and a rest of 5
+        for windows in [1, 2, 3, 10, 141, 142, 143, usize::MAX] {
+            let (mut inputs, mut targets, mut starts) = (Vec::new(), Vec::new(), Vec::new());
+            let mut sample = data.sample(Part::Whole, windows, 4, 7);
+            let (promised, mut seen) = (sample.targets(), 0);
+            while let Some((rows, time)) = sample.next_batch(&mut inputs, &mut targets) {
+                assert!(inputs.iter().zip(&targets).all(|(input, target)| input + 1 == *target));
+                assert!(rows <= 4 && (time == 7 || (time == 5 && windows >= 142)));
+                starts.extend(inputs.chunks(time).map(|row| row[0] as usize));
+                seen += targets.len();
+            }
+            assert_eq!(seen, promised);
+            assert_eq!(seen, if windows >= 142 { 999 } else { 7 * windows });
+            assert!(starts.iter().all(|start| start.is_multiple_of(7)), "windows of the sweep: {starts:?}");
+            let distances: Vec<usize> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            let (least, most) = (distances.iter().min(), distances.iter().max());
+            assert!(least.is_none_or(|&least| least > 0 && most.unwrap() - least <= 7), "{distances:?}");
+            let (before, after) = (starts[0], 994 - starts.last().unwrap());
+            assert!(before.abs_diff(after) <= 14, "the middle of the text is the middle of the sample: {starts:?}");
         }
     }
 

@@ -25,6 +25,7 @@ pub mod metrics;
 pub mod plot;
 
 // The model.
+pub mod evaluation;
 pub mod generate;
 pub mod model;
 pub mod trainer;

@@ -8,6 +8,7 @@ use crate::checkpoint::{self, Expected, NamedArray};
 use crate::config::{ModelConfig, RunConfig};
 use crate::dataset::{Dataset, Part};
 use crate::error::{Error, Result};
+use crate::evaluation::{Coverage, Evaluation, evaluate};
 use crate::model::Gpt;
 use crate::precision::Precision;
 use gradus_autograd::{Tape, Tensor};
@@ -15,6 +16,7 @@ use gradus_kernels::parallel::keep_awake;
 use gradus_nn::optim::{AdamW, AdamWConfig, Schedule, clip_factor, global_norm};
 use gradus_nn::{Init, Module, Parameter};
 use gradus_tensor::trim_pool;
+use std::convert::Infallible;
 use std::path::Path;
 
 /// A model in training.
@@ -173,26 +175,28 @@ impl<'a> Trainer<'a> {
         self.data.batch(part, train.seed, index, train.batch, model.context, inputs, targets);
     }
 
-    /// The loss of a part, estimated on `batches` random batches, always the same ones; of the whole part where that is
-    /// less work. `progress` is told how many targets are done, and of how many.
-    pub fn estimate(&mut self, part: Part, batches: usize, mut progress: impl FnMut(usize, usize)) -> f32 {
-        let shape = [self.run.train.batch, self.run.model.context];
-        let (tokens, whole) = (shape[0] * shape[1], self.data.len(part));
-        if batches.saturating_mul(tokens) >= whole {
-            return part_loss(&self.model, self.data, part, shape[0], |done| progress(done, whole));
-        }
-        let mut sum = 0.0;
-        for index in 0..batches {
-            self.fill(part, index as u64);
-            sum += batch_loss(&self.model, &self.inputs, &self.targets, shape);
-            progress((index + 1) * tokens, batches * tokens);
-        }
-        (sum / batches as f64) as f32
+    /// The loss of a part, estimated on as many targets as `batches` training batches have, always the same ones.
+    /// `progress` is told how many targets are done, and of how many.
+    pub fn estimate(&self, part: Part, batches: usize, mut progress: impl FnMut(usize, usize)) -> f32 {
+        let tokens = batches.saturating_mul(self.run.train.batch).saturating_mul(self.run.model.context);
+        let Ok(evaluation) = self.evaluate(part, Coverage::Tokens(tokens), |done, total| {
+            progress(done, total);
+            Ok::<(), Infallible>(())
+        });
+        evaluation.loss as f32
     }
 
-    /// The loss over the whole validation part. `progress` is told after each batch how many targets are done.
-    pub fn validation_loss(&self, progress: impl FnMut(usize)) -> f32 {
-        part_loss(&self.model, self.data, Part::Validation, self.run.train.batch, progress)
+    /// The loss over a part, or over an evenly spread sample of it; see [`evaluate`].
+    ///
+    /// # Errors
+    /// That of `progress`, which breaks the evaluation off.
+    pub fn evaluate<E>(
+        &self,
+        part: Part,
+        coverage: Coverage,
+        progress: impl FnMut(usize, usize) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Evaluation, E> {
+        evaluate(&self.model, self.data, part, self.run.train.batch, coverage, progress)
     }
 
     /// Saves weights and moments into `dir`.
@@ -208,24 +212,4 @@ impl<'a> Trainer<'a> {
 
 fn arrays(tensors: &[(String, Tensor)]) -> Vec<NamedArray<'_>> {
     tensors.iter().map(|(name, t)| NamedArray { name, shape: t.shape(), data: t.as_slice() }).collect()
-}
-
-fn batch_loss(model: &Gpt, inputs: &[u32], targets: &[u32], shape: [usize; 2]) -> f64 {
-    let (ids, targets) = (Tensor::from_slice(inputs, &shape), Tensor::from_slice(targets, &shape));
-    let tape = Tape::inference().with_precision(model.precision);
-    keep_awake(|| model.loss(&tape, &ids, &targets).value().item())
-}
-
-/// The mean loss over every target of a part, in windows of the context. `progress` is told after each batch how many
-/// targets are done.
-pub fn part_loss(model: &Gpt, data: &Dataset, part: Part, batch: usize, mut progress: impl FnMut(usize)) -> f32 {
-    let (mut inputs, mut targets) = (Vec::new(), Vec::new());
-    let mut sweep = data.sweep(part, batch, model.config().context);
-    let (mut sum, mut count) = (0.0, 0);
-    while let Some((rows, time)) = sweep.next_batch(&mut inputs, &mut targets) {
-        sum += batch_loss(model, &inputs, &targets, [rows, time]) * (rows * time) as f64;
-        count += rows * time;
-        progress(count);
-    }
-    (sum / count as f64) as f32
 }

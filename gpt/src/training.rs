@@ -4,6 +4,7 @@ use crate::checkpoint;
 use crate::config::RunConfig;
 use crate::dataset::{Dataset, Part};
 use crate::error::Result;
+use crate::evaluation::Coverage;
 use crate::files;
 use crate::interrupt::Interrupt;
 use crate::metrics::{Metric, MetricsLog};
@@ -11,6 +12,7 @@ use crate::output;
 use crate::plot::loss_curve;
 use crate::progress::{Counter, Progress, State};
 use crate::trainer::{Step, Trainer};
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -178,7 +180,11 @@ impl<'a> Training<'a> {
             self.state.val_loss.unwrap_or_else(|| self.trainer.estimate(Part::Validation, 1, |_, _| ()))
         } else {
             let counter = Counter::new("validation", self.prepared.data.len(Part::Validation));
-            self.trainer.validation_loss(|done| counter.at(done))
+            let Ok(evaluation) = self.trainer.evaluate(Part::Validation, Coverage::Whole, |done, _| {
+                counter.at(done);
+                Ok::<(), Infallible>(())
+            });
+            evaluation.loss as f32
         };
         if let Some(step) = self.unrecorded.take() {
             self.state.val_loss = Some(val_loss);

@@ -1,12 +1,15 @@
 //! Training with bf16 operands: close to `f32`, the same bits on any number of threads, and what is stored afterwards.
 
 use gradus_autograd::{DType, Precision, Tape, Tensor};
+use gradus_gpt::dataset::Part;
+use gradus_gpt::evaluation::Coverage;
 use gradus_gpt::model::Reader;
 use gradus_gpt::precision;
 use gradus_gpt::trainer::Trainer;
 use gradus_nn::Module;
 use gradus_tests::isa;
 use gradus_tests::models::{bits, ids, lively, small_run};
+use std::convert::Infallible;
 
 /// The losses of the first `steps`, and the loss on the whole validation part after them.
 fn train(precision: precision::Precision, seed: u64, steps: usize) -> (Vec<f32>, f32) {
@@ -15,7 +18,9 @@ fn train(precision: precision::Precision, seed: u64, steps: usize) -> (Vec<f32>,
     (run.train.steps, run.train.seed, run.train.precision) = (steps as u64, seed, precision);
     let mut trainer = Trainer::new(&run, &data);
     let losses = (0..steps).map(|_| trainer.step().unwrap().loss).collect();
-    (losses, trainer.validation_loss(|_| ()))
+    let go_on = |_, _| Ok::<(), Infallible>(());
+    let Ok(validation) = trainer.evaluate(Part::Validation, Coverage::Whole, go_on);
+    (losses, validation.loss as f32)
 }
 
 fn farthest(a: &[f32], b: &[f32]) -> f32 {

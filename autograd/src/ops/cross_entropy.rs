@@ -23,6 +23,16 @@ impl Var {
             options,
         })
     }
+
+    /// −ln softmax(logits)\[target\] of each row, [rows], 0 for an ignored one: what [`Var::cross_entropy`] is the mean
+    /// of. Nothing is recorded.
+    ///
+    /// # Panics
+    /// As [`Var::cross_entropy`].
+    #[track_caller]
+    pub fn cross_entropy_of_rows(&self, targets: &Tensor, options: Options) -> Tensor {
+        crate::ok(forward(self.value(), targets, options)).losses
+    }
 }
 
 struct CrossEntropy {

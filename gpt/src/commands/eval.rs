@@ -5,10 +5,12 @@ use crate::{
     config::RunConfig,
     dataset::{Dataset, Part, Source},
     error::Result,
+    evaluation::{Coverage, evaluate},
     output,
     progress::Counter,
     settings, threads, trainer,
 };
+use std::convert::Infallible;
 
 /// All that the measurement needs besides the weights.
 #[derive(Debug)]
@@ -32,8 +34,11 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         let model = trainer::load_at(&args.model, &run.model, args.precision)?;
         let targets = data.len(Part::Whole) - 1;
         let counter = Counter::new("tokens", targets);
-        let loss = trainer::part_loss(&model, data, Part::Whole, run.train.batch, |done| counter.at(done));
-        output::line(&result_line(f64::from(loss), targets))
+        let Ok(evaluation) = evaluate(&model, data, Part::Whole, run.train.batch, Coverage::Whole, |done, _| {
+            counter.at(done);
+            Ok::<(), Infallible>(())
+        });
+        output::line(&result_line(evaluation.loss, evaluation.tokens))
     })
 }
 

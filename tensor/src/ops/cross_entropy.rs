@@ -10,6 +10,8 @@ use gradus_kernels::cross_entropy::{BackwardInput, Input, Output};
 pub struct Loss {
     /// The mean over the counted rows, a tensor of no axes.
     pub mean: Tensor,
+    /// The loss of each row, [rows]; 0 for an ignored one.
+    pub losses: Tensor,
     /// ln Σ e^logits of each row.
     pub log_sum_exp: Tensor,
 }
@@ -51,7 +53,7 @@ pub fn forward(logits: &Tensor, targets: &Tensor, options: Options) -> Result<Lo
         DType::F64 => mean!(gradus_kernels::cross_entropy::naive::forward::<f64>),
         DType::U32 | DType::Bf16 => return Err(super::not_a_float("cross_entropy", dtype)),
     };
-    Ok(Loss { mean: Tensor::scalar(dtype, mean), log_sum_exp: lse })
+    Ok(Loss { mean: Tensor::scalar(dtype, mean), losses, log_sum_exp: lse })
 }
 
 /// d(logits) of [`forward`] for the gradient `d_loss` of the mean.
