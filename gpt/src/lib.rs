@@ -31,6 +31,7 @@ pub mod model;
 pub mod trainer;
 
 // The program.
+pub mod clock;
 pub mod commands;
 pub mod error;
 pub mod interrupt;

@@ -1,6 +1,7 @@
 //! The loop around the trainer: progress, metrics, validation, checkpoints, Ctrl-C.
 
 use crate::checkpoint;
+use crate::clock::Clock;
 use crate::config::RunConfig;
 use crate::dataset::{Dataset, Part};
 use crate::error::Result;
@@ -14,7 +15,7 @@ use crate::progress::{Counter, Progress, State};
 use crate::trainer::{Step, Trainer};
 use std::convert::Infallible;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// All that a run needs to begin, read and checked; nothing has been written yet.
 #[derive(Debug)]
@@ -82,7 +83,7 @@ pub fn train(prepared: &Prepared) -> Result<Outcome<'_>> {
             val_loss: metrics.iter().rev().find_map(|metric| metric.val_loss),
             ..State::default()
         },
-        clock: Clock::after(metrics.last().map_or(0.0, |metric| metric.elapsed_s)),
+        clock: Clock::new(run, &metrics),
         trainer,
         prepared,
         log,
@@ -115,8 +116,7 @@ impl<'a> Training<'a> {
         let train = &self.prepared.run.train;
         let begin = Instant::now();
         let step = self.trainer.step()?;
-        let tokens = train.batch * train.grad_accum * self.prepared.run.model.context;
-        self.clock.add(begin.elapsed(), tokens);
+        self.clock.step(begin.elapsed());
 
         let done = self.trainer.step_count();
         let last = done == self.prepared.stop_at;
@@ -150,7 +150,7 @@ impl<'a> Training<'a> {
             lr: step.learning_rate,
             grad_norm: step.grad_norm,
             tokens_per_second: self.state.tokens_per_second,
-            elapsed_s: self.clock.elapsed(),
+            elapsed_s: self.clock.elapsed_s(),
         };
         self.log.push(&metric)?;
         self.metrics.push(metric);
@@ -198,40 +198,5 @@ impl<'a> Training<'a> {
             tokens_per_second: self.clock.tokens_per_second(),
             trainer: self.trainer,
         })
-    }
-}
-
-/// Seconds and tokens of training: validation and saving do not count.
-struct Clock {
-    before: f64,
-    total: (Duration, usize),
-    lap: (Duration, usize),
-}
-
-impl Clock {
-    fn after(before: f64) -> Clock {
-        Clock { before, total: Default::default(), lap: Default::default() }
-    }
-
-    fn add(&mut self, time: Duration, tokens: usize) {
-        for sum in [&mut self.total, &mut self.lap] {
-            *sum = (sum.0 + time, sum.1 + tokens);
-        }
-    }
-
-    fn rate((time, tokens): (Duration, usize)) -> f64 {
-        if tokens == 0 { 0.0 } else { tokens as f64 / time.as_secs_f64() }
-    }
-
-    fn lap(&mut self) -> f64 {
-        Clock::rate(std::mem::take(&mut self.lap))
-    }
-
-    fn tokens_per_second(&self) -> f64 {
-        Clock::rate(self.total)
-    }
-
-    fn elapsed(&self) -> f64 {
-        self.before + self.total.0.as_secs_f64()
     }
 }
