@@ -61,7 +61,7 @@ impl Dropout {
         [self.seed as u32, (self.seed >> 32) as u32]
     }
 
-    /// Whether the element is kept: the specification of [`Self::drop_masks`].
+    /// Whether the element is kept, by the scalar rungs of attention; [`crate::dropout::naive::keeps`] is the specification.
     pub fn keeps(&self, element: u64) -> bool {
         let counter = element / GROUP as u64 * 8 + element % 16 / 2;
         let words = [counter as u32, (counter >> 32) as u32, self.stream as u32, (self.stream >> 32) as u32];
@@ -117,7 +117,44 @@ impl Dropout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Isa, simd_fn};
+    use crate::{Isa, dropout::naive, simd_fn};
+
+    /// Seed, stream, first element, and which of the 64 elements from there are kept at p = 0.3 (element i is bit i):
+    /// printed by `tests/fixtures/philox.py`, which shares nothing with this file. Around 2¹⁶ and 2³², and around 2³⁵, where
+    /// the counter crosses 2³².
+    const KEPT: [(u64, u64, u64, u64); 16] = [
+        (0x123456789abcdef0, 0xe00000000, 0x0, 0x6ffbc5778ad2fb4f),
+        (0x123456789abcdef0, 0xe00000000, 0xffc0, 0xa1b9ff53e7cadb59),
+        (0x123456789abcdef0, 0xe00000000, 0x10000, 0xd7bf6fd7e9ffd6df),
+        (0x123456789abcdef0, 0xe00000000, 0xffffffc0, 0xf2cf9db3e5aa7e6f),
+        (0x123456789abcdef0, 0xe00000000, 0x100000000, 0xfdb78af6b626f674),
+        (0x123456789abcdef0, 0xe00000000, 0x7ffffffc0, 0xc7feba6eb3bddfef),
+        (0x123456789abcdef0, 0xe00000000, 0x800000000, 0xf7d97b5266bd371d),
+        (0x123456789abcdef0, 0xe00000000, 0x10000000000, 0xf7aef7feaf5c7fb3),
+        (0x3, 0x5, 0x0, 0xc3fed6b107c9fbaf),
+        (0x3, 0x5, 0xffc0, 0xb37f4fe7afdd7eea),
+        (0x3, 0x5, 0x10000, 0xffffbbdf6ff1fcdd),
+        (0x3, 0x5, 0xffffffc0, 0xdf3bcbf5f5feedd5),
+        (0x3, 0x5, 0x100000000, 0xfcf62bd8feddfdbe),
+        (0x3, 0x5, 0x7ffffffc0, 0xe3ffb7a0ebb3dcff),
+        (0x3, 0x5, 0x800000000, 0xc2b177fffa715aaf),
+        (0x3, 0x5, 0x10000000000, 0xfc3cfbfddd9dfaad),
+    ];
+
+    #[test]
+    fn masks_are_those_of_another_implementation() {
+        for (seed, stream, first, kept_bits) in KEPT {
+            let (dropout, what) = (Dropout { p: 0.3, seed, stream }, format!("{seed:#x} {stream:#x} {first:#x}"));
+            let bits = |keeps: &dyn Fn(u64) -> bool| (0..64).map(|i| u64::from(keeps(i)) << i).sum::<u64>();
+            assert_eq!(bits(&|i| naive::keeps(dropout, first + i)), kept_bits, "the specification, {what}");
+            assert_eq!(bits(&|i| dropout.keeps(first + i)), kept_bits, "one by one, {what}");
+            for isa in Isa::available() {
+                let mut keep = [2.0; GROUP];
+                kept(isa, dropout, first / 64, &mut keep);
+                assert_eq!(bits(&|i| keep[i as usize] == 1.0), kept_bits, "{isa}, {what}");
+            }
+        }
+    }
 
     simd_fn! {
         fn kept<S>(s: S, dropout: Dropout, group: u64, keep: &mut [f32]) {
@@ -131,6 +168,7 @@ mod tests {
 
     #[test]
     fn known_answers_of_random123() {
+        assert_eq!(block([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
         assert_eq!(block([0xffff_ffff; 4], [0xffff_ffff; 2]), [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
         assert_eq!(
             block([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]),
@@ -142,11 +180,13 @@ mod tests {
     fn every_instruction_set_draws_the_same_mask() {
         let dropout = Dropout { p: 0.3, seed: 0x1234_5678_9abc_def0, stream: 7 << 33 };
         for isa in Isa::available() {
-            for group in [0, 1, 0x0fff_ffff, 0x1_0000_0000] {
+            for group in [0, 1, 0x03ff, 0x0400, 0x0fff_ffff, 0x1000_0000, 0x1fff_ffff, 0x2000_0000, 0x1_0000_0000] {
                 let mut keep = [2.0; GROUP];
                 kept(isa, dropout, group, &mut keep);
                 for (i, &k) in keep.iter().enumerate() {
-                    assert_eq!(k == 1.0, dropout.keeps(group * 64 + i as u64), "{isa}, group {group}, element {i}");
+                    let element = group * 64 + i as u64;
+                    assert_eq!(k == 1.0, naive::keeps(dropout, element), "{isa}, group {group}, element {i}");
+                    assert_eq!(k == 1.0, dropout.keeps(element), "one by one, group {group}, element {i}");
                 }
             }
         }

@@ -130,11 +130,6 @@ impl<'a, E, C> Inputs<'a, E, C> {
         Some(&mask.keep[b * mask.strides[0] + h * mask.strides[1] + i * mask.strides[2]..][..self.shape.tk])
     }
 
-    /// Whether query i of head h sees key j.
-    pub(super) fn sees(&self, b: usize, h: usize, i: usize, j: usize) -> bool {
-        self.keys(i).contains(&j) && self.mask_row(b, h, i).is_none_or(|keep| keep[j] != 0.0)
-    }
-
     /// The index of row (b, h, i) in a contiguous \[B,H,Tq\] tensor.
     #[inline(always)]
     pub(super) fn row_index(&self, b: usize, h: usize, i: usize) -> usize {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::oracle::{check, values, widen};
-use crate::trials::{assert_same_on_any_number_of_threads, runs};
+use crate::trials::{ODD_MATRICES, assert_same_on_any_number_of_threads, runs};
 
 const SHAPES: [(usize, usize); 11] =
     [(0, 7), (1, 1), (5, 1), (5, 7), (1, 33), (70, 16), (67, 23), (5, 65), (3, 130), (2, 1031), (2, 6151)];
@@ -150,11 +150,16 @@ fn gradients_agree_with_central_differences() {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    let (rows, v) = (3001, 65);
+    for (rows, v) in ODD_MATRICES {
+        same_on_any_number_of_threads(rows, v);
+    }
+}
+
+fn same_on_any_number_of_threads(rows: usize, v: usize) {
     let (x, targets) = (values(7, rows * v), targets(rows, v));
     let (logits, options, lse) = (&x[..], BOTH, values(8, rows));
     for (name, isa, run) in runs(&FORWARD_RUNGS) {
-        assert_same_on_any_number_of_threads(&format!("{name} {isa}"), || {
+        assert_same_on_any_number_of_threads(&format!("{name} {isa} {rows}×{v}"), || {
             let (mut losses, mut lse) = (vec![7.0; rows], vec![7.0; rows]);
             let input = Input { rows, v, options, logits, targets: &targets };
             let mean = run(isa, input, Output { losses: &mut losses, lse: &mut lse });
@@ -162,7 +167,7 @@ fn any_number_of_threads_gives_the_same_bits() {
         });
     }
     for (name, isa, run) in runs(&BACKWARD_RUNGS) {
-        assert_same_on_any_number_of_threads(&format!("{name} {isa}, backward"), || {
+        assert_same_on_any_number_of_threads(&format!("{name} {isa} {rows}×{v}, backward"), || {
             let mut dx = vec![7.0; rows * v];
             run(isa, BackwardInput { rows, v, options, logits, targets: &targets, lse: &lse, d_loss: 1.0 }, &mut dx);
             [dx]

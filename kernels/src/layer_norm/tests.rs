@@ -1,6 +1,6 @@
 use super::*;
 use crate::oracle::{check, values, widen};
-use crate::trials::{assert_same_on_any_number_of_threads, runs};
+use crate::trials::{ODD_MATRICES, assert_same_on_any_number_of_threads, runs};
 
 const SHAPES: [(usize, usize); 9] = [(0, 7), (5, 0), (1, 1), (5, 1), (5, 7), (1, 33), (5, 65), (3, 130), (2, 1031)];
 
@@ -123,20 +123,25 @@ fn gradients_agree_with_central_differences() {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    let (rows, c) = (3001, 67);
+    for (rows, c) in ODD_MATRICES {
+        same_on_any_number_of_threads(rows, c);
+    }
+}
+
+fn same_on_any_number_of_threads(rows: usize, c: usize) {
     let (x, gamma, dy) = (values(7, rows * c), values(8, c), values(9, rows * c));
     let (mean, rstd) = (values(10, rows), values(11, rows));
     let gamma_of = Some(&gamma[..]);
     let input = Input { rows, c, eps: 1e-5, x: &x, gamma: gamma_of, beta: None };
     for (name, isa, run) in runs(&FORWARD_RUNGS) {
-        assert_same_on_any_number_of_threads(&format!("{name} {isa}"), || {
+        assert_same_on_any_number_of_threads(&format!("{name} {isa} {rows}×{c}"), || {
             let [mut y, mut mean, mut rstd] = [x.len(), rows, rows].map(|n| vec![7.0; n]);
             run(isa, input, Output { y: &mut y, mean: &mut mean, rstd: &mut rstd });
             [y, mean, rstd]
         });
     }
     for (name, isa, run) in runs(&ADD_FORWARD_RUNGS) {
-        assert_same_on_any_number_of_threads(&format!("{name} {isa}, of a sum"), || {
+        assert_same_on_any_number_of_threads(&format!("{name} {isa} {rows}×{c}, of a sum"), || {
             let [mut h, mut y, mut mean, mut rstd] = [x.len(), x.len(), rows, rows].map(|n| vec![7.0; n]);
             run(isa, input, &dy, &mut h, Output { y: &mut y, mean: &mut mean, rstd: &mut rstd });
             [h, y, mean, rstd]
@@ -144,7 +149,7 @@ fn any_number_of_threads_gives_the_same_bits() {
     }
     let input = BackwardInput { rows, c, x: &x, gamma: gamma_of, mean: &mean, rstd: &rstd, dy: &dy };
     for (name, isa, run) in runs(&BACKWARD_RUNGS) {
-        assert_same_on_any_number_of_threads(&format!("{name} {isa}, backward"), || {
+        assert_same_on_any_number_of_threads(&format!("{name} {isa} {rows}×{c}, backward"), || {
             let [mut dx, mut dg, mut db] = [x.len(), c, c].map(|n| vec![7.0; n]);
             run(isa, input, Gradients { dx: &mut dx, add: false, dgamma: Some(&mut dg), dbeta: Some(&mut db) });
             [dx, dg, db]

@@ -222,6 +222,9 @@ fn the_same_bits_on_any_number_of_threads() {
         one(1, 5000, 300),
         one(2000, 1, 500),
         one(17, 3000, 300),
+        one(61, 127, 4999),
+        one(257, 131, 263),
+        one(1, 4099, 509),
     ];
     let batches = [Shape { batch: 33, m: 40, n: 50, k: 60 }, Shape { batch: 2, m: 300, n: 200, k: 200 }];
     for shape in shapes.into_iter().chain(batches) {

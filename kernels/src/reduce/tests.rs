@@ -1,6 +1,6 @@
 use super::*;
 use crate::oracle;
-use crate::trials::{assert_same_on_any_number_of_threads, runs};
+use crate::trials::{ODD_LENGTHS, ODD_MATRICES, assert_same_on_any_number_of_threads, runs};
 
 const OPS: [Reduce; 6] = [
     Reduce::Sum,
@@ -152,14 +152,17 @@ fn long_sums_do_not_drift() {
 #[test]
 fn results_are_bitwise_the_same_on_any_number_of_threads() {
     let x = oracle::values(7, 1 << 20);
-    let cases =
-        [([1 << 20, 1], [true, false]), ([1 << 10, 1 << 10], [false, true]), ([1 << 12, 1 << 8], [true, false])];
-    for (shape, is_reduced) in cases.into_iter().chain([([4, 1 << 18], [true, false]), ([4, 1 << 18], [false, true])]) {
+    // One long sum, rows of all lengths and columns of all heights, at sizes that no task and no vector divides.
+    let one = ODD_LENGTHS.into_iter().chain([1 << 20]).map(|len| ([len, 1], [true, false]));
+    let matrices = ODD_MATRICES.into_iter().chain([(3, 262_153), (1021, 1021)]);
+    let both = matrices.flat_map(|(rows, c)| [([rows, c], [true, false]), ([rows, c], [false, true])]);
+    for (shape, is_reduced) in one.chain(both) {
+        let x = &x[..shape[0] * shape[1]];
         let [n, p, m, q] = split(&shape, &is_reduced);
         for (op, (name, isa, run)) in OPS.into_iter().flat_map(|op| runs(&RUNGS).map(move |run| (op, run))) {
             assert_same_on_any_number_of_threads(&format!("{name} {isa} {op:?} {shape:?}"), || {
                 let mut y = vec![7.0; n.iter().product()];
-                run(isa, op, &n, &p, &m, &q, &x, &mut y);
+                run(isa, op, &n, &p, &m, &q, x, &mut y);
                 [y]
             });
         }

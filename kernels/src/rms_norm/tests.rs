@@ -1,6 +1,6 @@
 use super::*;
 use crate::oracle::{check, values, widen};
-use crate::trials::{assert_same_on_any_number_of_threads, runs};
+use crate::trials::{ODD_MATRICES, assert_same_on_any_number_of_threads, runs};
 
 const SHAPES: [(usize, usize); 9] = [(0, 7), (5, 0), (1, 1), (5, 1), (5, 7), (1, 33), (5, 65), (3, 130), (2, 1031)];
 
@@ -97,11 +97,16 @@ fn gradients_agree_with_central_differences() {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    let (rows, c) = (3001, 67);
+    for (rows, c) in ODD_MATRICES {
+        same_on_any_number_of_threads(rows, c);
+    }
+}
+
+fn same_on_any_number_of_threads(rows: usize, c: usize) {
     let (x, gamma, dy) = (values(7, rows * c), values(8, c), values(9, rows * c));
     for (name, isa, run) in runs(&FORWARD_RUNGS) {
         let input = Input { rows, c, eps: 1e-5, x: &x, gamma: Some(&gamma) };
-        assert_same_on_any_number_of_threads(&format!("{name} {isa}"), || {
+        assert_same_on_any_number_of_threads(&format!("{name} {isa} {rows}×{c}"), || {
             let (mut y, mut rrms) = (vec![7.0; x.len()], vec![7.0; rows]);
             run(isa, input, Output { y: &mut y, rrms: &mut rrms });
             [y, rrms]
@@ -110,7 +115,7 @@ fn any_number_of_threads_gives_the_same_bits() {
     let rrms = values(10, rows);
     for (name, isa, run) in runs(&BACKWARD_RUNGS) {
         let input = BackwardInput { rows, c, x: &x, gamma: Some(&gamma), rrms: &rrms, dy: &dy };
-        assert_same_on_any_number_of_threads(&format!("{name} {isa}, backward"), || {
+        assert_same_on_any_number_of_threads(&format!("{name} {isa} {rows}×{c}, backward"), || {
             let (mut dx, mut dg) = (vec![7.0; x.len()], vec![7.0; c]);
             run(isa, input, Gradients { dx: &mut dx, add: false, dgamma: Some(&mut dg) });
             [dx, dg]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::oracle::{check, values, widen};
-use crate::trials::{assert_same_on_any_number_of_threads, runs};
+use crate::trials::{ODD_MATRICES, assert_same_on_any_number_of_threads, runs};
 
 const SHAPES: [(usize, usize); 9] = [(0, 7), (5, 0), (1, 1), (5, 1), (5, 7), (1, 33), (5, 65), (3, 130), (2, 1031)];
 
@@ -116,17 +116,22 @@ fn gradients_agree_with_central_differences() {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    let (rows, c) = (3001, 67);
+    for (rows, c) in ODD_MATRICES {
+        same_on_any_number_of_threads(rows, c);
+    }
+}
+
+fn same_on_any_number_of_threads(rows: usize, c: usize) {
     let (x, dy) = (values(7, rows * c), values(8, rows * c));
     for (name, isa, run) in runs(&FORWARD_RUNGS).chain(runs(&LOG_FORWARD_RUNGS)) {
-        assert_same_on_any_number_of_threads(&format!("{name} {isa}"), || {
+        assert_same_on_any_number_of_threads(&format!("{name} {isa} {rows}×{c}"), || {
             let mut y = vec![7.0; x.len()];
             run(isa, rows, c, &x, &mut y);
             [y]
         });
     }
     for (name, isa, run) in runs(&BACKWARD_RUNGS).chain(runs(&LOG_BACKWARD_RUNGS)) {
-        assert_same_on_any_number_of_threads(&format!("{name} {isa}, backward"), || {
+        assert_same_on_any_number_of_threads(&format!("{name} {isa} {rows}×{c}, backward"), || {
             let mut dx = vec![7.0; x.len()];
             run(isa, rows, c, &x, &dy, &mut dx);
             [dx]

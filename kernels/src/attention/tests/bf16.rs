@@ -39,12 +39,12 @@ impl Case {
         for (b, h, i) in (0..b * h * tq).map(|r| (r / (h * tq), r / tq % h, r % tq)) {
             let (kv, row) = (inputs.kv_head(h), at(queries, b, h, i));
             let (q, d_o) = (&self.q[row..][..d], &self.d_o[row..][..d]);
-            let seen: Vec<usize> = (0..tk).filter(|&j| inputs.sees(b, h, i, j)).collect();
+            let seen: Vec<usize> = (0..tk).filter(|&j| naive::sees(&inputs, [b, h, i, j])).collect();
             let p = |j: usize| {
                 let score = f64::from(self.scale) * dot(q, inputs.k.row(b, kv, j, d));
                 (score - lse[inputs.row_index(b, h, i)]).exp()
             };
-            let keep = |j: usize| f64::from(inputs.keep_factor(b, h, i, j));
+            let keep = |j: usize| f64::from(naive::keep_factor(&inputs, [b, h, i, j]));
             for &j in &seen {
                 for (x, &v) in inputs.v.row(b, kv, j, d).iter().enumerate() {
                     of_o[row + x] += HALF_UNIT * p(j) * keep(j) * f64::from(v.abs());

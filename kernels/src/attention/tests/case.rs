@@ -161,12 +161,13 @@ impl Case {
         let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f32>();
         let mut largest = 0.0_f32;
         for (b, h, i) in (0..batch * heads * tq).map(|r| (r / (heads * tq), r / tq % heads, r % tq)) {
-            for j in (0..tk).filter(|&j| inputs.sees(b, h, i, j)) {
+            for j in (0..tk).filter(|&j| naive::sees(&inputs, [b, h, i, j])) {
                 let (q, k) = (inputs.q.row(b, h, i, d), inputs.k.row(b, inputs.kv_head(h), j, d));
                 let p = (self.scale * dot(q, k) - lse[inputs.row_index(b, h, i)]).exp();
                 let v = inputs.v.row(b, inputs.kv_head(h), j, d);
                 let d_o = view(&self.d_o, queries).row(b, h, i, d);
-                let dp = inputs.keep_factor(b, h, i, j) * d_o.iter().zip(v).map(|(x, y)| (x * y).abs()).sum::<f32>();
+                let dp = naive::keep_factor(&inputs, [b, h, i, j])
+                    * d_o.iter().zip(v).map(|(x, y)| (x * y).abs()).sum::<f32>();
                 let size = q.iter().chain(k).fold(0.0_f32, |m, x| m.max(x.abs()));
                 largest = largest.max((p * dp).abs() * self.scale * size);
             }

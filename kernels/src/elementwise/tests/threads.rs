@@ -2,7 +2,7 @@
 
 use super::{super::*, inputs};
 use crate::oracle::values;
-use crate::trials::{assert_same_on_any_number_of_threads, runs};
+use crate::trials::{ODD_LENGTHS, assert_same_on_any_number_of_threads, runs};
 
 const LEN: usize = 300_107;
 
@@ -24,11 +24,17 @@ fn check<F: Copy + Send + Sync>(
 
 #[test]
 fn unary_operations() {
-    let (x, dy) = (inputs(Unary::Sqrt, LEN), values(2, LEN)); // in the domain of all of them
+    for len in [16_411, 32_771, 98_317] {
+        unary_operations_of(len);
+    }
+}
+
+fn unary_operations_of(len: usize) {
+    let (x, dy) = (inputs(Unary::Sqrt, len), values(2, len)); // in the domain of all of them
     for op in Unary::ALL {
         let saved = if op.saves() == Saves::Nothing { &[][..] } else { &x };
-        check(&format!("{op:?}"), &UNARY_RUNGS, LEN, |run, isa, y| run(isa, op, &x, y));
-        check(&format!("{op:?}, backward"), &UNARY_BACKWARD_RUNGS, LEN, |run, isa, dx| run(isa, op, saved, &dy, dx));
+        check(&format!("{op:?}"), &UNARY_RUNGS, len, |run, isa, y| run(isa, op, &x, y));
+        check(&format!("{op:?}, backward"), &UNARY_BACKWARD_RUNGS, len, |run, isa, dx| run(isa, op, saved, &dy, dx));
         for isa in Isa::available() {
             assert_same_on_any_number_of_threads(&format!("{op:?} {isa}, backward in place"), || {
                 let mut d = dy.clone();
@@ -52,13 +58,15 @@ fn bias_and_gelu() {
 
 #[test]
 fn sums_and_multiples_in_place() {
-    let x = values(1, LEN);
-    assert_same_on_any_number_of_threads("axpy and scale", || {
-        let [mut sum, mut multiple] = [(); 2].map(|()| values(2, LEN));
-        axpy(0.3, &x, &mut sum);
-        scale_in_place(0.3, &mut multiple);
-        [sum, multiple]
-    });
+    for len in ODD_LENGTHS {
+        let x = values(1, len);
+        assert_same_on_any_number_of_threads(&format!("axpy and scale, {len}"), || {
+            let [mut sum, mut multiple] = [(); 2].map(|()| values(2, len));
+            axpy(0.3, &x, &mut sum);
+            scale_in_place(0.3, &mut multiple);
+            [sum, multiple]
+        });
+    }
 }
 
 #[test]
