@@ -364,6 +364,41 @@ mod tests {
         assert_ne!(first, batch(&data, Part::Training, 1 | 1 << 32, 77));
     }
 
+    /// Printed by `tests/fixtures/philox.py`, which shares nothing with this project's Philox: around the 2¹⁶-th and the
+    /// 2³²-th batch, at seeds and texts that need more than 32 bits.
+    #[test]
+    fn places_are_those_of_another_implementation() {
+        const PLACES: [(u64, Part, u64, u32, u64, u64); 24] = [
+            (0x3, Part::Training, 0x0, 0, 1000, 796),
+            (0x3, Part::Validation, 0x0, 70000, 300000000000, 281642865042),
+            (0x3, Part::Training, 0xffff, 0, 1000, 431),
+            (0x3, Part::Validation, 0xffff, 70000, 300000000000, 119569831832),
+            (0x3, Part::Training, 0x10000, 0, 1000, 210),
+            (0x3, Part::Validation, 0x10000, 70000, 300000000000, 71615645321),
+            (0x3, Part::Training, 0xffffffff, 0, 1000, 519),
+            (0x3, Part::Validation, 0xffffffff, 70000, 300000000000, 127088252576),
+            (0x3, Part::Training, 0x100000000, 0, 1000, 768),
+            (0x3, Part::Validation, 0x100000000, 70000, 300000000000, 232644685222),
+            (0x3, Part::Training, 0x10000000005, 0, 1000, 874),
+            (0x3, Part::Validation, 0x10000000005, 70000, 300000000000, 4301474833),
+            (0x123456789abcdef0, Part::Training, 0x0, 0, 1000, 151),
+            (0x123456789abcdef0, Part::Validation, 0x0, 70000, 300000000000, 277637070425),
+            (0x123456789abcdef0, Part::Training, 0xffff, 0, 1000, 769),
+            (0x123456789abcdef0, Part::Validation, 0xffff, 70000, 300000000000, 275958852050),
+            (0x123456789abcdef0, Part::Training, 0x10000, 0, 1000, 280),
+            (0x123456789abcdef0, Part::Validation, 0x10000, 70000, 300000000000, 201318357241),
+            (0x123456789abcdef0, Part::Training, 0xffffffff, 0, 1000, 528),
+            (0x123456789abcdef0, Part::Validation, 0xffffffff, 70000, 300000000000, 137615280465),
+            (0x123456789abcdef0, Part::Training, 0x100000000, 0, 1000, 988),
+            (0x123456789abcdef0, Part::Validation, 0x100000000, 70000, 300000000000, 159776358172),
+            (0x123456789abcdef0, Part::Training, 0x10000000005, 0, 1000, 879),
+            (0x123456789abcdef0, Part::Validation, 0x10000000005, 70000, 300000000000, 53956654418),
+        ];
+        for (seed, part, index, row, places, expected) in PLACES {
+            assert_eq!(place(seed, part, index, row, places), expected, "{seed:#x} {part:?} {index:#x} {row}");
+        }
+    }
+
     #[test]
     fn a_sweep_takes_every_target_once() {
         for count in [80, 93, 100, 300, 301, 307] {

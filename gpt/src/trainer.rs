@@ -125,6 +125,11 @@ impl<'a> Trainer<'a> {
         &self.model
     }
 
+    /// The optimiser, with its moments.
+    pub fn optimizer(&self) -> &AdamW {
+        &self.optimizer
+    }
+
     /// The updates that have been made.
     pub fn step_count(&self) -> u64 {
         self.optimizer.steps()

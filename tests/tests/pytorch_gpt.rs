@@ -14,6 +14,7 @@ use gradus_nn::{Init, Module};
 use gradus_tests::compare::{assert_close, distance};
 use gradus_tests::fixture::Fixture;
 use gradus_tests::isa;
+use gradus_tests::models::without_noise;
 
 struct Tolerances {
     losses: f64,
@@ -44,16 +45,6 @@ fn model(fixture: &Fixture, dtype: DType) -> Gpt {
     names.sort_unstable();
     assert_eq!(names, fixture.names("init/"), "the parameters are PyTorch's, no more and no fewer");
     model
-}
-
-/// Without the key third of `qkv.bias`: its gradient is 0 in exact arithmetic, what is computed is rounding noise, and
-/// Adam divides noise by its own size.
-fn without_noise(name: &str, mut values: Vec<f64>) -> Vec<f64> {
-    if name.ends_with("qkv.bias") {
-        let width = values.len() / 3;
-        values.drain(width..2 * width);
-    }
-    values
 }
 
 fn compare_gradients(fixture: &Fixture, suffix: &str, model: &Gpt, tolerance: f64) {
