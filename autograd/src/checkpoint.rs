@@ -9,11 +9,17 @@ use crate::tape::{Backward, Randomness, Tape};
 use crate::var::{Var, record};
 use gradus_tensor::{Precision, Tensor};
 
-/// f(x), of which only x is kept. What f brings in besides x may be parameters and constants, not tracked values.
+/// f(x), of which only x is kept. What f brings in besides x may be parameters and constants.
+///
+/// # Panics
+/// Where f brings in a tracked value, for its gradient would be lost.
+#[track_caller]
 pub fn checkpoint(tape: &Tape, x: &Var, f: impl Fn(&Tape, &Var) -> Var + 'static) -> Var {
     let (randomness, precision) = (tape.randomness(), tape.precision());
     let inner = Tape::with_randomness(randomness, false).with_precision(precision);
-    let y = f(&inner, &x.detach()).value().clone();
+    let y = f(&inner, &x.detach());
+    assert!(!y.is_tracked(), "checkpoint: the block brings in a tracked value: pass it in as x, or detach() it");
+    let y = y.value().clone();
     tape.set_randomness(inner.randomness());
     // Recorded even where x is a constant: the parameters inside need their gradients.
     let anchor = if x.is_tracked() { x.clone() } else { tape.leaf(x.value().clone()) };

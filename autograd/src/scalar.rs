@@ -64,7 +64,8 @@ pub struct Value<'t> {
 #[derive(Debug)]
 pub struct Gradients<'t> {
     tape: &'t Tape,
-    gradients: Vec<f64>,
+    /// `None` where the result does not depend on the number.
+    gradients: Vec<Option<f64>>,
 }
 
 impl Tape {
@@ -91,17 +92,14 @@ impl<'t> Value<'t> {
         self.data
     }
 
-    /// ∂self/∂v for every `v` on the tape up to here: one walk, from this value back to the first.
+    /// ∂self/∂v for every `v` on the tape up to here: one walk, from this value back to the first. It may be asked for again.
     pub fn backward(self) -> Gradients<'t> {
-        let mut gradients = vec![0.0; self.id + 1];
-        gradients[self.id] = 1.0; // ∂self/∂self
+        let mut gradients = vec![None; self.id + 1];
+        gradients[self.id] = Some(1.0); // ∂self/∂self
         for (id, node) in self.tape.nodes.borrow()[..=self.id].iter().enumerate().rev() {
-            let from_above = gradients[id];
-            if from_above == 0.0 {
-                continue; // not on the way to `self`; its local derivative may be infinite, and 0·∞ is no number
-            }
+            let Some(from_above) = gradients[id] else { continue }; // not on the way to `self`
             for &(parent, local) in node.iter().flatten() {
-                gradients[parent] += from_above * local;
+                *gradients[parent].get_or_insert(0.0) += from_above * local;
             }
         }
         Gradients { tape: self.tape, gradients }
@@ -129,9 +127,10 @@ impl<'t> Value<'t> {
         self.unary(y, 1.0 - y * y)
     }
 
-    /// max(x, 0); the derivative is 1 above 0 and 0 elsewhere (at 0 itself any choice in [0, 1] would do).
+    /// max(x, 0); the derivative is 0 up to 0 and 1 above (at 0 itself any choice in [0, 1] would do). NaN goes through.
     pub fn relu(self) -> Self {
-        self.unary(self.data.max(0.0), if self.data > 0.0 { 1.0 } else { 0.0 })
+        let (y, slope) = if self.data <= 0.0 { (0.0, 0.0) } else { (self.data, 1.0) };
+        self.unary(y, slope)
     }
 
     fn unary(self, data: f64, slope: f64) -> Self {
@@ -139,7 +138,7 @@ impl<'t> Value<'t> {
     }
 
     fn binary(self, other: Self, data: f64, slopes: (f64, f64)) -> Self {
-        assert!(std::ptr::eq(self.tape, other.tape), "the two values were recorded on different tapes");
+        assert!(std::ptr::eq(self.tape, other.tape), "the two values are on different tapes: record both on one");
         self.tape.push(data, [Some((self.id, slopes.0)), Some((other.id, slopes.1))])
     }
 }
@@ -147,8 +146,8 @@ impl<'t> Value<'t> {
 impl Gradients<'_> {
     /// The derivative with respect to `value`: 0 if the result does not depend on it.
     pub fn of(&self, value: Value<'_>) -> f64 {
-        assert!(std::ptr::eq(self.tape, value.tape), "the value was recorded on another tape");
-        self.gradients.get(value.id).copied().unwrap_or(0.0)
+        assert!(std::ptr::eq(self.tape, value.tape), "the value is on another tape: ask the gradients of that one");
+        self.gradients.get(value.id).copied().flatten().unwrap_or(0.0)
     }
 }
 
@@ -181,7 +180,7 @@ macro_rules! operator {
 operator!(Add, add, |x, y| x + y, 1.0, 1.0);
 operator!(Sub, sub, |x, y| x - y, 1.0, -1.0);
 operator!(Mul, mul, |x, y| x * y, y, x);
-operator!(Div, div, |x, y| x / y, 1.0 / y, -x / (y * y));
+operator!(Div, div, |x, y| x / y, 1.0 / y, -(x / y) / y);
 
 impl Neg for Value<'_> {
     type Output = Self;

@@ -212,7 +212,8 @@ impl Tape {
     /// Gradients of a value of one element with respect to every leaf and parameter, the tape being used up.
     ///
     /// # Panics
-    /// Where `loss` has more than one element or is not on this tape, or the tape has been used.
+    /// Where `loss` has not one element or is not on this tape, or the tape has been played back already.
+    #[track_caller]
     pub fn backward(&self, loss: &Var) -> Gradients {
         assert_eq!(loss.value().len(), 1, "backward: the loss has the shape {:?}, not one element", loss.shape());
         let one = Tensor::scalar(loss.value().dtype(), 1.0).reshape(loss.shape());
@@ -222,15 +223,14 @@ impl Tape {
     /// The same from any value `y` whose gradient `dy` is known: Σ dy·∂y/∂leaf for every leaf.
     ///
     /// # Panics
-    /// Where the shapes differ, `y` is not on this tape, or the tape has been used.
+    /// Where shapes or types differ, `y` is not on this tape, or the tape has been played back already.
+    #[track_caller]
     pub fn backward_from(&self, y: &Var, dy: Tensor) -> Gradients {
-        let root = y.node_on(self).expect("backward: the value is not tracked by this tape");
+        let root =
+            y.node_on(self).expect("backward: the value is not tracked by this tape: compute it from its leaves");
         assert_eq!(y.shape(), dy.shape(), "backward: a gradient has the shape of its value");
-        let mut nodes = {
-            let mut inner = self.0.borrow_mut();
-            inner.consumed = true;
-            std::mem::take(&mut inner.nodes)
-        };
+        assert_eq!(y.value().dtype(), dy.dtype(), "backward: a gradient has the type of its value");
+        let mut nodes = self.play();
         let mut grads: Vec<Option<Tensor>> = vec![None; nodes.len()];
         grads[root] = Some(dy);
         let mut leaves = HashMap::new();
@@ -259,7 +259,16 @@ impl Tape {
                 }
             }
         }
-        Gradients(leaves)
+        Gradients { tape: self.clone(), leaves }
+    }
+
+    /// What is recorded, which is gone from here afterwards: playing it back uses it up.
+    #[track_caller]
+    fn play(&self) -> Vec<Node> {
+        let mut inner = self.0.borrow_mut();
+        let again = std::mem::replace(&mut inner.consumed, true);
+        assert!(!again, "backward: this tape has been played back already: record the forward pass on a new one");
+        std::mem::take(&mut inner.nodes)
     }
 }
 
@@ -306,13 +315,28 @@ impl Node {
 }
 
 /// The gradients of the leaves of a tape.
-#[derive(Debug)]
-pub struct Gradients(HashMap<NodeId, Tensor>);
+pub struct Gradients {
+    /// It is empty by now, and says whose gradients these are.
+    tape: Tape,
+    leaves: HashMap<NodeId, Tensor>,
+}
 
 impl Gradients {
-    /// The gradient of a leaf, or `None` where the loss does not depend on it.
+    /// The gradient of a leaf, or `None` where the loss does not depend on it: it is a constant, or was not used.
+    ///
+    /// # Panics
+    /// Where another tape tracks it.
+    #[track_caller]
     pub fn get(&self, leaf: &Var) -> Option<&Tensor> {
-        self.0.get(&leaf.node()?)
+        let id = leaf.node_on(&self.tape);
+        assert!(id.is_some() || !leaf.is_tracked(), "the value is on another tape: ask the gradients of that one");
+        self.leaves.get(&id?)
+    }
+}
+
+impl fmt::Debug for Gradients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Gradients").field(&self.leaves).finish()
     }
 }
 

@@ -49,10 +49,6 @@ impl Var {
         self.node.is_some()
     }
 
-    pub(crate) fn node(&self) -> Option<NodeId> {
-        self.node.as_ref().map(|(_, id)| *id)
-    }
-
     pub(crate) fn node_on(&self, tape: &Tape) -> Option<NodeId> {
         self.node.as_ref().filter(|(own, _)| own == tape).map(|(_, id)| *id)
     }
@@ -82,13 +78,17 @@ impl fmt::Debug for Var {
 ///
 /// # Panics
 /// Where inputs are on different tapes.
+#[track_caller]
 pub fn record<B: Backward + 'static>(inputs: &[&Var], value: Tensor, backward: impl FnOnce(&Tensor) -> B) -> Var {
     let Some((tape, _)) = inputs.iter().find_map(|input| input.node.as_ref()) else {
         return Var::constant(value).at(lowest_precision(inputs));
     };
     let place = |input: &&Var| {
         let (own, id) = input.node.as_ref()?;
-        assert!(own == tape, "the inputs of one operation are on different tapes");
+        assert!(
+            own == tape,
+            "the inputs of one operation are on different tapes: detach() one, or record both on one tape"
+        );
         Some(*id)
     };
     let backward = Box::new(backward(&value));

@@ -201,6 +201,19 @@ impl Layout {
         Ok(Layout { shape: dims("broadcast", shape)?, strides, offset: self.offset })
     }
 
+    /// Which of the axes these are; fails where there is no such axis, or one is named twice.
+    pub(crate) fn check_axes(&self, op: &'static str, axes: &[usize]) -> Result<[bool; MAX_DIMS]> {
+        let mut chosen = [false; MAX_DIMS];
+        for &axis in axes {
+            self.check_axis(op, axis)?;
+            if std::mem::replace(&mut chosen[axis], true) {
+                let error = Error::new(op, "an axis is named twice").shape(&self.shape).axis(axis);
+                return Err(error.hint(format!("axes {axes:?}: name each once")));
+            }
+        }
+        Ok(chosen)
+    }
+
     /// Fails where there is no such axis.
     pub(crate) fn check_axis(&self, op: &'static str, axis: usize) -> Result<()> {
         if axis < self.rank() {

@@ -74,7 +74,7 @@ fn views() {
 #[test]
 fn reductions_and_softmax() {
     let x = zeros(&[2, 3]);
-    says(x.try_sum(&[2], false), "reduce: no such axis: [2, 3] (axis 2 of 2)", Some(2));
+    says(x.try_sum(&[2], false), "sum: no such axis: [2, 3] (axis 2 of 2)", Some(2));
     says(x.try_argmax(5), "argmax: no such axis: [2, 3] (axis 5 of 2)", Some(5));
     says(x.try_softmax(2), "softmax: no such axis: [2, 3] (axis 2 of 2)", Some(2));
     says(softmax::backward(&x, &zeros(&[3, 3]), 1), "softmax_backward: shapes differ: [2, 3] × [3, 3]", Some(0));

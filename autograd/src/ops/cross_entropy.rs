@@ -71,6 +71,7 @@ pub const OPS: &[Op] = &[Op {
             case("ignored rows", Options { ignore_index: Some(99), label_smoothing: 0.0 }, &[1, 99, 3]),
             case("label smoothing", Options { ignore_index: Some(1), label_smoothing: 0.1 }, &[2, 1, 0, 4]),
             case("one row", Options::default(), &[3]),
+            case("no rows", Options::default(), &[]),
         ]
     },
 }];

@@ -46,19 +46,19 @@ impl Var {
         })
     }
 
-    /// The larger of each pair; equal elements share the gradient.
+    /// The larger of each pair, NaN where either is; equal elements share the gradient, and beside a NaN both get all of it.
     #[track_caller]
     pub fn maximum(&self, other: &Var) -> Var {
         self.binary(Binary::Max, other)
     }
 
-    /// The smaller of each pair; equal elements share the gradient.
+    /// The smaller of each pair; in all else as [`Var::maximum`].
     #[track_caller]
     pub fn minimum(&self, other: &Var) -> Var {
         self.binary(Binary::Min, other)
     }
 
-    /// aᵇ.
+    /// aᵇ. The derivative by a is 0 where b is 0, at any a; that by b is 0 where a is 0 and b is not negative.
     #[track_caller]
     pub fn pow(&self, exponent: &Var) -> Var {
         self.binary(Binary::Pow, exponent)
@@ -175,26 +175,35 @@ impl BinaryBackward {
             Binary::Sub => [need_a.then(|| dy.clone()), need_b.then(|| -dy)],
             Binary::Mul => [need_a.then(|| dy * &saved(&self.b)), need_b.then(|| dy * &saved(&self.a))],
             Binary::Div => {
-                let per_b = dy / &saved(&self.b);
-                let db = need_b.then(|| -&(&per_b * &saved(&self.y)));
-                [need_a.then_some(per_b), db]
+                let b = saved(&self.b);
+                // y / b first: dy / b may be infinite where y is 0.
+                [need_a.then(|| dy / &b), need_b.then(|| -&(dy * &(&saved(&self.y) / &b)))]
             }
             Binary::Pow => {
                 let (a, b, y) = (saved(&self.a), saved(&self.b), saved(&self.y));
-                let da = need_a.then(|| &(dy * &b) * &a.binary(Binary::Pow, &(&b - 1.0)));
-                // y·ln a tends to 0 as a does, where 0 · −∞ would be NaN.
+                let zero = Tensor::scalar(a.dtype(), 0.0);
+                // a⁰ is 1 whatever a is, also where b·aᵇ⁻¹ is 0·∞.
+                let da = need_a.then(|| {
+                    let slope = &b * &a.binary(Binary::Pow, &(&b - 1.0));
+                    b.binary(Binary::Eq, &zero).select(&zero, &(dy * &slope))
+                });
+                // 0ᵇ does not depend on b ≥ 0, where y·ln 0 is 0·−∞.
                 let db = need_b.then(|| {
-                    let zero = Tensor::scalar(a.dtype(), 0.0);
-                    dy * &a.binary(Binary::Eq, &zero).select(&zero, &(&y * &a.unary(Unary::Ln)))
+                    let constant = &a.binary(Binary::Eq, &zero) * &b.binary(Binary::Ge, &zero);
+                    dy * &constant.select(&zero, &(&y * &a.unary(Unary::Ln)))
                 });
                 [da, db]
             }
             Binary::Max | Binary::Min => {
-                let (a, b) = (saved(&self.a), saved(&self.b));
-                let (high, low) = if self.op == Binary::Max { (&a, &b) } else { (&b, &a) };
-                // 1 where a is taken, ½ where both are equal, 0 elsewhere.
-                let share = &(&high.binary(Binary::Gt, low) + &high.binary(Binary::Ge, low)) * 0.5;
-                [need_a.then(|| dy * &share), need_b.then(|| dy * &(&(&share * -1.0) + 1.0))]
+                let (a, b, zero) = (saved(&self.a), saved(&self.b), Tensor::scalar(dy.dtype(), 0.0));
+                // 0 where the other is taken, ½ where both are equal, else 1: for both where one is NaN.
+                let share = |own: &Tensor, other: &Tensor| {
+                    let (high, low) = if self.op == Binary::Max { (other, own) } else { (own, other) };
+                    let lost = &high.binary(Binary::Gt, low) + &high.binary(Binary::Ge, low);
+                    let share = &(&lost * -0.5) + 1.0;
+                    share.select(&(dy * &share), &zero)
+                };
+                [need_a.then(|| share(&a, &b)), need_b.then(|| share(&b, &a))]
             }
             Binary::Gt | Binary::Ge | Binary::Eq => unreachable!("refused when it was recorded"),
         }

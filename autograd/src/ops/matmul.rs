@@ -39,8 +39,8 @@ impl Var {
 
 /// [.., K] as [rows, K].
 fn as_rows(x: &Tensor) -> Tensor {
-    let k = x.last_size();
-    x.contiguous().reshape(&[x.len().checked_div(k).unwrap_or(0), k])
+    let (k, leading) = x.shape().split_last().expect("operands of products have axes");
+    x.contiguous().reshape(&[leading.iter().product(), *k])
 }
 
 fn transposed(x: &Tensor) -> Tensor {

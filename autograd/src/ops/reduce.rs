@@ -13,7 +13,7 @@ impl Var {
     /// (or smallest) elements share the gradient.
     ///
     /// # Panics
-    /// Where there is no such axis.
+    /// Where there is no such axis, or one is named twice.
     #[track_caller]
     pub fn reduce(&self, op: Reduce, axes: &[usize], keep_axes: bool) -> Var {
         let x = self.value();

@@ -43,10 +43,11 @@ impl Var {
     /// Where there is no such axis.
     #[track_caller]
     pub fn transpose(&self, a: usize, b: usize) -> Var {
-        let mut axes: Dims = (0..self.value().rank()).collect();
-        assert!(a < axes.len() && b < axes.len(), "transpose: no axes {a} and {b} in {:?}", self.shape());
-        axes.swap(a, b);
-        self.permute(&axes)
+        record(&[self], self.value().transpose(a, b), |y| {
+            let mut inverse: Dims = (0..y.rank()).collect();
+            inverse.swap(a, b);
+            View::Permute { inverse }
+        })
     }
 
     /// The elements `range` along `axis`.
@@ -62,16 +63,16 @@ impl Var {
     /// The parts of `sizes` elements along `axis`.
     ///
     /// # Panics
-    /// Where the sizes do not add up to the axis.
+    /// Where there is no such axis, or the sizes do not add up to it.
     #[track_caller]
     pub fn split(&self, axis: usize, sizes: &[usize]) -> Vec<Var> {
-        assert_eq!(sizes.iter().sum::<usize>(), self.shape()[axis], "split: the sizes do not add up");
         let mut start = 0;
-        let part = |&size: &usize| {
-            start += size;
-            self.slice(axis, start - size..start)
+        let part = |value: Tensor| {
+            let range = start..start + value.shape()[axis];
+            start = range.end;
+            record(&[self], value, |_| View::Slice { axis, range, shape: dims(self.shape()) })
         };
-        sizes.iter().map(part).collect()
+        self.value().split(axis, sizes).into_iter().map(part).collect()
     }
 
     /// Axes of size 1 repeated, and axes added in front.
@@ -190,7 +191,13 @@ pub const OPS: &[Op] = &[
     Op {
         name: "broadcast_to",
         formula: "y = x repeated",
-        cases: || vec![Case::new("new and repeated axes", &[&[3, 1]], |x| x[0].broadcast_to(&[2, 3, 4]).exp())],
+        cases: || {
+            vec![
+                Case::new("new and repeated axes", &[&[3, 1]], |x| x[0].broadcast_to(&[2, 3, 4]).exp()),
+                Case::new("repeated no times", &[&[3, 1]], |x| x[0].broadcast_to(&[2, 3, 0]).exp()),
+                Case::new("empty", &[&[0, 1]], |x| x[0].broadcast_to(&[2, 0, 4]).exp()),
+            ]
+        },
     },
     Op {
         name: "concat",

@@ -108,7 +108,8 @@ pub fn backward(
     options: &Options,
 ) -> Result<[Tensor; 3]> {
     let shape = shape_of(q, k, v)?;
-    same_shape("attention_backward", &attended.output, d_output)?;
+    options.check("attention_backward")?;
+    check_saved(q.shape(), shape, &attended.output, &attended.log_sum_exp, d_output)?;
     let mask = options.mask("attention_backward", shape)?;
     let [q, k, v, o, d_o] = [q, k, v, &attended.output, d_output].map(with_contiguous_rows);
     let lse = attended.log_sum_exp.contiguous();
@@ -183,7 +184,8 @@ pub fn packed_backward(
     options: &Options,
 ) -> Result<Tensor> {
     let shape = packed_shape(qkv, heads)?;
-    same_shape("attention_backward", output, d_output)?;
+    options.check("attention_backward")?;
+    check_saved(&[shape.b, shape.tq, shape.h * shape.d], shape, output, lse, d_output)?;
     let mask = options.mask("attention_backward", shape)?;
     if qkv.dtype() != DType::F32 {
         let heads =
@@ -205,6 +207,18 @@ pub fn packed_backward(
     };
     run(shape, &kernel, qkv.data(), o, lse, d_o, d_qkv.data_mut());
     Ok(d_qkv)
+}
+
+/// Fails where what the forward pass left, or the gradient of its output, is not of this problem.
+fn check_saved(expected: &[usize], shape: Shape, output: &Tensor, lse: &Tensor, d_output: &Tensor) -> Result<()> {
+    const OP: &str = "attention_backward";
+    same_shape(OP, output, d_output)?;
+    same_dtype(OP, output, lse)?;
+    if output.shape() == expected && *lse.shape() == [shape.b, shape.h, shape.tq] {
+        return Ok(());
+    }
+    let error = Error::new(OP, "output and log-sum-exp are of another problem").shape(output.shape());
+    Err(error.shape(lse.shape()).hint(format!("{expected:?} is the shape of the output")))
 }
 
 fn shape_of(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Shape> {
@@ -231,8 +245,8 @@ fn shape_of(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Shape> {
 
 fn packed_shape(qkv: &Tensor, heads: usize) -> Result<Shape> {
     match *qkv.shape() {
-        [b, t, width] if heads > 0 && width % (3 * heads) == 0 => {
-            Ok(Shape { b, h: heads, h_kv: heads, tq: t, tk: t, d: width / (3 * heads) })
+        [b, t, width] if heads > 0 && width.is_multiple_of(heads) && (width / heads).is_multiple_of(3) => {
+            Ok(Shape { b, h: heads, h_kv: heads, tq: t, tk: t, d: width / heads / 3 })
         }
         _ => {
             let error = Error::new("attention", "qkv needs the axes [B, T, 3·H·D]").shape(qkv.shape());

@@ -1,6 +1,6 @@
 //! Cross-entropy from logits, fused with the softmax before it.
 
-use super::{rows, run, same_dtype};
+use super::{one_per_row, rows, run, same_dtype};
 use crate::{DType, Error, Result, Tensor};
 pub use gradus_kernels::cross_entropy::Options;
 use gradus_kernels::cross_entropy::{BackwardInput, Input, Output};
@@ -22,6 +22,10 @@ fn check(logits: &Tensor, targets: &Tensor, options: Options) -> Result<()> {
     if targets.dtype() != DType::U32 || logits.rank() == 0 || logits.shape()[..logits.rank() - 1] != *targets.shape() {
         return Err(error("one u32 target for each row of logits is needed"));
     }
+    let smoothing = options.label_smoothing;
+    if !(0.0..=1.0).contains(&smoothing) {
+        return Err(error("the label smoothing is not in [0, 1]").hint(smoothing.to_string()));
+    }
     let v = logits.last_size();
     let targets = targets.contiguous();
     let wrong = |&&t: &&u32| t as usize >= v && Some(t) != options.ignore_index;
@@ -34,7 +38,7 @@ fn check(logits: &Tensor, targets: &Tensor, options: Options) -> Result<()> {
 /// The mean of −ln softmax(logits)\[target\] over the rows of `logits` [.., V], `targets` [..].
 ///
 /// # Errors
-/// Where the shapes do not fit, or a target is neither a class nor the ignored index.
+/// Where the shapes do not fit, a target is neither a class nor the ignored index, or the smoothing is not in [0, 1].
 pub fn forward(logits: &Tensor, targets: &Tensor, options: Options) -> Result<Loss> {
     check(logits, targets, options)?;
     let (logits, targets) = (logits.contiguous(), targets.contiguous());
@@ -56,13 +60,17 @@ pub fn forward(logits: &Tensor, targets: &Tensor, options: Options) -> Result<Lo
     Ok(Loss { mean: Tensor::scalar(dtype, mean), losses, log_sum_exp: lse })
 }
 
-/// d(logits) of [`forward`] for the gradient `d_loss` of the mean.
+/// d(logits) of [`forward`] for the gradient `d_loss` of the mean, which is one number.
 ///
 /// # Errors
-/// As [`forward`].
+/// As [`forward`], and where `lse` or `d_loss` has another size or type.
 pub fn backward(logits: &Tensor, targets: &Tensor, lse: &Tensor, options: Options, d_loss: &Tensor) -> Result<Tensor> {
     check(logits, targets, options)?;
     same_dtype("cross_entropy", logits, d_loss)?;
+    one_per_row("cross_entropy", logits, lse)?;
+    if d_loss.len() != 1 {
+        return Err(Error::new("cross_entropy", "the gradient of the loss is not one number").shape(d_loss.shape()));
+    }
     let [logits, targets, lse] = [logits, targets, lse].map(Tensor::contiguous);
     let (dtype, (rows, v)) = (logits.dtype(), rows(&logits));
     let mut dlogits = Tensor::recycled(dtype, logits.shape())?;

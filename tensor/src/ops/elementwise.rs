@@ -3,7 +3,7 @@
 use super::{not_a_float, run, same_dtype, same_shape};
 use crate::error::panicking;
 use crate::layout::broadcast_shapes;
-use crate::{DType, Element, Result, Tensor};
+use crate::{DType, Element, Error, Layout, Result, Tensor};
 pub use gradus_kernels::elementwise::{Binary, Saves, Unary};
 use gradus_kernels::simd::bf16::round;
 use half::bf16;
@@ -124,7 +124,9 @@ impl Tensor {
         if self.shape() == shape {
             return Ok(self.clone());
         }
-        let missing = self.rank().saturating_sub(shape.len());
+        let own = Layout::contiguous(shape)?;
+        own.broadcast_to(self.shape()).map_err(|error| Error { op: "sum_to", ..error })?;
+        let missing = self.rank() - shape.len();
         let repeated = |axis: &usize| *axis < missing || (shape[axis - missing] == 1 && self.shape()[*axis] != 1);
         let axes: crate::layout::Dims = (0..self.rank()).filter(repeated).collect();
         self.try_sum(&axes, true)?.try_reshape(shape)
@@ -139,7 +141,7 @@ panicking! { Tensor {
 } }
 
 fn copy_into<E: Element>(x: &Tensor, y: &mut [E]) {
-    let contiguous = crate::Layout::contiguous(x.shape()).expect("a shape that exists");
+    let contiguous = Layout::contiguous(x.shape()).expect("a shape that exists");
     gradus_kernels::elementwise::copy(x.shape(), x.data(), x.layout().strides(), y, contiguous.strides());
 }
 

@@ -51,9 +51,13 @@ fn widened(table: &Tensor, ids: &Tensor, shape: &[usize]) -> Result<Tensor> {
 /// The gradient of a table [V, C]: the rows of dy, added up where an id is repeated.
 ///
 /// # Errors
-/// As [`forward`].
+/// As [`forward`], and where dy is not [.., C].
 pub fn backward(table: &[usize], ids: &Tensor, dy: &Tensor) -> Result<Tensor> {
     check(table, ids)?;
+    if dy.shape().split_last() != Some((&table[1], ids.shape())) {
+        let error = Error::new("embedding_backward", "the gradient needs a row for each id").shape(dy.shape());
+        return Err(error.shape(ids.shape()).hint(format!("rows of {}", table[1])));
+    }
     let (ids, dy) = (ids.contiguous(), dy.contiguous());
     let (v, c) = (table[0], table[1]);
     let mut dtable = Tensor::recycled(dy.dtype(), table)?;

@@ -73,8 +73,16 @@ pub(crate) fn fits_last_axis(op: &'static str, x: &Tensor, vector: Option<&Tenso
     Err(error.shape(vector.shape()).axis(x.rank().saturating_sub(1)))
 }
 
+/// Fails where `statistic` is not one number for each row of `x`.
+pub(crate) fn one_per_row(op: &'static str, x: &Tensor, statistic: &Tensor) -> Result<()> {
+    same_dtype(op, x, statistic)?;
+    if *statistic.shape() == [rows(x).0] {
+        return Ok(());
+    }
+    Err(Error::new(op, "a number for each row is needed").shape(x.shape()).shape(statistic.shape()))
+}
+
 /// The rows of a tensor: (number of rows, size of the last axis).
 pub(crate) fn rows(x: &Tensor) -> (usize, usize) {
-    let columns = x.last_size();
-    (x.len().checked_div(columns).unwrap_or(0), columns)
+    (x.shape().iter().rev().skip(1).product(), x.last_size())
 }

@@ -1,6 +1,6 @@
 //! Layer norm and RMS norm over the last axis.
 
-use super::{fits_last_axis, rows, run, same_shape};
+use super::{fits_last_axis, one_per_row, rows, run, same_shape};
 use crate::{Result, Tensor};
 use gradus_kernels::{layer_norm, rms_norm};
 
@@ -72,6 +72,8 @@ pub fn layer_norm_backward(
 ) -> Result<NormGradients> {
     same_shape("layer_norm_backward", x, dy)?;
     fits_last_axis("layer_norm_backward", x, gamma)?;
+    one_per_row("layer_norm_backward", x, mean)?;
+    one_per_row("layer_norm_backward", x, rstd)?;
     let [x, dy, mean, rstd] = [x, dy, mean, rstd].map(Tensor::contiguous);
     let (dtype, (rows, c)) = (x.dtype(), rows(&x));
     let (mut dx, add) = to_add_to("layer_norm_backward", sum, &x)?;
@@ -136,6 +138,7 @@ pub fn rms_norm_backward(
 ) -> Result<NormGradients> {
     same_shape("rms_norm_backward", x, dy)?;
     fits_last_axis("rms_norm_backward", x, gamma)?;
+    one_per_row("rms_norm_backward", x, rrms)?;
     let [x, dy, rrms] = [x, dy, rrms].map(Tensor::contiguous);
     let (dtype, (rows, c)) = (x.dtype(), rows(&x));
     let (mut dx, add) = to_add_to("rms_norm_backward", sum, &x)?;

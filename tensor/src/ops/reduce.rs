@@ -2,8 +2,8 @@
 
 use super::run;
 use crate::error::panicking;
-use crate::layout::{Dims, MAX_DIMS};
-use crate::{Result, Tensor};
+use crate::layout::Dims;
+use crate::{Error, Result, Tensor};
 pub use gradus_kernels::elementwise::Binary;
 pub use gradus_kernels::reduce::Reduce;
 
@@ -15,11 +15,7 @@ struct Axes {
 }
 
 fn axes(op: &'static str, x: &Tensor, axes: &[usize], keep_axes: bool) -> Result<Axes> {
-    let mut is_reduced = [false; MAX_DIMS];
-    for &axis in axes {
-        x.layout().check_axis(op, axis)?;
-        is_reduced[axis] = true;
-    }
+    let is_reduced = x.layout().check_axes(op, axes)?;
     let part = |reduced: bool| -> (Dims, Dims) {
         let of = |axis: &usize| is_reduced[*axis] == reduced;
         let pick = |sizes: &[usize]| (0..x.rank()).filter(of).map(|axis| sizes[axis]).collect();
@@ -30,13 +26,23 @@ fn axes(op: &'static str, x: &Tensor, axes: &[usize], keep_axes: bool) -> Result
     Ok(Axes { kept: part(false), reduced: part(true), result })
 }
 
+fn name(op: Reduce) -> &'static str {
+    match op {
+        Reduce::Sum => "sum",
+        Reduce::Mean => "mean",
+        Reduce::Max => "max",
+        Reduce::Min => "min",
+        Reduce::Variance { .. } => "variance",
+    }
+}
+
 impl Tensor {
     /// One number for all elements along `axes`, which stay as axes of size 1 where `keep_axes` is set.
     ///
     /// # Errors
-    /// Where there is no such axis, or for indices.
+    /// Where there is no such axis, one is named twice, or for indices.
     pub fn try_reduce(&self, op: Reduce, axes: &[usize], keep_axes: bool) -> Result<Tensor> {
-        let Axes { kept, reduced, result } = self::axes("reduce", self, axes, keep_axes)?;
+        let Axes { kept, reduced, result } = self::axes(name(op), self, axes, keep_axes)?;
         let mut y = Tensor::recycled(self.dtype(), &result)?;
         run!(
             "reduce",
@@ -65,9 +71,12 @@ impl Tensor {
     /// Where along `axis` the largest element stands: the first of equals, a NaN before all.
     ///
     /// # Errors
-    /// Where there is no such axis, or for indices.
+    /// Where there is no such axis, or for indices; where the axis has no elements to choose from.
     pub fn try_argmax(&self, axis: usize) -> Result<Tensor> {
         let Axes { kept, reduced, result } = axes("argmax", self, &[axis], false)?;
+        if self.shape()[axis] == 0 && result.iter().all(|&size| size > 0) {
+            return Err(Error::new("argmax", "there is nothing to choose from").shape(self.shape()).axis(axis));
+        }
         let mut y = Tensor::recycled(crate::DType::U32, &result)?;
         run!(
             "argmax",

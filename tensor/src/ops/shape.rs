@@ -12,7 +12,8 @@ impl Tensor {
     /// Where there is no such axis, or the sizes do not add up to it.
     pub fn try_split(&self, axis: usize, sizes: &[usize]) -> Result<Vec<Tensor>> {
         self.layout().check_axis("split", axis)?;
-        if sizes.iter().sum::<usize>() != self.shape()[axis] {
+        let total = sizes.iter().try_fold(0_usize, |sum, &size| sum.checked_add(size));
+        if total != Some(self.shape()[axis]) {
             let error = Error::new("split", "the sizes do not add up").shape(self.shape()).shape(sizes);
             return Err(error.axis(axis));
         }
@@ -32,7 +33,8 @@ impl Tensor {
     /// Where `part` does not fit, or the types differ.
     #[track_caller]
     pub fn write_slice(&mut self, axis: usize, start: usize, part: &Tensor) {
-        let region = self.slice(axis, start..start + part.shape()[axis]);
+        assert!(axis < part.rank(), "write_slice: the part has no axis {axis}: {:?}", part.shape());
+        let region = self.slice(axis, start..start.saturating_add(part.shape()[axis]));
         assert_eq!(region.shape(), part.shape(), "write_slice: the part does not fit");
         assert_eq!(self.dtype(), part.dtype(), "write_slice: types differ");
         drop(region);
