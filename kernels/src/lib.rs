@@ -26,9 +26,11 @@ pub mod rms_norm;
 pub mod softmax;
 
 // What they stand on.
+pub mod corners;
 pub mod float;
 pub mod isa;
 pub mod ladder;
+mod moments;
 pub mod oracle;
 pub mod parallel;
 pub mod philox;

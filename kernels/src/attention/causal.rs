@@ -57,11 +57,11 @@ pub(super) fn forward(_: Isa, inputs: &Inputs<'_>, mut o: Output<'_>, lse: &mut 
 
 /// A row of scores becomes its probabilities; returns log Σ exp.
 pub(super) fn exponentials(s: &mut [f32]) -> f32 {
-    let max = s.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    if max == f32::NEG_INFINITY {
+    if s.iter().all(|&s| s == f32::NEG_INFINITY) {
         s.fill(0.0);
-        return max;
+        return f32::NEG_INFINITY;
     }
+    let max = s.iter().copied().fold(f32::NEG_INFINITY, f32::max); // passes NaN over, but the sum does not
     s.iter_mut().for_each(|s| *s = (*s - max).exp());
     let sum: f32 = s.iter().sum();
     s.iter_mut().for_each(|p| *p /= sum);

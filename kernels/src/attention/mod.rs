@@ -21,6 +21,15 @@
 //! dQ = scale · dS·K   dK = scale · dSᵀ·Q
 //! ```
 //!
+//! # Where it ends
+//! - **Large scores.** O and lse are right for all scores that `f32` can hold. The backward pass has one `f32` for the sum
+//!   of a row, lse, so its P = exp(S − lse) is off by some |S|·10⁻⁷ of itself: by a thousandth where scores are 10⁴, by a
+//!   tenth where they are 10⁶. From 10⁷ on no digit of a gradient is right, and from 10⁸ on it may be of any size.
+//! - **Hidden keys.** What a hidden score is, overflow and NaN included, is seen by no output and no gradient. A hidden key
+//!   and its value do not count either, as long as K, V and dO·Vᵀ are finite there: the fast rungs weigh them with 0, and
+//!   0·∞ is NaN. Forward, a NaN or ∞ in a hidden key has no effect; in a hidden value it may.
+//! - **NaN and ∞ in sight** make the rows of O of the queries that see them NaN, and no others.
+//!
 //! # Cost
 //! 4·B·H·Tq·Tk·D FLOPs forward and 10 backward (of which S is computed again), half of it if causal. Only
 //! B·(2·H·Tq + 2·Hkv·Tk)·D elements have to move: at T = 256 and D = 64 that is 64 FLOPs a byte, so attention is

@@ -92,8 +92,11 @@ fn scores<E: Float>(inputs: &Inputs<'_, E>, b: usize, h: usize) -> Vec<E> {
 
 /// log Σ exp, less the largest element, so that exp cannot overflow.
 fn log_sum_exp<E: Float>(s: &[E]) -> E {
-    let max = s.iter().copied().fold(E::neg_infinity(), E::max);
-    if max == E::neg_infinity() { max } else { max + s.iter().map(|&s| (s - max).exp()).sum::<E>().ln() }
+    if s.iter().all(|&s| s == E::neg_infinity()) {
+        return E::neg_infinity();
+    }
+    let max = s.iter().copied().fold(E::neg_infinity(), E::max); // passes NaN over, but the sum does not
+    max + s.iter().map(|&s| (s - max).exp()).sum::<E>().ln()
 }
 
 /// exp(S − lse), and 0 where nothing is seen, for which the formula has ∞ − ∞.

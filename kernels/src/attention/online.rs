@@ -37,8 +37,8 @@ pub(super) fn forward(_: Isa, inputs: &Inputs<'_>, mut o: Output<'_>, lse: &mut 
                 *s = score(inputs, q, [b, h, i], j);
             }
             let new = s.iter().copied().fold(max, f32::max);
-            if new == f32::NEG_INFINITY {
-                continue; // no key seen so far: −∞ − −∞ would be NaN
+            if new == f32::NEG_INFINITY && s.iter().all(|&s| s == new) {
+                continue; // no key seen so far: −∞ − −∞ would be NaN, which is right only where a score is
             }
             let factor = (max - new).exp();
             max = new;

@@ -5,6 +5,7 @@ mod bf16_rounding;
 mod case;
 mod entry;
 mod gradients;
+mod limits;
 mod stored;
 
 use super::*;

@@ -73,6 +73,24 @@ fn masked_logits_and_nan() {
     }
 }
 
+/// A row that does not count has no loss and no gradient whatever stands in it, and leaves its neighbours alone.
+#[test]
+fn infinite_logits_and_what_is_ignored() {
+    for (rows, v) in [(6, 5), (6, 37), (6, 64), (6, 6151)] {
+        let mut x = values(3, rows * v);
+        x[v + 1] = f32::INFINITY;
+        x[2 * v..3 * v].fill(f32::INFINITY);
+        x[3 * v..4 * v].fill(f32::NEG_INFINITY);
+        x[4 * v + 2] = f32::NAN;
+        let options = Options { ignore_index: Some(9999), ..PLAIN };
+        for options in [options, Options { label_smoothing: 0.1, ..options }] {
+            check_all(rows, v, options, &x, &[1; 6]);
+            check_all(rows, v, options, &x, &[1, 9999, 9999, 9999, 9999, 2]);
+            check_all(rows, v, options, &x, &[9999, 2, 1, 0, 9999, 9999]);
+        }
+    }
+}
+
 #[test]
 fn long_rows_whose_maximum_comes_late() {
     let (rows, v) = (5, 6151);

@@ -79,13 +79,14 @@ pub fn apply_backward<E: Float>(op: Unary, saved: E, dy: E) -> E {
         }
         Unary::GeluTanh => {
             let t = gelu_argument(x).tanh();
-            let slope = E::of((2.0 / std::f64::consts::PI).sqrt()) * (one + E::of(3.0 * 0.044715) * x * x);
+            let square = (x * x).min(E::max_value()); // finite, for it meets a factor 0 where x is large
+            let slope = E::of((2.0 / std::f64::consts::PI).sqrt()) * (one + E::of(3.0 * 0.044715) * square);
             dy * (half * (one + t) + half * x * (one - t * t) * slope)
         }
         Unary::GeluErf => {
             let cdf = half * (one + (x * E::of(std::f64::consts::FRAC_1_SQRT_2)).erf());
             let density = (-half * x * x).exp() * E::of(1.0 / (2.0 * std::f64::consts::PI).sqrt());
-            dy * (cdf + x * density)
+            dy * if density == E::zero() { cdf } else { cdf + x * density } // at ±∞ the limit, not ∞·0
         }
         Unary::Silu => {
             let sigmoid = one / (one + (-x).exp());

@@ -1,3 +1,4 @@
+mod corners;
 mod strided;
 mod threads;
 

@@ -11,6 +11,12 @@
 //!
 //! Cost of `rows` × `c`: about 8 operations an element forward and 14 backward; 8 and 12 bytes of memory traffic.
 //!
+//! # How large and how small
+//! Rows of elements of up to 10³⁷ are normalised, and their gradients made, as exactly as rows of elements near 1; where eps
+//! is 0, also rows down to 10⁻³⁰. Where squares leave the range of `f32`, from 2·10¹⁹ on and, without eps, below 10⁻¹⁵, the row
+//! is measured again in a unit of its own. Larger elements have an rstd or an x − μ that `f32` cannot hold. A row with a NaN
+//! or ∞ in it gives NaN, and changes no other.
+//!
 //! The ladder: [`naive`], [`simd`], [`threads`], [`streamed`]; of the norm of a sum: [`residual`].
 //!
 //! Measured (medians in GB/s, each input and output counted once; two cores of a shared Zen 4, AVX-512; a plain copy of

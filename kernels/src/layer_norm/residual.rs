@@ -12,6 +12,7 @@ use super::{
 use crate::{
     Float, Isa,
     elementwise::{BINARY_RUNGS, Binary},
+    moments::{in_range, mean_and_rstd},
     parallel::items_per_task,
     rows::{
         Access, SUMS, TOGETHER, for_vectors, for_vectors_in_turn, is_far, parameter, prefetch, rows_of_task, total,
@@ -108,6 +109,10 @@ fn fused_rows<S: Simd, const R: usize, const A: usize>(
         mean[r] += residual;
         rstd[r] = 1.0 / (variance + eps).sqrt();
         (scale[r], offset[r]) = (s.splat(rstd[r]), s.splat(-residual * rstd[r]));
+        if !in_range(variance + eps) {
+            (mean[r], rstd[r]) = mean_and_rstd(&h[r * c..][..c], eps);
+            (mu[r], scale[r], offset[r]) = (s.splat(mean[r]), s.splat(rstd[r]), s.zero());
+        }
     }
     for_vectors!(S, c, |i, at| {
         let (gamma, beta) = (parameter(s, at, gamma, i, 1.0), parameter(s, at, beta, i, 0.0));

@@ -22,6 +22,7 @@
 use super::{BackwardInput, Gradients, Input, Output};
 use crate::{
     Isa,
+    moments::{in_range, mean_and_rstd},
     rows::{Access, SUMS, TOGETHER, for_vectors, for_vectors_in_turn, parameter, prefetch, rows_at_once, total},
     simd::Simd,
     simd_fn,
@@ -95,6 +96,10 @@ fn forward_rows<S: Simd, const R: usize, const A: usize>(
         mean[r] += residual;
         rstd[r] = 1.0 / (variance + eps).sqrt();
         (scale[r], offset[r]) = (s.splat(rstd[r]), s.splat(-residual * rstd[r]));
+        if !in_range(variance + eps) {
+            (mean[r], rstd[r]) = mean_and_rstd(row[r], eps);
+            (mu[r], scale[r], offset[r]) = (s.splat(mean[r]), s.splat(rstd[r]), s.zero());
+        }
     }
     for_vectors!(S, c, |i, at| {
         let (gamma, beta) = (parameter(s, at, gamma, i, 1.0), parameter(s, at, beta, i, 0.0));
@@ -154,8 +159,8 @@ fn backward_rows<S: Simd, const R: usize, const A: usize>(
         (mu[r], scale[r]) = (s.splat(mean[r]), s.splat(rstd[r]));
         let (mut sum_g, mut sum_gx) = ([s.zero(); A], [s.zero(); A]);
         for_vectors_in_turn!(S, A, c, |a, i, at| {
-            let x_hat = s.mul(s.sub(at.load(s, &x[i..]), mu[r]), scale[r]);
-            let g = s.mul(at.load(s, &dy[i..]), parameter(s, at, gamma, i, 1.0)); // 0 past the end
+            let x_hat = s.mul(s.sub(at.load_or(s, &x[i..], mu[r]), mu[r]), scale[r]); // finite past the end, where g is 0
+            let g = s.mul(at.load(s, &dy[i..]), parameter(s, at, gamma, i, 1.0));
             sum_g[a] = s.add(sum_g[a], g);
             sum_gx[a] = s.mul_add(g, x_hat, sum_gx[a]);
         });

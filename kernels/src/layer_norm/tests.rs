@@ -70,13 +70,50 @@ fn check_all(rows: usize, c: usize, eps: f32, x: &[f32]) {
 #[test]
 fn every_rung_keeps_to_the_oracle() {
     for (rows, c) in SHAPES {
-        for size in [1.0, 1e4, 1e-3, 1e-40] {
+        for size in [1.0, 1e4, 1e-3, 1e-40, 1e-30, 1e19, 1e30, 1e37] {
             let x: Vec<f32> = values(1, rows * c).iter().map(|x| x * size).collect();
             check_all(rows, c, 1e-5, &x);
+        }
+        for size in [1e-30, 1e-19, 1e19, 1e37] {
+            let x: Vec<f32> = values(1, rows * c).iter().map(|x| x * size).collect();
+            check_all(rows, c, 0.0, &x);
         }
         // A mean far from zero: a variance as mean(x²) − μ² would have no right digit.
         let x: Vec<f32> = values(1, rows * c).iter().map(|x| 1000.0 + x).collect();
         check_all(rows, c, 1e-5, &x);
+    }
+}
+
+/// Rows of every size side by side, as the fast rungs take several at a time: each is as it is alone.
+#[test]
+fn a_row_of_another_size_changes_no_other() {
+    for c in [7, 67, 300] {
+        let sizes = [1.0, 1e25, 1.0, f32::INFINITY, 1e-25, 1.0, 1e37, f32::NAN, 1.0];
+        let all: Vec<f32> = values(5, sizes.len() * c).iter().enumerate().map(|(i, x)| x * sizes[i / c]).collect();
+        let forward_of = |run: Forward, isa, x: &[f32]| {
+            let rows = x.len() / c;
+            let (mut y, mut mean, mut rstd) = (vec![7.0; x.len()], vec![7.0; rows], vec![7.0; rows]);
+            let input = Input { rows, c, eps: 1e-5, x, gamma: None, beta: None };
+            run(isa, input, Output { y: &mut y, mean: &mut mean, rstd: &mut rstd });
+            (y, rstd)
+        };
+        for (name, isa, run) in runs(&FORWARD_RUNGS) {
+            let (y, rstd) = forward_of(run, isa, &all);
+            for (r, &size) in sizes.iter().enumerate() {
+                let got = &y[r * c..][..c];
+                if !size.is_finite() {
+                    assert!(got.iter().all(|y| y.is_nan()), "{name} {isa} {c}: row {r} of {size}");
+                    continue;
+                }
+                let (alone, rstd_alone) = forward_of(run, isa, &all[r * c..][..c]);
+                let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 2e-6;
+                assert!(got.iter().zip(&alone).all(close), "{name} {isa} {c}: row {r} of {size}");
+                assert!((rstd[r] / rstd_alone[0] - 1.0).abs() <= 1e-6, "{name} {isa} {c}: row {r} of {size}");
+                let mean_square = got.iter().map(|y| y * y).sum::<f32>() / c as f32;
+                let expected = if size < 1.0 { 0.0 } else { 1.0 }; // eps is more than a small row varies by
+                assert!((mean_square - expected).abs() < 1e-3, "{name} {isa} {c}: row {r} of {size}: {mean_square}");
+            }
+        }
     }
 }
 
@@ -179,8 +216,11 @@ fn results_past_the_caches_are_the_same_bits() {
 
 #[test]
 fn the_norm_of_a_sum_keeps_to_the_oracle() {
-    for (rows, c) in SHAPES.into_iter().chain([(3001, 67), (70_001, 67)]) {
-        let (x, added, gamma, beta) = (values(1, rows * c), values(2, rows * c), values(3, c), values(4, c));
+    let sizes = |shape| [1.0, 1e-30, 1e19, 1e30].map(|size| (shape, size));
+    for ((rows, c), size) in SHAPES.into_iter().flat_map(sizes).chain([((3001, 67), 1.0), ((70_001, 67), 1.0)]) {
+        let times = |x: Vec<f32>| x.into_iter().map(|x| x * size).collect::<Vec<_>>();
+        let [x, added] = [1, 2].map(|seed| times(values(seed, rows * c)));
+        let (gamma, beta) = (values(3, c), values(4, c));
         let (wide_x, wide_added, wide_gamma, wide_beta) = (widen(&x), widen(&added), widen(&gamma), widen(&beta));
         for on in [false, true] {
             let (gamma, beta) = (on.then_some(&gamma[..]), on.then_some(&beta[..]));

@@ -9,6 +9,7 @@
 use super::{BackwardInput, Gradients, Input, Output};
 use crate::{
     Isa,
+    moments::{self, in_range},
     rows::{Access, SUMS, for_vectors, for_vectors_in_turn, parameter, prefetch, total},
     simd::Simd,
     simd_fn,
@@ -48,7 +49,8 @@ fn forward_rows<S: Simd, const R: usize>(
         }
     });
     for r in 0..R {
-        rrms[r] = 1.0 / (s.reduce_sum(squares[r]) / c as f32 + eps).sqrt();
+        let square = s.reduce_sum(squares[r]) / c as f32 + eps;
+        rrms[r] = if in_range(square) { 1.0 / square.sqrt() } else { moments::rrms(row[r], eps) };
         scale[r] = s.splat(rrms[r]);
     }
     for_vectors!(S, c, |i, at| {

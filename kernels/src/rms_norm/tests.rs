@@ -58,11 +58,18 @@ fn check_all(rows: usize, c: usize, eps: f32, x: &[f32]) {
 #[test]
 fn every_rung_keeps_to_the_oracle() {
     for (rows, c) in SHAPES {
-        for size in [1.0, 1e4, 1e-3, 1e-40] {
+        for size in [1.0, 1e4, 1e-3, 1e-40, 1e-30, 1e19, 1e30, 1e37] {
             let x: Vec<f32> = values(1, rows * c).iter().map(|x| x * size).collect();
             check_all(rows, c, 1e-5, &x);
         }
+        for size in [1e-30, 1e-19, 1e19, 1e37] {
+            let x: Vec<f32> = values(1, rows * c).iter().map(|x| x * size).collect();
+            check_all(rows, c, 0.0, &x);
+        }
     }
+    let mut x = values(6, 3 * 37); // ∞ leaves its row with zeros beside one NaN
+    x[40] = f32::INFINITY;
+    check_all(3, 37, 1e-5, &x);
     let mut x = vec![0.0; 3 * 37]; // rows of zeros, and a NaN in a tail
     x[73] = f32::NAN;
     check_all(3, 37, 1e-5, &x);

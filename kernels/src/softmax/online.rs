@@ -10,7 +10,7 @@
 
 use super::expect_forward;
 
-/// The maximum m of a row (0 where it is −∞ throughout) and Σ exp(x − m).
+/// The maximum m of a row (0 where it is −∞ throughout) and Σ exp(x − m), NaN where that is ∞.
 fn max_and_sum(x: &[f32]) -> (f32, f32) {
     let (mut max, mut sum) = (f32::NEG_INFINITY, 0.0_f32);
     for &x in x {
@@ -21,7 +21,11 @@ fn max_and_sum(x: &[f32]) -> (f32, f32) {
             sum += (x - max).exp();
         }
     }
-    if max == f32::NEG_INFINITY { (0.0, sum) } else { (max, sum) }
+    match max {
+        f32::NEG_INFINITY => (0.0, sum),
+        f32::INFINITY => (max, f32::NAN),
+        _ => (max, sum),
+    }
 }
 
 /// y = softmax of each row of x.

@@ -80,6 +80,10 @@ fn masked_elements_rows_and_nan() {
     let mut dx = vec![7.0; c];
     backward(1, c, &y[..c], &values(4, c), &mut dx);
     assert_eq!(dx, vec![0.0; c]);
+    x[c..2 * c].fill(f32::INFINITY); // no softmax either: NaN, where one of a row is infinite as well
+    x[3 * c + 36] = f32::INFINITY;
+    check_forward(&FORWARD_RUNGS, naive::forward, rows, c, &x);
+    check_forward(&LOG_FORWARD_RUNGS, naive::log_forward, rows, c, &x);
     log_forward(rows, c, &x, &mut y);
     assert_eq!(y[..c], vec![f32::NEG_INFINITY; c]);
     // Every element NaN: a maximum that ignores NaN finds nothing, and the row still has to be NaN.

@@ -15,7 +15,7 @@ impl Case {
         Case { keep: self.keep.clone(), q, k, v, d_o, ..*self }
     }
 
-    fn bf16_forward(&self, rung: bf16::Forward, isa: Bf16Isa) -> [Vec<f32>; 2] {
+    pub(super) fn bf16_forward(&self, rung: bf16::Forward, isa: Bf16Isa) -> [Vec<f32>; 2] {
         let Shape { b, h, tq, d, .. } = self.shape;
         let strides = self.strides()[0];
         let (mut o, mut lse) = (vec![POISON; len(b, strides)], vec![POISON; b * h * tq]);
@@ -23,7 +23,7 @@ impl Case {
         [o, lse]
     }
 
-    fn bf16_backward(&self, rung: bf16::Backward, isa: Bf16Isa, saved: &[Vec<f32>; 2]) -> [Vec<f32>; 3] {
+    pub(super) fn bf16_backward(&self, rung: bf16::Backward, isa: Bf16Isa, saved: &[Vec<f32>; 2]) -> [Vec<f32>; 3] {
         self.backward_by(saved, |inputs, saved, gradients| rung(isa, inputs, saved, gradients))
     }
 

@@ -6,7 +6,7 @@ use crate::trials::{assert_same_on_any_number_of_threads, bf16_runs};
 use half::bf16 as Bf16;
 
 /// A case whose keys and values are numbers of bf16, and these as they are stored; denormal ones stay.
-fn stored(case: Case) -> (Case, [Vec<Bf16>; 2]) {
+pub(super) fn stored(case: Case) -> (Case, [Vec<Bf16>; 2]) {
     let of = |x: &[f32]| x.iter().map(|&x| Bf16::from_f32(x)).collect::<Vec<_>>();
     let kv = [of(&case.k), of(&case.v)];
     // What lies between the rows is not read; it stays what the cases know it by.
@@ -17,7 +17,7 @@ fn stored(case: Case) -> (Case, [Vec<Bf16>; 2]) {
     (Case { k, v, ..case }, kv)
 }
 
-fn forward(case: &Case, [k, v]: &[Vec<Bf16>; 2], rung: stored::Forward, isa: Bf16Isa) -> [Vec<f32>; 2] {
+pub(super) fn forward(case: &Case, [k, v]: &[Vec<Bf16>; 2], rung: stored::Forward, isa: Bf16Isa) -> [Vec<f32>; 2] {
     let Shape { b, h, tq, d, .. } = case.shape;
     let [queries, keys] = case.strides();
     let inputs = Inputs::new(case.shape, case.options(), view(&case.q, queries), view(k, keys), view(v, keys));
