@@ -21,7 +21,7 @@ fn a_short_report_of_one_operation_is_written_and_compared() {
     assert_eq!(code, 0, "{err}");
     assert!(out.starts_with("2 workloads in ") && err.contains("softmax/gpt_large/scores/backward"), "{out}{err}");
 
-    let report = Report::load(&first.join("report.json")).unwrap();
+    let report = Report::load(&first.join("report.jsonl")).unwrap();
     let rungs = |i: usize| {
         let ours = report.ladders[i].figures.iter().map(|figure| figure.rung.as_str());
         let mut names: Vec<&str> = ours.collect();
@@ -39,7 +39,7 @@ fn a_short_report_of_one_operation_is_written_and_compared() {
     assert!(std::fs::read_to_string(first.join("roofline-softmax.svg")).unwrap().starts_with("<svg "));
 
     assert!(compare::ratios(&report, &report).iter().all(|ratio| ratio.faster() == 1.0));
-    let earlier = first.join("report.json");
+    let earlier = first.join("report.jsonl");
     let arguments = ["report", "--quick", "--only", "softmax/gpt_large/scores/backward", "--threads", "1", "--against"];
     let (code, out, err) = program(&[&arguments[..], &[path(&earlier), "--out", path(&second)]].concat());
     assert_eq!(code, 0, "{err}");
@@ -53,9 +53,9 @@ fn wrong_flags_are_one_line() {
     let out = path(folder.path());
     let blocked = folder.path().join("file");
     std::fs::write(&blocked, "").unwrap();
-    let none = folder.path().join("none.json");
-    let broken = folder.path().join("broken.json");
-    std::fs::write(&broken, "{\"format\": 1, \"settings\": {").unwrap();
+    let none = folder.path().join("none.jsonl");
+    let broken = folder.path().join("broken.jsonl");
+    std::fs::write(&broken, "{\"report\": {\"format\": 2, ").unwrap();
     let without_torch = folder.path().join("python");
     script(&without_torch, r#"echo '{"error": "PyTorch cannot be imported: No module named torch"}'"#);
     let cases: [(&[&str], &str); 13] = [
@@ -64,7 +64,7 @@ fn wrong_flags_are_one_line() {
         (&["report", "--threads", "x"], "error: invalid value 'x' for '--threads <N>'"),
         (&["report", "--only", "soft max", "--out", out], "error: --only soft max: no workload has that in its name"),
         (&["report", "--quick", "--only", "T4096", "--out", out], "error: --only T4096: --quick has no workload"),
-        (&["report", "--against", path(&none), "--out", out], "none.json: No such file"),
+        (&["report", "--against", path(&none), "--out", out], "none.jsonl: No such file"),
         (&["report", "--torch", "/no/python", "--out", out], "error: --torch /no/python: No such file"),
         (&["report", "--torch", "true", "--out", out], "error: --torch true: this is no Python that runs PyTorch"),
         (
@@ -72,9 +72,9 @@ fn wrong_flags_are_one_line() {
             "/python: PyTorch cannot be imported: No module named torch",
         ),
         (&["report", "--out", path(&blocked)], "/file: "),
-        (&["report", "--against", path(&broken), "--out", out], "/broken.json is no report: "),
+        (&["report", "--against", path(&broken), "--out", out], "/broken.jsonl is no report: "),
         (&["alone", "none", "--threads", "1"], "none: there is no such workload"),
-        (&["publish", "--report", path(&none)], "none.json: No such file"),
+        (&["publish", path(&none)], "none.jsonl: No such file"),
     ];
     for (arguments, expected) in cases {
         let (code, _, err) = program(arguments);
@@ -93,12 +93,12 @@ fn script(path: &Path, text: &str) {
 #[test]
 fn a_run_that_fails_leaves_the_earlier_report_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
-    for file in ["report.json", "report.md"] {
+    for file in ["report.jsonl", "report.md"] {
         std::fs::write(folder.path().join(file), "earlier").unwrap();
     }
     let (code, _, _) = program(&["report", "--torch", "true", "--out", path(folder.path())]);
     assert_eq!(code, 1);
-    for file in ["report.json", "report.md"] {
+    for file in ["report.jsonl", "report.md"] {
         assert_eq!(std::fs::read_to_string(folder.path().join(file)).unwrap(), "earlier");
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing else is left there");
@@ -112,7 +112,7 @@ fn a_program_is_measured_in_a_process_of_its_own_beside_a_pytorch_that_fails() {
     let only = ["report", "--quick", "--only", "generate", "--torch", path(&python), "--out", path(&out)];
     let (code, _, err) = program(&only);
     assert_eq!(code, 0, "{err}");
-    let report = Report::load(&out.join("report.json")).unwrap();
+    let report = Report::load(&out.join("report.jsonl")).unwrap();
     let figure = &report.ladders[0].figures[0];
     assert!(figure.warm.median_s > 0.0 && figure.peak_mib.is_none_or(|mib| mib > 43.0), "{figure:?}");
     assert_eq!(report.ladders[0].pytorch, None);

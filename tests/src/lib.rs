@@ -6,3 +6,13 @@ pub mod compare;
 pub mod fixture;
 pub mod isa;
 pub mod models;
+
+/// The Rust of the README, which runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
+
+/// The Rust of the Chinese README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.zh-CN.md")]
+pub struct ReadmeInChinese;

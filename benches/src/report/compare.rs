@@ -2,7 +2,7 @@
 
 use super::{
     data::{Figure, Report},
-    tables::{geometric_mean, time},
+    format::{geometric_mean, time},
 };
 use std::fmt::Write;
 

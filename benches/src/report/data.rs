@@ -1,6 +1,9 @@
-//! What a report holds, as `report.json` has it: times, and the work that they were taken for.
+//! What a report holds, and how `report.jsonl` keeps it: times, and the work that they were taken for.
+//!
+//! The file has one line for the settings, one for the machine, one for the thread scaling, and one for each workload, so
+//! that two reports can be compared with `diff`. Whatever follows from the times (rates, ratios, shares of the limit) is
+//! computed when it is shown and stored nowhere.
 
-use super::derived::Derived;
 use crate::{
     Result,
     cases::Entry,
@@ -12,14 +15,12 @@ use gradus_kernels::Isa;
 use serde::{Deserialize, Serialize};
 use std::{fs, path::Path};
 
-/// The version of the layout of `report.json`.
-pub const FORMAT: u32 = 1;
+/// The version of the layout of `report.jsonl`.
+pub const FORMAT: u32 = 2;
 
 /// One run of the benchmarks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// [`FORMAT`].
-    pub format: u32,
     /// How it was run.
     pub settings: Settings,
     /// The machine, and its peaks in this run.
@@ -32,9 +33,21 @@ pub struct Report {
     pub seconds: f64,
 }
 
+/// One line of `report.jsonl`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    Report { format: u32, seconds: f64, settings: Settings },
+    Machine(Machine),
+    Scaling(Vec<Scaling>),
+    Workload(Measured),
+}
+
 /// How a run was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
+    /// What the machine is called in tables.
+    pub name: String,
     /// Whether only the workloads that stand for their operation were run, and shortly.
     pub quick: bool,
     /// What the names of the workloads had to contain.
@@ -100,9 +113,6 @@ pub struct Figure {
     /// The most memory that its process ever held, in MiB, where it had one to itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_mib: Option<f64>,
-    /// What follows from its time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub derived: Option<Derived>,
 }
 
 /// A rung that was left out.
@@ -137,7 +147,6 @@ impl Figure {
             warm,
             cold: None,
             peak_mib: None,
-            derived: None,
         }
     }
 }
@@ -174,6 +183,20 @@ impl Measured {
         self.figures.iter().filter(|figure| !figure.peer && names.insert(&figure.rung)).last()
     }
 
+    /// For each figure how many times as fast it is as the rung below. None for the first rung, for a peer, and for a rung
+    /// that is repeated at an older instruction set.
+    pub fn steps(&self) -> Vec<Option<f64>> {
+        let mut below: Option<&Figure> = None;
+        let step = |figure| {
+            let figure: &Figure = figure;
+            if figure.peer || below.is_some_and(|below| below.rung == figure.rung) {
+                return None;
+            }
+            below.replace(figure).map(|below| below.warm.median_s / figure.warm.median_s)
+        };
+        self.figures.iter().map(step).collect()
+    }
+
     /// 10⁹ FLOPs or bytes in a second.
     pub fn rate(&self, seconds: f64) -> f64 {
         self.work.amount() as f64 / seconds / 1e9
@@ -181,30 +204,71 @@ impl Measured {
 }
 
 impl Report {
-    /// Reads `report.json`.
+    /// Reads a report.
     ///
     /// # Errors
     /// One line where there is no such file, or it is no report.
     pub fn load(path: &Path) -> Result<Report> {
-        let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let report: Report =
-            serde_json::from_str(&text).map_err(|error| format!("{} is no report: {error}", path.display()))?;
-        if report.format != FORMAT {
-            return Err(format!(
-                "{}: its format is {}, and this program reads {FORMAT}",
-                path.display(),
-                report.format
-            ));
+        let name = path.display();
+        let text = fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
+        let first = text.lines().next().unwrap_or_default();
+        let format = serde_json::from_str::<serde_json::Value>(first).ok().and_then(|v| v["report"]["format"].as_u64());
+        match format {
+            Some(format) if format != u64::from(FORMAT) => {
+                Err(format!("{name}: its format is {format}, and this program reads {FORMAT}"))
+            }
+            _ => Report::parse(&text).map_err(|problem| format!("{name} is no report: {problem}")),
         }
-        Ok(report)
     }
 
-    /// Its text in `report.json`.
+    fn parse(text: &str) -> Result<Report> {
+        let (mut head, mut machine, mut scaling, mut ladders) = (None, None, Vec::new(), Vec::new());
+        for (number, line) in text.lines().enumerate() {
+            match serde_json::from_str(line).map_err(|error| format!("line {}: {error}", number + 1))? {
+                Line::Report { seconds, settings, .. } => head = Some((seconds, settings)),
+                Line::Machine(found) => machine = Some(found),
+                Line::Scaling(found) => scaling = found,
+                Line::Workload(found) => ladders.push(found),
+            }
+        }
+        let (seconds, settings) = head.ok_or("its line with the settings is missing")?;
+        let machine = machine.ok_or("its line with the machine is missing")?;
+        Ok(Report { settings, machine, ladders, scaling, seconds })
+    }
+
+    /// Its text in `report.jsonl`, every number rounded to [`DIGITS`].
     ///
     /// # Errors
     /// Never for a report of finite times.
-    pub fn json(&self) -> Result<String> {
-        serde_json::to_string_pretty(self).map_err(|error| format!("report.json: {error}"))
+    pub fn lines(&self) -> Result<String> {
+        let head = Line::Report { format: FORMAT, seconds: self.seconds, settings: self.settings.clone() };
+        let rest = [Line::Machine(self.machine.clone()), Line::Scaling(self.scaling.clone())];
+        let workloads = self.ladders.iter().cloned().map(Line::Workload);
+        let mut text = String::new();
+        for line in std::iter::once(head).chain(rest).chain(workloads) {
+            let mut value = serde_json::to_value(line).map_err(|error| format!("report.jsonl: {error}"))?;
+            round(&mut value);
+            text += &value.to_string();
+            text.push('\n');
+        }
+        Ok(text)
+    }
+}
+
+/// The significant digits of a stored number. Times scatter by more than a hundredth from run to run.
+const DIGITS: usize = 4;
+
+fn round(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Array(values) => values.iter_mut().for_each(round),
+        serde_json::Value::Object(fields) => fields.values_mut().for_each(round),
+        serde_json::Value::Number(number) if number.is_f64() => {
+            let rounded = number.as_f64().and_then(|x| format!("{x:.*e}", DIGITS - 1).parse().ok());
+            if let Some(rounded) = rounded.and_then(serde_json::Number::from_f64) {
+                *number = rounded;
+            }
+        }
+        _ => {}
     }
 }
 
@@ -231,7 +295,6 @@ pub(super) mod tests {
             warm: timing(seconds),
             cold: None,
             peak_mib: None,
-            derived: None,
         };
         let problem = Problem::Matmul { layout: Layout::NT, m: 1000, k: 1000, n: 1000 };
         let workload =
@@ -245,8 +308,8 @@ pub(super) mod tests {
         measured.skipped = vec![Skipped { rung: "naive".into(), reason: "2.0 GFLOP, over the budget".into() }];
         measured.pytorch = Some(timing(0.1 / 3.0));
         Report {
-            format: FORMAT,
             settings: Settings {
+                name: "this machine".into(),
                 quick: true,
                 only: None,
                 effort: Effort { seconds: 0.1, least: 3, rounds: 3 },
@@ -260,40 +323,36 @@ pub(super) mod tests {
                 rung: "threads".into(),
                 points: vec![(1, timing(0.04)), (2, timing(0.02))],
             }],
-            seconds: 1.0 / 3.0,
+            seconds: 661.25,
         }
     }
 
     #[test]
-    fn a_report_comes_back_from_its_file_to_the_last_bit() {
-        let (report, folder) = (example(), tempfile::tempdir().unwrap());
-        let path = folder.path().join("report.json");
-        fs::write(&path, report.json().unwrap()).unwrap();
+    fn a_report_comes_back_from_its_file_with_four_digits() {
+        let (mut report, folder) = (example(), tempfile::tempdir().unwrap());
+        let path = folder.path().join("report.jsonl");
+        let text = report.lines().unwrap();
+        assert_eq!(text.lines().count(), 4, "settings, machine, scaling and one workload");
+        fs::write(&path, &text).unwrap();
+        report.seconds = 661.3;
+        report.ladders[0].pytorch = Some(Timing { median_s: 0.03333, minimum_s: 0.03, repetitions: 5 });
         assert_eq!(Report::load(&path).unwrap(), report);
-        fs::write(&path, report.json().unwrap().replace("\"format\": 1", "\"format\": 9")).unwrap();
-        assert!(Report::load(&path).unwrap_err().ends_with("its format is 9, and this program reads 1"));
-        fs::write(&path, "{}").unwrap();
-        assert!(Report::load(&path).unwrap_err().contains("is no report: missing field"));
+        let problem = |text: String| {
+            fs::write(&path, text).unwrap();
+            Report::load(&path).unwrap_err()
+        };
+        assert!(
+            problem(text.replace("\"format\":2", "\"format\":9"))
+                .ends_with("its format is 9, and this program reads 2")
+        );
+        assert!(problem(text.lines().skip(1).collect::<Vec<_>>().join("\n")).ends_with("with the settings is missing"));
+        assert!(problem("{}".into()).contains("is no report: line 1: "));
         assert!(Report::load(&folder.path().join("none")).unwrap_err().contains("No such file"));
     }
 
     #[test]
-    fn a_report_from_before_the_ceilings_were_measured_again_is_read() {
-        let mut json: serde_json::Value = serde_json::from_str(&example().json().unwrap()).unwrap();
-        let remove = |value: &mut serde_json::Value, key: &str| {
-            assert!(value.as_object_mut().unwrap().remove(key).is_some(), "{key}");
-        };
-        remove(&mut json["machine"], "sweeps");
-        remove(&mut json["machine"]["arithmetic"][0], "median");
-        remove(&mut json["machine"]["bandwidth"][0], "median");
-        remove(&mut json["settings"]["effort"], "rounds");
-        remove(&mut json["ladders"][0], "seconds");
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("report.json");
-        fs::write(&path, json.to_string()).unwrap();
-        let report = Report::load(&path).unwrap();
-        assert_eq!((report.machine.sweeps, report.machine.bandwidth[0].median), (0, 0.0));
-        assert_eq!(report.ladders[0].figures, example().ladders[0].figures);
+    fn a_step_compares_with_the_rung_below_and_not_with_peers() {
+        assert_eq!(example().ladders[0].steps(), [None, Some(25.0), None]);
     }
 
     #[test]

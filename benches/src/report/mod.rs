@@ -3,13 +3,13 @@
 pub mod alone;
 pub mod compare;
 pub mod data;
-pub mod derived;
-pub mod markdown;
+pub mod format;
+pub mod ladder;
+pub mod page;
 pub mod partner;
 pub mod plots;
 pub mod programs;
 mod progress;
-pub mod prose;
 pub mod publish;
 pub mod rows;
 pub mod run;
@@ -18,6 +18,7 @@ pub mod torch;
 
 use crate::{
     Result,
+    machine::Host,
     timing::Effort,
     workload::{self, Workload},
 };
@@ -38,13 +39,16 @@ pub struct Arguments {
     /// Only the workloads whose name contains this: softmax, matmul/gpt_small, backward
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
-    /// Compare with this report.json of an earlier run
+    /// What the machine is called in the tables [default: its processor]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Compare with this report.jsonl of an earlier run
     #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,
     /// A Python that has torch: it runs the same cases in between
     #[arg(long, value_name = "PYTHON")]
     pub torch: Option<String>,
-    /// Where to write report.md, report.json and the pictures
+    /// Where to write report.md, report.jsonl and the pictures
     #[arg(long, value_name = "DIR", default_value = "report")]
     pub out: PathBuf,
     /// Threads; all cores unless given
@@ -90,6 +94,7 @@ pub fn command(arguments: &Arguments) -> Result<()> {
         Effort { seconds: 0.15, least: 5, rounds: 5 }
     };
     let settings = Settings {
+        name: arguments.name.clone().unwrap_or_else(|| Host::read().cpu),
         quick: arguments.quick,
         only: arguments.only.clone(),
         effort,
@@ -113,13 +118,13 @@ pub fn command(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Writes `report.json` first, then all that follows from it.
+/// Writes `report.jsonl` first, then all that follows from it.
 ///
 /// # Errors
 /// One line where something cannot be drawn or written.
 pub fn write_all(report: &Report, folder: &Path) -> Result<()> {
-    write(folder, "report.json", &report.json()?)?;
-    files(report)?.into_iter().try_for_each(|(file, text)| write(folder, &file, &text))
+    write(&folder.join("report.jsonl"), &report.lines()?)?;
+    files(report)?.into_iter().try_for_each(|(file, text)| write(&folder.join(file), &text))
 }
 
 /// What follows from a report, by the names of the files: the pictures, and the page that shows them.
@@ -135,10 +140,10 @@ pub fn files(report: &Report) -> Result<Vec<(String, String)>> {
         }
     };
     picture("scaling", "thread-scaling.svg".into(), plots::scaling(&report.scaling)?);
-    for operation in markdown::operations(report) {
+    for operation in tables::operations(&[report]) {
         picture(&operation, format!("roofline-{operation}.svg"), plots::roofline(report, &operation)?);
     }
-    files.push(("report.md".into(), markdown::render(report, &pictures)));
+    files.push(("report.md".into(), page::render(&[report], page::Ladders::All, &pictures)));
     Ok(files)
 }
 
@@ -149,10 +154,12 @@ fn probe(folder: &Path) -> Result<()> {
     tried.map_err(|error| format!("{}: {error}", folder.display()))
 }
 
-/// A file is replaced at once or not at all.
-fn write(folder: &Path, file: &str, text: &str) -> Result<()> {
-    let (path, new) = (folder.join(file), folder.join(format!("{file}.new")));
-    let written =
-        fs::create_dir_all(folder).and_then(|()| fs::write(&new, text)).and_then(|()| fs::rename(&new, &path));
+/// Replaces a file at once or not at all.
+fn write(path: &Path, text: &str) -> Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let written = fs::create_dir_all(folder).and_then(|()| fs::write(&new, text)).and_then(|()| fs::rename(&new, path));
     written.map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -1,104 +1,92 @@
-//! `gradus-benches publish`: the tables of the committed report, in the files that quote it.
+//! `gradus-benches publish`: writes `docs/benchmarks.md` and the README's table from the committed raw figures.
 //!
-//! A file says where a table stands, by two comments that its readers do not see:
+//! A file says where its table stands by two comments that its readers do not see:
 //!
 //! ```text
-//! <!-- report: programs -->
-//! <!-- end of report -->
+//! <!-- benchmarks: training_step/gpt_small attention/T1024/both -->
+//! <!-- end of benchmarks -->
 //! ```
 //!
-//! What is between them is written here, and a test holds that it is what `report.json` gives. So no figure is copied by
-//! hand, and none outlives the run that it came from.
+//! The words after the colon choose the workloads. A test holds that the files are what the raw figures give, so no figure
+//! is copied by hand.
 
-use super::{data::Report, tables, write_all};
+use super::{
+    data::Report,
+    page::{self, Ladders},
+    tables, write,
+};
 use crate::Result;
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-const BEGIN: &str = "<!-- report: ";
-const END: &str = "<!-- end of report -->";
+const BEGIN: &str = "<!-- benchmarks: ";
+const END: &str = "<!-- end of benchmarks -->";
 
 /// The flags of `publish`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
-    /// The raw figures; the page and the pictures beside them are drawn again
-    #[arg(long, value_name = "FILE", default_value = "docs/report/report.json")]
-    pub report: PathBuf,
-    /// The files whose tables are written
-    #[arg(value_name = "FILE", default_values = ["README.md", "ARCHITECTURE.md", "docs/ladders.md"])]
-    pub files: Vec<PathBuf>,
+    /// The raw figures of each machine; the README's table is taken from the first
+    #[arg(value_name = "FILE", default_values = ["docs/benchmarks/zen4.jsonl", "docs/benchmarks/granite-rapids.jsonl"])]
+    pub reports: Vec<PathBuf>,
+    /// The page to write
+    #[arg(long, value_name = "FILE", default_value = "docs/benchmarks.md")]
+    pub page: PathBuf,
+    /// The files whose tables to write
+    #[arg(long, value_name = "FILE", default_values = ["README.md", "README.zh-CN.md"])]
+    pub quotes: Vec<PathBuf>,
 }
 
-/// Writes everything that follows from the times in `report.json`.
+/// Writes the page and the tables.
 ///
 /// # Errors
-/// One line where a file cannot be read or written, or asks for what there is not; nothing has been written then.
+/// One line where a file cannot be read or written, or its table does not end; nothing has been written then.
 pub fn command(arguments: &Arguments) -> Result<()> {
-    let mut report = Report::load(&arguments.report)?;
-    report.derive();
-    let mut filled = Vec::new();
-    for path in &arguments.files {
+    let reports = arguments.reports.iter().map(|path| Report::load(path)).collect::<Result<Vec<_>>>()?;
+    let first = reports.first().ok_or("name at least one report")?;
+    let mut files = vec![(&arguments.page, page(&reports.iter().collect::<Vec<_>>()))];
+    for path in &arguments.quotes {
         let name = path.display();
         let text = fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
-        filled.push((path, fill(&text, &report).map_err(|problem| format!("{name}: {problem}"))?));
+        files.push((path, fill(&text, first).map_err(|problem| format!("{name}: {problem}"))?));
     }
-    let folder = arguments.report.parent().unwrap_or(Path::new("."));
-    write_all(&report, folder)?;
-    for (path, text) in filled {
-        fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
-    }
-    Ok(())
+    files.into_iter().try_for_each(|(path, text)| write(path, &text))
+}
+
+/// `docs/benchmarks.md`.
+pub fn page(reports: &[&Report]) -> String {
+    page::render(reports, Ladders::Fullest, &[])
 }
 
 /// A text with its tables written anew.
 ///
 /// # Errors
-/// One line for a table of an unknown name, or one that does not end.
+/// One line for a table that does not end.
 pub fn fill(text: &str, report: &Report) -> Result<String> {
     let (mut filled, mut lines) = (String::new(), text.lines().zip(1..));
     while let Some((line, number)) = lines.next() {
         filled += line;
         filled.push('\n');
-        let Some(name) = line.strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(" -->")) else { continue };
+        let Some(names) = line.strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(" -->")) else { continue };
         if !lines.any(|(line, _)| line == END) {
             return Err(format!("line {number}: `{line}` has no `{END}` after it"));
         }
-        let table = table(name, report).map_err(|problem| format!("line {number}: {problem}"))?;
-        filled += &format!("\n{}\n\n{END}\n", table.trim_end());
+        let patterns: Vec<&str> = names.split_whitespace().collect();
+        filled += &format!("\n{}\n{END}\n", tables::workloads(&[report], &patterns));
     }
     Ok(filled)
 }
 
-/// `programs`, or `workloads` and patterns after it, or `ladders` and operations.
-fn table(name: &str, report: &Report) -> Result<String> {
-    let words: Vec<&str> = name.split_whitespace().collect();
-    Ok(match words[..] {
-        ["configuration"] => tables::configuration(report),
-        ["machine"] => tables::machine(report),
-        ["programs"] => tables::programs(report),
-        ["workloads", ref patterns @ ..] => tables::workloads(report, patterns),
-        ["means"] => tables::means(report),
-        ["behind"] => tables::behind(report),
-        ["ladders", ref operations @ ..] => tables::ladders(report, operations),
-        _ => return Err(format!("there is no table `{name}`")),
-    })
+/// Whether a text has a table.
+pub fn quotes(text: &str) -> bool {
+    text.contains(BEGIN)
 }
 
-/// A text without its tables.
-pub fn prose(text: &str) -> String {
-    let mut lines = text.lines();
-    let mut prose = String::new();
-    while let Some(line) = lines.next() {
-        if line.starts_with(BEGIN) {
-            lines.by_ref().find(|line| *line == END);
-        } else {
-            prose += line;
-            prose.push('\n');
-        }
-    }
-    prose
+/// The raw figures that a report folder of the repository has, in the order of the default arguments.
+pub fn committed(root: &Path) -> Result<Vec<Report>> {
+    let names = ["zen4", "granite-rapids"];
+    names.iter().map(|name| Report::load(&root.join(format!("docs/benchmarks/{name}.jsonl")))).collect()
 }
 
 #[cfg(test)]
@@ -108,20 +96,17 @@ mod tests {
     #[test]
     fn a_table_is_written_between_its_comments_and_stays_the_same() {
         let report = example();
-        let text = "one\n<!-- report: workloads square -->\n<!-- end of report -->\ntwo\n";
+        let text = "one\n<!-- benchmarks: square -->\n<!-- end of benchmarks -->\ntwo\n";
         let filled = fill(text, &report).unwrap();
-        let table = tables::workloads(&report, &["square"]);
-        assert_eq!(filled, format!("one\n{BEGIN}workloads square -->\n\n{table}\n{END}\ntwo\n"));
+        let table = tables::workloads(&[&report], &["square"]);
+        assert_eq!(filled, format!("one\n{BEGIN}square -->\n\n{table}\n{END}\ntwo\n"));
         assert_eq!(fill(&filled, &report).unwrap(), filled);
-        assert_eq!(prose(&filled), "one\ntwo\n");
         assert_ne!(fill(&filled.replace("20.0 ms", "10.0 ms"), &report).unwrap(), filled.replace("20.0 ms", "10.0 ms"));
     }
 
     #[test]
-    fn what_there_is_not_is_named_with_its_line() {
-        let problem = |text: &str| fill(text, &example()).unwrap_err();
-        assert_eq!(problem("a\n<!-- report: loss -->\n<!-- end of report -->\n"), "line 2: there is no table `loss`");
-        let open = problem("<!-- report: means -->\n| x |\n");
-        assert_eq!(open, "line 1: `<!-- report: means -->` has no `<!-- end of report -->` after it");
+    fn a_table_that_does_not_end_is_named_with_its_line() {
+        let open = fill("a\n<!-- benchmarks: x -->\n| x |\n", &example()).unwrap_err();
+        assert_eq!(open, format!("line 2: `<!-- benchmarks: x -->` has no `{END}` after it"));
     }
 }

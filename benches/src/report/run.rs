@@ -3,7 +3,7 @@
 //! too, and every now and then the machine is measured again.
 
 use super::{
-    data::{FORMAT, Figure, Measured, Report, Scaling, Settings, Skipped},
+    data::{Figure, Measured, Report, Scaling, Settings, Skipped},
     programs,
     torch::Torch,
 };
@@ -118,8 +118,7 @@ pub fn run(plan: &Plan, mut torch: Option<Torch>, mut progress: impl FnMut(&str,
     let machine = gauge.machine();
     let seconds = begun.elapsed().as_secs_f64();
     let settings = plan.settings.clone();
-    let mut report = Report { format: FORMAT, settings, machine, ladders: all, scaling, seconds };
-    report.derive();
+    let report = Report { settings, machine, ladders: all, scaling, seconds };
     Ok(report)
 }
 
