@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(row(&text, "| threads |"), expected);
         assert!(row(&text, "| blocked |").ends_with("| – | 0.07× | the idea of blocked |"));
         let order: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next()).collect();
-        assert_eq!(order, ["rung", "blocked", "threads", "threads (avx2)", "faer (peer)"]);
+        assert_eq!(order, ["rung", "---", "blocked", "threads", "threads (avx2)", "faer (peer)"]);
         assert!(text.contains("Left out on this machine: naive (2.0 GFLOP, over the budget)."));
     }
 
