@@ -254,6 +254,12 @@ fn a_resumed_run_refuses_another_text() {
     contains(&error, &["text.txt has changed since the run began", "2205 bytes"]);
 }
 
+/// What `gradus` says with the variable set to nothing, as a script does whose own variable is unset.
+fn empty_isa() -> String {
+    let output = gradus().env("GRADUS_ISA", "").args(["inspect", "--model", "x"]).output().unwrap();
+    String::from_utf8(output.stderr).unwrap()
+}
+
 #[test]
 fn an_instruction_set_that_is_none() {
     let output = gradus().env("GRADUS_ISA", "sse9").args(["inspect", "--model", "x"]).output().unwrap();
@@ -261,8 +267,10 @@ fn an_instruction_set_that_is_none() {
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(
         errors,
-        "error: GRADUS_ISA=sse9: no such instruction set; use portable, avx2, avx512, avx512bf16 or amx\n"
+        "error: GRADUS_ISA=sse9: no such instruction set; unset the variable, or set it to portable, avx2, avx512, \
+         avx512bf16 or amx\n"
     );
+    contains(&empty_isa(), &["no model in x"]);
 }
 
 #[test]

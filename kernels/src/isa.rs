@@ -1,7 +1,8 @@
 //! The instruction set, chosen once at run time.
 //!
 //! A binary built with plain `cargo build` is compiled for the oldest machine of its architecture; the kernels are
-//! compiled besides that for newer ones, and [`Isa::active`] says which of them runs. `GRADUS_ISA` forces a level.
+//! compiled besides that for newer ones, and [`Isa::active`] says which of them runs. `GRADUS_ISA` forces a level; unset or
+//! empty it forces none.
 //!
 //! Products of bf16 numbers know two levels more, for AVX-512 comes without instructions for them, with one for vectors,
 //! and with one for tiles besides: [`Bf16Isa`]. Everything else runs the same code on all three, so [`Isa`] does not tell
@@ -59,7 +60,7 @@ impl Isa {
         Isa::available().last().unwrap_or(Isa::Portable)
     }
 
-    /// The level that `GRADUS_ISA` asks for, or the best one where it is not set.
+    /// The level that `GRADUS_ISA` asks for, or the best one where it is unset or empty.
     ///
     /// # Errors
     /// One line of text where the variable names no level, or one that this machine lacks.
@@ -134,19 +135,25 @@ impl Bf16Isa {
         Bf16Isa::available().last().unwrap_or(Bf16Isa::Portable)
     }
 
-    /// The level that `GRADUS_ISA` asks for, or the best one where it is not set. `avx512` means what it says: without
-    /// the instruction.
+    /// The level that `GRADUS_ISA` asks for, or the best one where it is unset or empty. `avx512` means what it says:
+    /// without the instruction.
     ///
     /// # Errors
     /// As [`Isa::from_environment`].
     pub fn from_environment() -> Result<Bf16Isa, String> {
-        let Some(value) = std::env::var_os(ISA_VARIABLE) else { return Ok(Bf16Isa::best()) };
-        let isa: Bf16Isa = value.to_string_lossy().parse()?;
-        if isa.is_available() {
-            Ok(isa)
-        } else {
-            Err(format!("{ISA_VARIABLE}={isa}: this machine has no {isa}; the best it has is {}", Bf16Isa::best()))
+        Bf16Isa::requested(&std::env::var_os(ISA_VARIABLE).unwrap_or_default().to_string_lossy())
+    }
+
+    fn requested(value: &str) -> Result<Bf16Isa, String> {
+        if value.is_empty() {
+            return Ok(Bf16Isa::best());
         }
+        let isa: Bf16Isa = value.parse()?;
+        if isa.is_available() {
+            return Ok(isa);
+        }
+        let best = Bf16Isa::best();
+        Err(format!("{ISA_VARIABLE}={isa}: this processor has no {isa}; unset the variable, or set it to {best}"))
     }
 
     /// The level that every kernel uses unless told otherwise: [`Self::from_environment`], asked once.
@@ -201,7 +208,7 @@ fn find<L: fmt::Display>(levels: impl IntoIterator<Item = L>, text: &str) -> Opt
 }
 
 fn unknown(text: &str, known: &str) -> String {
-    format!("{ISA_VARIABLE}={text}: no such instruction set; use {known}")
+    format!("{ISA_VARIABLE}={text}: no such instruction set; unset the variable, or set it to {known}")
 }
 
 #[cfg(test)]
@@ -216,9 +223,20 @@ mod tests {
         for isa in Bf16Isa::ALL {
             assert_eq!(isa.to_string().parse(), Ok(isa));
         }
-        assert!("sse9".parse::<Isa>().unwrap_err().ends_with("use portable, avx2 or avx512"));
-        assert!("sse9".parse::<Bf16Isa>().unwrap_err().ends_with("use portable, avx2, avx512, avx512bf16 or amx"));
+        assert!("sse9".parse::<Isa>().unwrap_err().ends_with("set it to portable, avx2 or avx512"));
+        assert!("sse9".parse::<Bf16Isa>().unwrap_err().ends_with("set it to portable, avx2, avx512, avx512bf16 or amx"));
         assert!(Isa::available().any(|isa| isa == Isa::Portable));
+    }
+
+    #[test]
+    fn an_empty_request_is_none() {
+        assert_eq!(Bf16Isa::requested(""), Ok(Bf16Isa::best()));
+        assert_eq!(Bf16Isa::requested("portable"), Ok(Bf16Isa::Portable));
+        assert!(Bf16Isa::requested(" ").is_err());
+        if let Some(missing) = Bf16Isa::ALL.into_iter().find(|isa| !isa.is_available()) {
+            let error = Bf16Isa::requested(&missing.to_string()).unwrap_err();
+            assert!(error.contains(&format!("this processor has no {missing}; unset the variable")), "{error}");
+        }
     }
 
     #[test]
