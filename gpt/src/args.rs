@@ -1,32 +1,55 @@
 //! The command line. `gradus` alone is `gradus train --preset demo`.
 //!
 //! A flag of `train` that is not given is `None`, and its value comes from the preset, or with `--resume` from the
-//! saved run: see `settings`. Here only what is no number at all is refused; which numbers make sense is said in one
-//! place for the command line and `config.json` both, in `config`.
+//! saved run: see `settings`. The help names the value of each preset, which `preset` adds to the text here. This file
+//! refuses only what is no number at all; which numbers are valid is decided by the types that compute with them.
 
-use crate::{precision::Precision, preset::Preset, tokenizer::TokenizerKind};
+use crate::{
+    precision::Precision,
+    preset::{self, Preset},
+    tokenizer::TokenizerKind,
+};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
-/// A GPT from scratch: train it, let it write, look inside.
+/// Train a GPT language model on a text file, on the processor of this machine, and generate text with it
+///
+/// A model learns to predict the next character (or byte) of a text. `gradus` alone trains a small demo model on its own
+/// source code and prints a sample of what that model writes.
 #[derive(Clone, Debug, PartialEq, Parser)]
-#[command(name = "gradus", version, about, long_about = None, max_term_width = 100)]
+#[command(name = "gradus", version, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Cli {
     /// What to do; nothing is `train`.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  gradus                                                        Train the demo model (about two minutes)
+  gradus train --data book.txt --preset small --out out/book    Train on a text of your own
+  gradus train --resume --out out/book                          Continue a run that was stopped
+  gradus sample --model out/book --prompt \"Once upon a\"         Generate text
+  gradus eval --model out/book --data other.txt                 Measure the loss on another text
+  gradus inspect --model out/book                               List parameters, draw attention maps
+
+`gradus COMMAND --help` describes the options of a command.";
+
 /// What the program can do.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
-    /// Train a model on a text, and let it write a sample (this is what happens without a command)
+    /// Train a model on a text file and print a sample of its text (the default command)
+    ///
+    /// Ctrl-C saves the run and ends it; `--resume` continues it. The folder of the run receives model.safetensors (the
+    /// weights), config.json (the settings), metrics.jsonl and loss.svg.
     Train(Box<TrainArgs>),
-    /// Let a trained model write
+    /// Generate text with a trained model
     Sample(SampleArgs),
-    /// Measure the loss of a model on a whole text
+    /// Measure the loss and the perplexity of a model on a text file
+    ///
+    /// The loss is the mean cross-entropy per token, in nats; the perplexity is its exponential.
     Eval(EvalArgs),
-    /// Print the parameters of a model and draw where its heads look
+    /// List the parameters of a model and draw its attention maps as an SVG picture
     Inspect(InspectArgs),
 }
 
@@ -39,23 +62,24 @@ impl Cli {
 
 /// The flags of `gradus train`.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
+#[command(mut_args = preset::with_defaults)]
 pub struct TrainArgs {
-    /// The text to learn from [default: the sources of gradus itself]
+    /// Text file to train on, UTF-8; its last tenth is held out for validation [default: the source code of gradus]
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
-    /// Where the settings that are not given come from [default: demo]
+    /// Set of default values for the model and training options [default: demo]
     #[arg(long)]
     pub preset: Option<Preset>,
-    /// The folder for the model and all that belongs to it [default: out/PRESET]
+    /// Folder of the run: weights, settings, metrics [default: out/PRESET]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Go on with the run in --out
+    /// Continue the run in --out from its last checkpoint
     #[arg(long)]
     pub resume: bool,
-    /// End after this step as Ctrl-C would, on the schedule of --steps
+    /// Save and stop after this step, as Ctrl-C would; the learning rate schedule still spans --steps
     #[arg(long, value_name = "N", value_parser = whole, allow_negative_numbers = true)]
     pub stop_at: Option<u64>,
-    /// Threads [default: all cores]; the result does not depend on it
+    /// Number of threads; it does not change the result [default: all cores]
     #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
     pub threads: Option<usize>,
     /// The sizes of the model.
@@ -70,26 +94,26 @@ pub struct TrainArgs {
 #[derive(Clone, Debug, Default, PartialEq, Args)]
 #[command(next_help_heading = "Model")]
 pub struct ModelFlags {
-    /// A token per character of the text, or per byte
+    /// What a token is: a character of the text, or a byte of its UTF-8 encoding
     #[arg(long)]
     pub tokenizer: Option<TokenizerKind>,
-    /// Blocks, one after the other
+    /// Number of transformer blocks
     #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
     pub layers: Option<usize>,
-    /// Attention heads in a block; they share the width evenly
+    /// Attention heads per block; must divide --width
     #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
     pub heads: Option<usize>,
-    /// Channels
+    /// Width of the residual stream, also called embedding size
     #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
     pub width: Option<usize>,
-    /// Tokens that the model looks back on
+    /// Context length: the most preceding tokens that a prediction can use
     #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
     pub context: Option<usize>,
-    /// The chance that an activation is dropped
+    /// Dropout probability during training
     #[arg(long, value_name = "P", value_parser = real, allow_negative_numbers = true)]
     pub dropout: Option<f64>,
-    /// Biases in the linear layers and the norms
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    /// Whether linear layers and layer norms have a bias
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
     pub bias: Option<bool>,
 }
 
@@ -97,49 +121,50 @@ pub struct ModelFlags {
 #[derive(Clone, Debug, Default, PartialEq, Args)]
 #[command(next_help_heading = "Training")]
 pub struct TrainFlags {
-    /// Updates of the weights; 0 writes the model as it is initialised
+    /// Number of training steps (updates of the weights); 0 saves the model as initialised
     #[arg(long, value_name = "N", value_parser = whole, allow_negative_numbers = true)]
     pub steps: Option<u64>,
-    /// Decides the first weights, the batches and the dropout
+    /// Seed of the initial weights, the batches and the dropout masks
     #[arg(long, value_name = "N", value_parser = whole, allow_negative_numbers = true)]
     pub seed: Option<u64>,
-    /// Windows of text in a batch
+    /// Batch size: sequences of --context tokens per micro-batch
     #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
     pub batch: Option<usize>,
-    /// Batches whose gradients are added up before an update
+    /// Gradient accumulation: micro-batches per step, whose gradients are averaged
     #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
     pub grad_accum: Option<usize>,
-    /// The highest learning rate
+    /// Peak learning rate, at the end of the warm-up
     #[arg(long, value_name = "X", value_parser = real, allow_negative_numbers = true)]
     pub lr: Option<f64>,
-    /// The learning rate of the last step [default: a tenth of --lr]
+    /// Learning rate at the last step, after cosine decay; where only --lr is given, a tenth of that
     #[arg(long, value_name = "X", value_parser = real, allow_negative_numbers = true)]
     pub min_lr: Option<f64>,
-    /// Steps in which the learning rate rises from nothing
+    /// Warm-up: steps over which the learning rate rises linearly to --lr
     #[arg(long, value_name = "N", value_parser = whole, allow_negative_numbers = true)]
     pub warmup: Option<u64>,
-    /// AdamW's pull of the weights towards 0
+    /// Weight decay of AdamW, applied to matrices and embeddings, not to biases and norms
     #[arg(long, value_name = "X", value_parser = real, allow_negative_numbers = true)]
     pub weight_decay: Option<f64>,
-    /// AdamW's memory of the gradient
+    /// Decay rate of AdamW's first moment, the running mean of the gradient
     #[arg(long, value_name = "X", value_parser = real, allow_negative_numbers = true)]
     pub beta1: Option<f64>,
-    /// AdamW's memory of the squared gradient
+    /// Decay rate of AdamW's second moment, the running mean of the squared gradient
     #[arg(long, value_name = "X", value_parser = real, allow_negative_numbers = true)]
     pub beta2: Option<f64>,
-    /// The largest norm that the gradient may have; 0 lets it be
+    /// Gradient clipping: the largest norm of the gradient over all parameters; 0 turns clipping off
     #[arg(long, value_name = "X", value_parser = real, allow_negative_numbers = true)]
     pub clip: Option<f64>,
-    /// What matrix products and attention round their operands to
+    /// Type that matrix products and attention round their operands to. Sums, weights, gradients and optimizer state
+    /// stay f32, so bf16 is faster on processors with bf16 instructions, and memory is unchanged
     #[arg(long)]
     pub precision: Option<Precision>,
-    /// Steps from one validation, and checkpoint, to the next
+    /// Steps between validations; each also saves a checkpoint and draws loss.svg
     #[arg(long, value_name = "N", value_parser = whole, allow_negative_numbers = true)]
     pub eval_every: Option<u64>,
-    /// Batches that the validation loss is estimated from
+    /// Batches per validation: the loss is estimated on so many
     #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
     pub eval_batches: Option<usize>,
-    /// Steps from one line of metrics.jsonl to the next
+    /// Steps between lines of metrics.jsonl
     #[arg(long, value_name = "N", value_parser = whole, allow_negative_numbers = true)]
     pub log_every: Option<u64>,
 }
@@ -147,37 +172,37 @@ pub struct TrainFlags {
 /// The flags of `gradus sample`.
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct SampleArgs {
-    /// The folder of the model
+    /// Folder of the model, as `gradus train` writes it
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// The text to go on with
+    /// Text to continue [default: a line break, which is not printed]
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub prompt: Option<String>,
-    /// How many tokens to write
+    /// Number of tokens to generate
     #[arg(long, value_name = "N", default_value = "500", value_parser = size, allow_negative_numbers = true)]
     pub tokens: usize,
-    /// Below 1 bolder about the likeliest, above 1 wilder; 0 always takes the likeliest
-    #[arg(long, value_name = "F", default_value = "0.8", value_parser = real, allow_negative_numbers = true)]
+    /// Divisor of the logits: below 1 favours likely tokens, above 1 evens the chances out; 0 is greedy
+    #[arg(long, value_name = "X", default_value = "0.8", value_parser = real, allow_negative_numbers = true)]
     pub temperature: f64,
-    /// Choose among the N likeliest tokens only
+    /// Sample from the N likeliest tokens only
     #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
     pub top_k: Option<usize>,
-    /// Choose among the likeliest tokens that together have this chance
-    #[arg(long, value_name = "F", value_parser = real, allow_negative_numbers = true)]
+    /// Nucleus sampling: sample from the fewest likeliest tokens whose probabilities add up to P
+    #[arg(long, value_name = "P", value_parser = real, allow_negative_numbers = true)]
     pub top_p: Option<f64>,
-    /// Decides the choices
+    /// Seed of the random choices
     #[arg(long, value_name = "N", default_value = "1337", value_parser = whole, allow_negative_numbers = true)]
     pub seed: u64,
-    /// Always take the likeliest token
-    #[arg(long)]
+    /// Always take the likeliest token, as --temperature 0 does
+    #[arg(long, conflicts_with = "temperature")]
     pub greedy: bool,
-    /// Print for every step the five likeliest next tokens with their chances
+    /// Print a table with a row for every token: its probability, and the five likeliest tokens with theirs
     #[arg(long)]
     pub probabilities: bool,
-    /// What the weights are kept in
+    /// Type that weight matrices, keys and values are stored in; bf16 halves their memory and rounds to 8 bits
     #[arg(long, default_value = "f32")]
     pub precision: Precision,
-    /// Threads [default: all cores]
+    /// Number of threads; it does not change the result [default: all cores]
     #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
     pub threads: Option<usize>,
 }
@@ -185,16 +210,16 @@ pub struct SampleArgs {
 /// The flags of `gradus eval`.
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct EvalArgs {
-    /// The folder of the model
+    /// Folder of the model, as `gradus train` writes it
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// The text
+    /// Text file to measure the loss on, UTF-8
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
-    /// What the weights are kept in
+    /// Type that weight matrices are stored in; bf16 halves their memory, and their products round operands to it
     #[arg(long, default_value = "f32")]
     pub precision: Precision,
-    /// Threads [default: all cores]
+    /// Number of threads; it does not change the result [default: all cores]
     #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
     pub threads: Option<usize>,
 }
@@ -202,23 +227,23 @@ pub struct EvalArgs {
 /// The flags of `gradus inspect`.
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct InspectArgs {
-    /// The folder of the model
+    /// Folder of the model, as `gradus train` writes it
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// The text whose attention is drawn
+    /// Text whose attention is drawn [default: what the model generates by itself]
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub prompt: Option<String>,
-    /// The picture [default: attention.svg in the folder of the model]
+    /// Picture to write [default: attention.svg in the folder of the model]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
 
 fn whole(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| "give a whole number of 0 or more".into())
+    text.parse().map_err(|_| format!("give a whole number from 0 to {}", u64::MAX))
 }
 
 fn size(text: &str) -> Result<usize, String> {
-    text.parse().map_err(|_| "give a whole number of 0 or more".into())
+    text.parse().map_err(|_| format!("give a whole number from 0 to {}", usize::MAX))
 }
 
 fn real(text: &str) -> Result<f64, String> {
@@ -254,12 +279,57 @@ mod tests {
         assert_eq!((args.preset, args.resume, args.stop_at), (Some(Preset::Small), true, Some(5)));
         assert_eq!((args.train.lr, args.train.steps, args.model.bias), (Some(1e-3), Some(9), Some(true)));
         assert_eq!((args.model.tokenizer, args.train.precision), (Some(TokenizerKind::Byte), Some(Precision::Bf16)));
-        let line = "gradus sample --model d --prompt -a --tokens 9 --temperature 0 --top-k 3 --top-p 0.9 --seed 1 --greedy \
+        let line = "gradus sample --model d --prompt -a --tokens 9 --temperature 0 --top-k 3 --top-p 0.9 --seed 1 \
                     --probabilities --precision bf16";
         assert!(parse(&line.split_whitespace().collect::<Vec<_>>().join(" ")).is_ok());
         assert!(
             parse("gradus eval --model d --data f --precision bf16").is_ok()
                 && parse("gradus inspect --model d").is_ok()
+        );
+    }
+
+    fn help(command: &str) -> String {
+        let mut gradus = <Cli as CommandFactory>::command();
+        gradus.build();
+        let command = gradus.find_subcommand_mut(command).unwrap();
+        command.render_help().to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn the_help_of_train_has_the_default_of_every_flag() {
+        let mut gradus = <Cli as CommandFactory>::command();
+        gradus.build();
+        let train = gradus.find_subcommand("train").unwrap();
+        for flag in train.get_arguments().filter(|flag| flag.get_action().takes_values() && flag.get_id() != "stop_at")
+        {
+            let text = flag.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!(text.contains("[default: "), "--{}: {text}", flag.get_id());
+        }
+        for preset in <Preset as clap::ValueEnum>::value_variants() {
+            let steps = format!("{} {}", preset.name(), preset.settings().1.steps);
+            assert!(help("train").contains(&steps), "{steps}: {}", help("train"));
+        }
+        let [train, sample] = [help("train"), help("sample")];
+        assert!(train.contains("[default: demo 16, small 12, large 64]"), "{train}");
+        assert!(train.contains("[default: demo 0.0, small 0.0, large 0.2]"), "{train}");
+        assert!(train.contains("a tenth of that [default: 0.0001]"), "{train}");
+        assert!(!sample.contains("demo 16") && sample.contains("[default: 0.8]"), "{sample}");
+    }
+
+    #[test]
+    fn the_help_says_what_precision_does_to_memory() {
+        let texts = ["train", "sample", "eval"].map(help);
+        assert!(texts[0].contains("memory is unchanged") && !texts[0].contains("halves"), "{}", texts[0]);
+        assert!(texts[1..].iter().all(|text| text.contains("bf16 halves their memory")), "{texts:?}");
+    }
+
+    #[test]
+    fn greedy_and_a_temperature_contradict_each_other() {
+        let error = parse("gradus sample --model d --greedy --temperature 0.5").unwrap_err().to_string();
+        assert!(error.contains("'--greedy' cannot be used with '--temperature"), "{error}");
+        assert!(
+            parse("gradus sample --model d --greedy").is_ok(),
+            "the default temperature is not one that was asked for"
         );
     }
 

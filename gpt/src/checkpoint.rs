@@ -235,7 +235,7 @@ fn with_file<T>(path: &Path, look: impl FnOnce(&Path, &File<'_>) -> Result<T>) -
     let damaged = |error: SafeTensorError| Error::damaged(path, explain(&error));
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
     let step = header.metadata().as_ref().and_then(|metadata| metadata.get(STEP)).map(|step| step.parse());
-    let step = step.transpose().map_err(|_| Error::damaged(path, "its step is no number"))?;
+    let step = step.transpose().map_err(|_| Error::damaged(path, "its step is not a number"))?;
     look(path, &File { step, tensors: SafeTensors::deserialize(&bytes).map_err(damaged)? })
 }
 

@@ -132,7 +132,7 @@ impl ModelConfig {
             return Err(Error::setting(
                 "heads",
                 self.heads,
-                format!("does not divide the width {}: every head takes an equal share of it", self.width),
+                format!("does not divide the width {}; choose a width that is a multiple of the heads", self.width),
             ));
         }
         if !(0.0..1.0).contains(&self.dropout) {
@@ -159,7 +159,8 @@ impl TrainConfig {
         }
         not_negative("clip", self.clip)?;
         if self.min_lr > self.lr {
-            let problem = format!("is above lr {}: the learning rate falls from lr to min-lr", self.lr);
+            let problem =
+                format!("is above lr {}: the learning rate decays from lr to min-lr; choose a smaller min-lr", self.lr);
             return Err(Error::setting("min-lr", self.min_lr, problem));
         }
         for (name, value) in [("beta1", self.beta1), ("beta2", self.beta2)] {
@@ -245,8 +246,8 @@ fn fits(bytes: u128, parameters: u128) -> Result<()> {
         return Ok(());
     }
     let problem = format!(
-        "these sizes make {parameters} parameters, and more than {} GiB is not tried; \
-         take smaller --layers, --width, --context or --batch",
+        "is needed for {parameters} parameters at these sizes, and the limit is {} GiB; \
+         choose smaller --layers, --width, --context or --batch",
         MOST_MEMORY >> 30
     );
     Err(Error::setting("memory", format!("of about {} GiB", bytes >> 30), problem))
@@ -316,7 +317,7 @@ mod tests {
     fn huge_sizes_are_refused_and_never_overflow() {
         assert!(problem(|c| c.model.width = 1 << 20).starts_with("memory of about "));
         assert!(problem(|c| c.model.width = usize::MAX).starts_with("width 18446744073709551615: must be at most"));
-        assert!(problem(|c| c.train.batch = 1 << 24).contains("parameters, and more than 64 GiB is not tried"));
+        assert!(problem(|c| c.train.batch = 1 << 24).contains("the limit is 64 GiB; choose smaller --layers"));
         let biggest = ModelConfig {
             layers: usize::MAX,
             heads: 1,

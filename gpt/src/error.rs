@@ -1,6 +1,10 @@
 //! Every way in which a command can fail, each as one line: what is wrong, where, and what to do about it.
 
-use std::{io, path::Path, path::PathBuf};
+use crate::output;
+use std::{
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+};
 
 /// The result of everything in this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -9,7 +13,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The operating system refused something.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
     Io {
         /// What was tried, as a verb: `read`, `write`, `create`.
         action: &'static str,
@@ -20,14 +24,16 @@ pub enum Error {
     },
 
     /// A text without a single character.
-    #[error("{text} is empty: give a text to learn from")]
+    #[error("{text} is empty: give a file with text in it")]
     EmptyText {
         /// The file, or the name of the built-in corpus.
         text: String,
     },
 
     /// A file that is no UTF-8 text.
-    #[error("{text} is not UTF-8 text: byte {offset} starts no character; convert the file to UTF-8")]
+    #[error(
+        "{text} is not UTF-8 text: byte {offset} is not part of a character; convert the file, for example with `iconv -t UTF-8`"
+    )]
     NotUtf8 {
         /// The file.
         text: String,
@@ -38,18 +44,27 @@ pub enum Error {
     /// A text that does not fill a single window.
     #[error(
         "{text} is too short: its {part} part has {tokens} tokens, and a context of {context} needs at least {}; \
-         take a longer text or a smaller --context",
+         give a longer text or a smaller --context",
         context.saturating_add(1)
     )]
     TextTooShort {
         /// The file, or the name of the built-in corpus.
         text: String,
-        /// `training`, `validation`, or `whole`.
+        /// `training` or `validation`.
         part: &'static str,
         /// What is there.
         tokens: usize,
         /// What the model looks back on.
         context: usize,
+    },
+
+    /// A text without a token to predict.
+    #[error(
+        "{text} is too short: a loss needs at least two tokens, one to read and one to predict; give a longer text"
+    )]
+    NothingToPredict {
+        /// The file.
+        text: String,
     },
 
     /// A character that the tokenizer has never seen.
@@ -62,7 +77,9 @@ pub enum Error {
     },
 
     /// A token id outside of the vocabulary.
-    #[error("token {token} is outside of the vocabulary of {vocabulary}")]
+    #[error(
+        "the model has no token {token}: its vocabulary has {vocabulary}; the weights and config.json do not belong together"
+    )]
     UnknownToken {
         /// The id.
         token: u32,
@@ -82,7 +99,9 @@ pub enum Error {
     },
 
     /// With `--resume`: a flag that says something else than the saved settings.
-    #[error("--{flag} {given} contradicts the saved run, which has {saved}: leave the flag away, or start a new run")]
+    #[error(
+        "--{flag} {given} contradicts the saved run, which has {saved}: omit the flag, or start a new run in another folder"
+    )]
     Contradiction {
         /// The flag, without dashes.
         flag: &'static str,
@@ -93,7 +112,9 @@ pub enum Error {
     },
 
     /// With `--resume`: the text is not the one that the run began with.
-    #[error("{text} has changed since the run began ({found} now, {saved} then): a resumed run needs the same text")]
+    #[error(
+        "{text} has changed since the run began ({found} now, {saved} then): resume with the same text, or start a new run"
+    )]
     TextChanged {
         /// The file, or the name of the built-in corpus.
         text: String,
@@ -104,7 +125,11 @@ pub enum Error {
     },
 
     /// No model where one was expected.
-    #[error("no model in {}: {} is missing; `gradus train --out {}` makes one", dir.display(), file, dir.display())]
+    #[error(
+        "no model in {}: {file} is missing; give the folder of a model, or train one with `gradus train --out {}`",
+        dir.display(),
+        output::shell_word(&dir.to_string_lossy())
+    )]
     NoCheckpoint {
         /// The folder.
         dir: PathBuf,
@@ -113,7 +138,7 @@ pub enum Error {
     },
 
     /// A file of a checkpoint that cannot be understood: truncated, foreign, or edited.
-    #[error("{} is damaged or not a file of gradus: {problem}", path.display())]
+    #[error("{} is damaged or not a file of gradus: {problem}; replace it with an intact copy", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -123,7 +148,7 @@ pub enum Error {
 
     /// Weights of other sizes than the configuration says.
     #[error(
-        "{}: {parameter} has shape {found:?}, but config.json asks for {expected:?}: these files do not belong together",
+        "{}: {parameter} has shape {found:?}, but config.json asks for {expected:?}: use the config.json that was saved with these weights",
         path.display()
     )]
     WrongShape {
@@ -138,7 +163,7 @@ pub enum Error {
     },
 
     /// Numbers that ran away.
-    #[error("{what} is not finite{}: {hint}", at.map(|step| format!(" at step {step}")).unwrap_or_default())]
+    #[error("{what} is not finite (NaN or infinite){}: {hint}", at.map(|step| format!(" at step {step}")).unwrap_or_default())]
     NotFinite {
         /// Which number.
         what: &'static str,
@@ -169,6 +194,20 @@ pub enum Error {
         /// Why not.
         problem: String,
     },
+}
+
+/// What helps against an error of the operating system, as the end of a sentence; empty where that is not known.
+fn advice(source: &io::Error) -> &'static str {
+    match source.kind() {
+        ErrorKind::NotFound => "; check the path",
+        ErrorKind::PermissionDenied => "; choose another place, or change its permissions",
+        ErrorKind::ReadOnlyFilesystem => "; choose another place",
+        ErrorKind::IsADirectory => "; give a file, not a folder",
+        ErrorKind::NotADirectory => "; give a folder, not a file",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; free space on the disk, or choose another",
+        ErrorKind::FileTooLarge => "; raise the limit on file sizes (ulimit -f), or choose another disk",
+        _ => "",
+    }
 }
 
 impl Error {
@@ -210,7 +249,7 @@ mod tests {
     fn each_error_is_one_line_that_names_the_thing() {
         let missing = Error::io("read", Path::new("poems.txt"))(io::Error::from(io::ErrorKind::NotFound));
         let text = missing.to_string();
-        assert!(text.starts_with("cannot read poems.txt: ") && !text.contains('\n'), "{text}");
+        assert!(text.starts_with("cannot read poems.txt: ") && text.ends_with("; check the path"), "{text}");
 
         let short = Error::TextTooShort { text: "a.txt".into(), part: "validation", tokens: 7, context: 64 };
         let text = short.to_string();

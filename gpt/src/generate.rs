@@ -1,15 +1,15 @@
-//! Text from a model, one token at a time: read, choose, and read what was chosen.
+//! Text from a model, one token at a time.
 //!
-//! That is why an answer comes token by token: the model only ever predicts the next one, and what it chose is part of
-//! the question for the one after.
+//! The model reads the tokens so far and predicts the next one. The token that is drawn becomes part of what it reads
+//! for the one after; so a text is generated token by token.
 
 use crate::error::Result;
 use crate::model::{Gpt, Reader};
-use crate::sampler::Sampler;
+use crate::sampler::{Candidate, Sampler};
 use crate::tokenizer::Tokenizer;
 use gradus_kernels::parallel::keep_awake;
 
-/// A text that is being written.
+/// A text that is being generated.
 pub struct Generator<'a> {
     reader: Reader<'a>,
     sampler: Sampler,
@@ -27,15 +27,15 @@ impl<'a> Generator<'a> {
         Generator { reader, sampler, logits }
     }
 
-    /// The likeliest next tokens with their chances.
+    /// Every token that may come next with its probabilities, the likeliest first.
     ///
     /// # Errors
     /// Where the logits are not finite.
-    pub fn likeliest(&mut self, count: usize) -> Result<&[(u32, f64)]> {
-        self.sampler.likeliest(&self.logits, count)
+    pub fn candidates(&mut self) -> Result<Vec<Candidate>> {
+        self.sampler.candidates(&self.logits)
     }
 
-    /// Chooses the next token, and reads it.
+    /// Draws the next token, and reads it.
     ///
     /// # Errors
     /// Where the logits are not finite.
@@ -46,7 +46,7 @@ impl<'a> Generator<'a> {
     }
 }
 
-/// Writes `tokens` tokens after the prompt, and hands each piece of text to `show` as soon as there is one.
+/// Generates `tokens` tokens after the prompt, and hands each piece of text to `show` as soon as it is complete.
 ///
 /// # Errors
 /// Those of the sampler and of `show`.

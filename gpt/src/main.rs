@@ -10,7 +10,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
-            output::note(&format!("error: {error}"));
+            output::note(&output::one_line(&format!("error: {error}"))); // a file name may have line breaks
             ExitCode::from(error.exit_code())
         }
     }

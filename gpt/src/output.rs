@@ -1,20 +1,26 @@
 //! What goes to standard output (what was asked for) and to standard error (what is said about it).
 //!
-//! `println!` ends the process with a panic when nobody reads any more, as behind `| head`. Here that is an ordinary
-//! error, which `main` ends quietly with.
+//! `println!` panics when nobody reads any more, as behind `| head`. Here that is an ordinary error, on which `main` ends
+//! without a message.
+//!
+//! A text may contain control characters, and a model that was trained on it generates them. A terminal would obey them:
+//! an escape sequence can move the cursor, hide text or set the title of the window. So where the output is a terminal,
+//! control characters are shown as `\u{1b}`; a file or a pipe receives every character as it is.
 
 use crate::error::{Error, Result};
 use std::{
-    io::{self, Write},
+    borrow::Cow,
+    io::{self, IsTerminal, Write},
     path::Path,
 };
 
-/// Writes `text` to standard output as it is, at once.
+/// Writes `text` to standard output at once.
 ///
 /// # Errors
 /// [`Error::Io`]; see [`Error::is_broken_pipe`].
 pub fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
+    let text = for_output(text, out.is_terminal());
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
         .map_err(Error::io("write to", Path::new("standard output")))
@@ -28,9 +34,43 @@ pub fn line(text: &str) -> Result<()> {
     print(&format!("{text}\n"))
 }
 
-/// Writes a line to standard error; where nobody listens there, nothing is lost.
+/// Writes a line to standard error. Where that fails, nothing happens: there is nowhere left to say so.
 pub fn note(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let mut err = io::stderr().lock();
+    let text = for_output(text, err.is_terminal());
+    let _ = writeln!(err, "{text}");
+}
+
+/// `text` on one line: control characters, line breaks included, as escapes such as `\n` and `\u{1b}`.
+pub fn one_line(text: &str) -> String {
+    escaped(text, char::is_control)
+}
+
+/// What is sent for `text`: on a terminal, control characters other than line break and tab as escapes.
+fn for_output(text: &str, is_terminal: bool) -> Cow<'_, str> {
+    let obeyed = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if is_terminal && text.contains(obeyed) { escaped(text, obeyed).into() } else { text.into() }
+}
+
+fn escaped(text: &str, which: impl Fn(char) -> bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if which(c) {
+            shown.extend(c.escape_debug());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// `word` as it has to be typed in a shell: in single quotes where it has other than ordinary characters.
+pub fn shell_word(word: &str) -> String {
+    let ordinary = |c: char| c.is_alphanumeric() || "/._-+=:@%,".contains(c);
+    if !word.is_empty() && word.chars().all(ordinary) {
+        return word.to_string();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// 1234567 as `1,234,567`.
@@ -48,7 +88,39 @@ pub fn thousands(number: u128) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::thousands;
+    use super::{for_output, one_line, shell_word, thousands};
+
+    #[test]
+    fn a_terminal_gets_no_control_characters() {
+        let text = "\u{1b}[2Jred\u{7}\r\n\tdel\u{7f} \u{9b}31m naïve 天\0";
+        let shown = for_output(text, true);
+        assert_eq!(shown, "\\u{1b}[2Jred\\u{7}\\r\n\tdel\\u{7f} \\u{9b}31m naïve 天\\0");
+        for c in (0..=0xffu32).filter_map(char::from_u32) {
+            let sent = for_output(&c.to_string(), true).into_owned();
+            assert!(sent.chars().all(|c| !c.is_control() || c == '\n' || c == '\t'), "{c:?}");
+        }
+        assert_eq!(for_output("plain \"text\" 'and' \\ more", true), "plain \"text\" 'and' \\ more");
+    }
+
+    #[test]
+    fn a_file_gets_every_character() {
+        let text = "\u{1b}[2Jred\u{7}\r\n\u{9b}\0";
+        assert_eq!(for_output(text, false), text);
+    }
+
+    #[test]
+    fn a_message_stays_on_one_line() {
+        assert_eq!(
+            one_line("cannot read a\nb\u{1b}[2J.txt: it's \"x\""),
+            "cannot read a\\nb\\u{1b}[2J.txt: it's \"x\""
+        );
+    }
+
+    #[test]
+    fn a_word_for_the_shell_is_quoted_where_it_must_be() {
+        assert_eq!(["out/book-1", "out/天.d"].map(shell_word), ["out/book-1", "out/天.d"]);
+        assert_eq!(["my run", "", "it's", "$HOME"].map(shell_word), ["'my run'", "''", r"'it'\''s'", "'$HOME'"]);
+    }
 
     #[test]
     fn numbers_are_grouped() {

@@ -13,10 +13,10 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// 24 significant bits
+    /// 32-bit floating point: 24 significant bits
     #[default]
     F32,
-    /// 8 significant bits: half the memory, and up to twice the speed
+    /// 16-bit bfloat16: 8 significant bits and the range of f32
     Bf16,
 }
 

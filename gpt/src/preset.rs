@@ -6,18 +6,19 @@ use crate::{
     precision::Precision,
     tokenizer::TokenizerKind,
 };
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 /// A set of settings; every flag of `gradus train` changes one of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
-    /// Two minutes at most on two cores: enough to see words and indented code appear
+    /// 0.8 million parameters, 2000 steps: two minutes at most on two cores
     #[default]
     Demo,
-    /// nanoGPT's shakespeare_char for a CPU: 0.8 million parameters, 2000 steps
+    /// 0.8 million parameters, 2000 steps, smaller batches: nanoGPT's shakespeare_char for a CPU
     Small,
-    /// nanoGPT's shakespeare_char for a GPU: 10.7 million parameters, 5000 steps, dropout 0.2
+    /// 10.7 million parameters, 5000 steps, dropout: nanoGPT's shakespeare_char for a GPU
     Large,
 }
 
@@ -63,6 +64,19 @@ impl Preset {
         (model, train, TokenizerKind::Char)
     }
 
+    /// The value of the setting that `config.json` calls `name`, as it is written there; `None` where no preset sets it.
+    fn value_of(self, name: &str) -> Option<String> {
+        let (model, train, tokenizer) = self.settings();
+        let model = serde_json::to_string(&model).ok()?; // as text: a dropout of 0.2 in f32 is then 0.2
+        let train = serde_json::to_string(&train).ok()?;
+        let tokenizer = format!(r#"{{"tokenizer":{}}}"#, serde_json::to_string(&tokenizer).ok()?);
+        let value = [model, train, tokenizer].iter().find_map(|text| {
+            let settings: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
+            settings.get(name).filter(|value| name != "preset" && !value.is_object()).cloned()
+        })?;
+        Some(value.as_str().map_or_else(|| value.to_string(), str::to_string))
+    }
+
     /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -73,10 +87,51 @@ impl Preset {
     }
 }
 
+/// Adds to the help of a flag of `gradus train` the value that it has in each preset; leaves a flag alone that is no
+/// setting of one.
+pub fn with_defaults(flag: clap::Arg) -> clap::Arg {
+    let values: Option<Vec<(&str, String)>> = Preset::value_variants()
+        .iter()
+        .map(|preset| Some((preset.name(), preset.value_of(flag.get_id().as_str())?)))
+        .collect();
+    match (values, flag.get_help()) {
+        (Some(values), Some(help)) => {
+            let text = format!("{help} [default: {}]", summary(&values));
+            flag.help(text)
+        }
+        _ => flag,
+    }
+}
+
+/// The one value that all presets share, or the value of each.
+fn summary(values: &[(&str, String)]) -> String {
+    match values {
+        [(_, first), others @ ..] if others.iter().all(|(_, value)| value == first) => first.clone(),
+        _ => values.iter().map(|(preset, value)| format!("{preset} {value}")).collect::<Vec<_>>().join(", "),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::ValueEnum;
+
+    #[test]
+    fn values_are_those_of_the_settings() {
+        let value = |name| Preset::Large.value_of(name);
+        assert_eq!(value("lr"), Some("0.001".into()));
+        assert_eq!(value("dropout"), Some("0.2".into()));
+        assert_eq!(value("bias"), Some("false".into()));
+        assert_eq!(value("tokenizer"), Some("char".into()));
+        assert_eq!(value("precision"), Some("f32".into()));
+        assert_eq!([value("threads"), value("data"), value("preset")], [None, None, None]);
+    }
+
+    #[test]
+    fn values_that_all_presets_share_are_said_once() {
+        let values = |texts: [&str; 2]| summary(&[("demo", texts[0].into()), ("small", texts[1].into())]);
+        assert_eq!(values(["7", "7"]), "7");
+        assert_eq!(values(["7", "8"]), "demo 7, small 8");
+    }
 
     #[test]
     fn every_preset_is_valid_and_knows_its_name() {

@@ -1,10 +1,11 @@
-//! What a run shows of itself: a bar on a terminal, and plain lines where standard error goes into a file.
+//! Progress on standard error: a bar on a terminal, and lines everywhere else: in a file, in a pipe, and on a terminal
+//! that cannot move its cursor (`TERM` unset or `dumb`).
 
 use crate::output;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     cell::Cell,
-    io::IsTerminal,
+    ffi::OsStr,
     time::{Duration, Instant},
 };
 
@@ -21,6 +22,20 @@ pub struct State {
     pub tokens_per_second: f64,
 }
 
+/// A bar on standard error with `text` behind it; `None` where it cannot be drawn.
+fn bar(length: u64, text: &str) -> Option<ProgressBar> {
+    let style = ProgressStyle::with_template(&template(std::env::var_os("NO_COLOR").as_deref(), text));
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─");
+    // indicatif knows which terminals can draw it, and hides it on the others.
+    Some(ProgressBar::new(length).with_style(style)).filter(|bar| !bar.is_hidden())
+}
+
+/// The template of a bar, in colour unless the variable `NO_COLOR` is set and not empty (<https://no-color.org>).
+fn template(no_color: Option<&OsStr>, text: &str) -> String {
+    let colors = if no_color.is_some_and(|value| !value.is_empty()) { "" } else { ".cyan/blue" };
+    format!("{{bar:24{colors}}} {text}")
+}
+
 /// Shows a run from `first` to `last` step.
 #[derive(Debug)]
 pub struct Progress {
@@ -32,13 +47,9 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A bar where standard error is a terminal, and lines elsewhere.
+    /// Nothing is shown yet.
     pub fn new(first: u64, last: u64) -> Progress {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{bar:24.cyan/blue} {pos}/{len}  {msg}");
-            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─");
-            ProgressBar::new(last).with_style(style).with_position(first)
-        });
+        let bar = bar(last, "{pos}/{len}  {msg}").map(|bar| bar.with_position(first));
         Progress { bar, first, last, began: Instant::now(), shown: None }
     }
 
@@ -108,11 +119,7 @@ pub struct Counter {
 impl Counter {
     /// Nothing of `total` is done.
     pub fn new(what: &'static str, total: usize) -> Counter {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{bar:24.cyan/blue} {pos}/{len}  {msg}  {eta} left");
-            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─");
-            ProgressBar::new(total as u64).with_style(style).with_message(what)
-        });
+        let bar = bar(total as u64, "{pos}/{len}  {msg}  {eta} left").map(|bar| bar.with_message(what));
         Counter { bar, what, total, shown: Cell::new(Instant::now()) }
     }
 
@@ -165,6 +172,13 @@ mod tests {
         assert_eq!(describe(&state, Some(Duration::from_secs(75))), "train loss 1.5000  45,123 tokens/s  1:15 left");
         let state = State { val_loss: Some(2.0), ..State::default() };
         assert_eq!(describe(&state, None), "val loss 2.0000");
+    }
+
+    #[test]
+    fn no_color_means_no_color() {
+        assert_eq!(template(Some(OsStr::new("1")), "{msg}"), "{bar:24} {msg}");
+        assert_eq!(template(Some(OsStr::new("")), "{msg}"), "{bar:24.cyan/blue} {msg}");
+        assert_eq!(template(None, "{msg}"), "{bar:24.cyan/blue} {msg}");
     }
 
     #[test]

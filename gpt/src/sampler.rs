@@ -1,36 +1,52 @@
 //! From logits to the next token.
 //!
-//! The model answers with a number for every token, the logit; softmax(logits / temperature) makes chances of them, and
-//! a die decides. A temperature below 1 sharpens the chances, and at 0 only the likeliest is left: greedy. Top-k keeps
-//! the k likeliest, and top-p (the nucleus of Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020) the
-//! fewest whose chances add up to p: both cut the long tail of tokens that are each unlikely, but together are not.
+//! The model computes a number for every token, the logit. softmax(logits / temperature) turns them into probabilities,
+//! from which the next token is drawn. A temperature below 1 sharpens the distribution; at 0 only the likeliest token is
+//! left, which is greedy decoding. Top-k keeps the k likeliest tokens, and top-p (nucleus sampling: Holtzman et al., "The
+//! Curious Case of Neural Text Degeneration", 2020) the fewest whose probabilities add up to p. Both cut off the long tail
+//! of tokens that are each unlikely, but together are not.
 
 use crate::error::{Error, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// How to choose.
+/// How the next token is drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
-    /// What the logits are divided by; 0 takes the likeliest.
+    /// What the logits are divided by; 0 takes the likeliest token.
     pub temperature: f64,
-    /// How many tokens stay in the choice.
+    /// How many of the likeliest tokens are kept.
     pub top_k: Option<usize>,
-    /// Which share of the chances stays in the choice.
+    /// The share of the probability that the kept tokens must reach.
     pub top_p: Option<f64>,
 }
 
+/// A token that may come next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// Its id.
+    pub token: u32,
+    /// Its probability by the model, softmax(logits).
+    pub model: f64,
+    /// The probability that it is drawn with, after temperature, top-k and top-p; 0 where they leave it out.
+    pub sampling: f64,
+}
+
 impl Sampling {
-    /// Always the likeliest.
+    /// Always the likeliest token.
     pub const GREEDY: Sampling = Sampling { temperature: 0.0, top_k: None, top_p: None };
 
-    /// That the values make sense.
+    /// Checks the values; [`Sampler::new`] does it too.
     ///
     /// # Errors
-    /// [`Error::Setting`] for the first that does not.
+    /// [`Error::Setting`] for the first that is out of range.
     pub fn validate(&self) -> Result<()> {
         if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
-            return Err(Error::setting("temperature", self.temperature, "must be a number of at least 0; 0 is greedy"));
+            return Err(Error::setting(
+                "temperature",
+                self.temperature,
+                "must be a finite number of 0 or more; 0 is greedy",
+            ));
         }
         if self.top_k == Some(0) {
             return Err(Error::setting("top-k", 0, "must be at least 1"));
@@ -42,12 +58,12 @@ impl Sampling {
     }
 }
 
-/// Chooses tokens; the same seed and logits make the same choices.
+/// Draws tokens; the same seed and logits give the same tokens.
 #[derive(Clone, Debug)]
 pub struct Sampler {
     sampling: Sampling,
     random: ChaCha8Rng,
-    choices: Vec<(u32, f64)>, // token and chance
+    choices: Vec<(u32, f64)>, // token and probability
 }
 
 impl Sampler {
@@ -69,7 +85,7 @@ impl Sampler {
         if self.sampling.temperature == 0.0 {
             return Ok(best);
         }
-        self.weigh(logits, best);
+        self.weigh(logits, best, self.sampling.temperature);
         self.cut();
         let total: f64 = self.choices.iter().map(|(_, chance)| chance).sum();
         let mut left = (self.random.next_u64() >> 11) as f64 / (1u64 << 53) as f64 * total; // 53 bits: [0, 1)
@@ -80,21 +96,30 @@ impl Sampler {
         Ok(chosen.map_or(best, |(token, _)| *token)) // rounding may leave a crumb behind the last
     }
 
-    /// The `count` likeliest tokens with their chances, before top-k and top-p; at temperature 0 the model's own chances.
+    /// Every token with its probabilities, the likeliest first; draws nothing.
     ///
     /// # Errors
     /// As [`Self::sample`].
-    pub fn likeliest(&mut self, logits: &[f32], count: usize) -> Result<&[(u32, f64)]> {
+    pub fn candidates(&mut self, logits: &[f32]) -> Result<Vec<Candidate>> {
         let best = best(logits)?;
-        self.weigh(logits, best);
+        self.weigh(logits, best, 1.0);
         self.sort();
-        self.choices.truncate(count);
-        Ok(&self.choices)
+        let by_model = self.choices.clone();
+        let mut sampling = vec![0.0; logits.len()];
+        if self.sampling.temperature == 0.0 {
+            sampling[best as usize] = 1.0;
+        } else {
+            self.weigh(logits, best, self.sampling.temperature);
+            self.cut();
+            let total: f64 = self.choices.iter().map(|(_, chance)| chance).sum();
+            self.choices.iter().for_each(|&(token, chance)| sampling[token as usize] = chance / total);
+        }
+        let candidate = |(token, model)| Candidate { token, model, sampling: sampling[token as usize] };
+        Ok(by_model.into_iter().map(candidate).collect())
     }
 
-    /// Fills `choices` with the chances of all tokens.
-    fn weigh(&mut self, logits: &[f32], best: u32) {
-        let temperature = if self.sampling.temperature == 0.0 { 1.0 } else { self.sampling.temperature };
+    /// Fills `choices` with softmax(logits / temperature).
+    fn weigh(&mut self, logits: &[f32], best: u32, temperature: f64) {
         let highest = f64::from(logits[best as usize]);
         let weight = |logit: f32| ((f64::from(logit) - highest) / temperature).exp();
         let total: f64 = logits.iter().map(|&logit| weight(logit)).sum();
@@ -144,7 +169,7 @@ fn best(logits: &[f32]) -> Result<u32> {
 }
 
 fn runaway() -> Error {
-    Error::NotFinite { what: "a logit", at: None, hint: "the weights are of no use; train again with a smaller --lr" }
+    Error::NotFinite { what: "a logit", at: None, hint: "this model cannot be used; train again with a smaller --lr" }
 }
 
 #[cfg(test)]
@@ -205,13 +230,51 @@ mod tests {
         assert_ne!(text(1), text(2));
     }
 
+    fn candidates(sampling: Sampling, logits: &[f32]) -> Vec<Candidate> {
+        Sampler::new(sampling, 0).unwrap().candidates(logits).unwrap()
+    }
+
     #[test]
-    fn the_likeliest_come_with_their_chances() {
-        let mut sampler = Sampler::new(Sampling::GREEDY, 0).unwrap();
-        let top = sampler.likeliest(&LOGITS, 3).unwrap();
-        assert_eq!(top.iter().map(|(token, _)| *token).collect::<Vec<_>>(), [1, 3, 2]);
-        assert!((top[0].1 - 0.6364).abs() < 1e-4 && (top[1].1 - 0.2341).abs() < 1e-4);
-        assert_eq!(sampler.likeliest(&[0.0; 2], 5).unwrap(), [(0, 0.5), (1, 0.5)]);
+    fn candidates_have_the_probabilities_of_the_model() {
+        let all = candidates(Sampling::GREEDY, &LOGITS);
+        assert_eq!(all.iter().map(|candidate| candidate.token).collect::<Vec<_>>(), [1, 3, 2, 0, 4]);
+        let total: f64 = LOGITS.iter().map(|&logit| f64::from(logit).exp()).sum();
+        for Candidate { token, model, .. } in all {
+            assert!((model - f64::from(LOGITS[token as usize]).exp() / total).abs() < 1e-12);
+        }
+        let even = candidates(Sampling::GREEDY, &[0.0; 2]);
+        assert_eq!(
+            even.iter().map(|candidate| (candidate.token, candidate.model)).collect::<Vec<_>>(),
+            [(0, 0.5), (1, 0.5)]
+        );
+    }
+
+    #[test]
+    fn candidates_have_the_probabilities_that_tokens_are_drawn_with() {
+        for sampling in [
+            Sampling::GREEDY,
+            Sampling { temperature: 1.0, top_k: None, top_p: None },
+            Sampling { temperature: 0.7, top_k: Some(3), top_p: None },
+            Sampling { temperature: 1.5, top_k: Some(4), top_p: Some(0.8) },
+        ] {
+            let counts = counts(sampling.temperature, sampling.top_k, sampling.top_p);
+            let all = candidates(sampling, &LOGITS);
+            assert!((all.iter().map(|candidate| candidate.sampling).sum::<f64>() - 1.0).abs() < 1e-12);
+            for Candidate { token, sampling: p, .. } in all {
+                let (count, deviation) = (counts[token as usize] as f64, (10_000.0 * p * (1.0 - p)).sqrt());
+                assert!((count - 10_000.0 * p).abs() <= 4.0 * deviation, "{sampling:?}: token {token}, {count} of {p}");
+            }
+        }
+    }
+
+    #[test]
+    fn looking_at_candidates_changes_no_choice() {
+        let sampling = Sampling { temperature: 1.0, top_k: Some(4), top_p: Some(0.9) };
+        let (mut looked, mut not) = (Sampler::new(sampling, 3).unwrap(), Sampler::new(sampling, 3).unwrap());
+        for _ in 0..50 {
+            looked.candidates(&LOGITS).unwrap();
+            assert_eq!(looked.sample(&LOGITS).unwrap(), not.sample(&LOGITS).unwrap());
+        }
     }
 
     #[test]
@@ -220,7 +283,7 @@ mod tests {
         assert_eq!(sampler.sample(&[3e38, -3e38]).unwrap(), 0);
         for wrong in [&[f32::NAN, 1.0][..], &[1.0, f32::NAN], &[f32::INFINITY], &[f32::NEG_INFINITY; 2], &[]] {
             assert!(matches!(sampler.sample(wrong), Err(Error::NotFinite { .. })), "{wrong:?}");
-            assert!(sampler.likeliest(wrong, 5).is_err());
+            assert!(sampler.candidates(wrong).is_err());
         }
     }
 

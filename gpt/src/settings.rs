@@ -144,7 +144,7 @@ fn kind_name(kind: TokenizerKind) -> &'static str {
 fn warmup_fits(asked: Option<u64>, train: &TrainConfig) -> Result<()> {
     match asked {
         Some(warmup) if warmup > train.steps => {
-            let problem = format!("is more than the {} steps of the run", train.steps);
+            let problem = format!("is more than the {} steps of the run; choose fewer, or more --steps", train.steps);
             Err(Error::setting("warmup", warmup, problem))
         }
         _ => Ok(()),
@@ -153,9 +153,11 @@ fn warmup_fits(asked: Option<u64>, train: &TrainConfig) -> Result<()> {
 
 fn stop_fits(stop_at: Option<u64>, train: &TrainConfig) -> Result<()> {
     match stop_at {
-        Some(step) if step > train.steps => {
-            Err(Error::setting("stop-at", step, format!("is after the last step, {}", train.steps)))
-        }
+        Some(step) if step > train.steps => Err(Error::setting(
+            "stop-at",
+            step,
+            format!("is after the last step, {}; choose an earlier one, or more --steps", train.steps),
+        )),
         _ => Ok(()),
     }
 }
@@ -210,7 +212,7 @@ mod tests {
         assert!(fresh(&args("--steps 0")).is_ok() && fresh(&args("--steps 50")).is_ok());
         assert_eq!(
             fresh(&args("--steps 50 --warmup 51")).unwrap_err().to_string(),
-            "warmup 51: is more than the 50 steps of the run"
+            "warmup 51: is more than the 50 steps of the run; choose fewer, or more --steps"
         );
         assert!(fresh(&args("--steps 50 --stop-at 51")).unwrap_err().to_string().starts_with("stop-at 51"));
     }

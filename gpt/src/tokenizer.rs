@@ -14,9 +14,9 @@ use std::collections::BTreeSet;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenizerKind {
-    /// A token for every distinct character of the text.
+    /// A token for every distinct character of the text
     Char,
-    /// A token for each of the 256 bytes of UTF-8.
+    /// 256 tokens, one for each byte: reads every text, with up to four tokens per character
     Byte,
 }
 
@@ -155,7 +155,7 @@ impl Vocabulary {
 }
 
 /// Turns tokens into text as they come; a UTF-8 character that is not complete waits for its last byte.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Decoder<'a> {
     tokenizer: &'a Tokenizer,
     waiting: Vec<u8>,
@@ -178,6 +178,11 @@ impl Decoder<'_> {
             }
         }
         Ok(&self.text)
+    }
+
+    /// The bytes of a character that is not complete yet.
+    pub fn waiting(&self) -> &[u8] {
+        &self.waiting
     }
 
     /// What is left when no more tokens come: `U+FFFD` for a character that was never completed.

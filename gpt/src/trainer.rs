@@ -104,7 +104,10 @@ impl<'a> Trainer<'a> {
     pub fn resume(run: &'a RunConfig, data: &'a Dataset, dir: &Path) -> Result<Trainer<'a>> {
         let (model, step) = load(dir, &run.model)?;
         let step = step.ok_or_else(|| {
-            Error::damaged(&dir.join(checkpoint::MODEL), "it names no step, so no training can go on with it")
+            Error::damaged(
+                &dir.join(checkpoint::MODEL),
+                "it does not say at which step it was saved, so it cannot be resumed",
+            )
         })?;
         let mut trainer = Trainer::with_model(model, run, data);
         let moments = trainer.optimizer.state();

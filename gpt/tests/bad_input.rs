@@ -114,7 +114,7 @@ fn sizes_and_numbers_that_make_no_sense() {
     contains(&with("--steps 10 --stop-at 11"), &["stop-at 11: is after the last step, 10"]);
     contains(&with("--threads 0"), &["threads 0: must be from 1 to 1024"]);
     contains(&with("--width 18446744073709551615"), &["width 18446744073709551615: must be at most"]);
-    contains(&with("--width 1048576 --heads 1"), &["memory of about", "GiB", "take smaller"]);
+    contains(&with("--width 1048576 --heads 1"), &["memory of about", "GiB", "choose smaller"]);
     contains(&with("--batch 16777216"), &["memory of about"]);
     contains(&with("--context 1000000000000"), &["context 1000000000000: must be at most"]);
     contains(&with("--nonsense 1"), &["unexpected argument '--nonsense'"]);
@@ -198,6 +198,25 @@ fn models_that_are_damaged_or_foreign() {
 }
 
 #[test]
+fn a_text_of_one_token_has_no_loss() {
+    let (folder, text, _) = folder();
+    let dir = folder.path().join("model");
+    write_model(&dir);
+    fs::write(&text, "a").unwrap();
+    let error = refused_in_one_line(&["eval", "--model", dir.to_str().unwrap(), "--data", &text], 1);
+    contains(&error, &["text.txt is too short: a loss needs at least two tokens", "give a longer text"]);
+    assert!(!error.contains("--"), "`eval` has no flag that would help: {error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_name_with_line_breaks_and_escapes_stays_on_one_line() {
+    let error = refused_in_one_line(&["train", "--data", "no\nsuch\u{1b}[2J.txt"], 1);
+    contains(&error, &["cannot read", r"no\nsuch\u{1b}[2J.txt: No such file", "; check the path"]);
+    contains(&refused_in_one_line(&["sample", "--model", "my run"], 1), &["`gradus train --out 'my run'`"]);
+}
+
+#[test]
 fn prompts_and_texts_with_unknown_characters() {
     let (folder, text, _) = folder();
     let dir = folder.path().join("model");
@@ -217,7 +236,7 @@ fn sampling_that_makes_no_sense() {
     let dir = folder.path().join("model");
     write_model(&dir);
     let with = |flags: &[&str]| refused(&[&["sample", "--model", dir.to_str().unwrap()], flags].concat(), 2);
-    contains(&with(&["--temperature", "-1"]), &["temperature -1: must be a number of at least 0"]);
+    contains(&with(&["--temperature", "-1"]), &["temperature -1: must be a finite number of 0 or more"]);
     contains(&with(&["--temperature", "NaN"]), &["'NaN'", "--temperature"]);
     contains(&with(&["--top-k", "0"]), &["top-k 0: must be at least 1"]);
     contains(&with(&["--top-p", "0"]), &["top-p 0: must be above 0"]);
@@ -290,9 +309,17 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
-fn help_names_every_command_and_flag() {
+fn help_says_what_the_program_does_and_names_every_command_and_flag() {
     let help = |arguments: &[&str]| String::from_utf8(gradus().args(arguments).output().unwrap().stdout).unwrap();
-    contains(&help(&["--help"]), &["train", "sample", "eval", "inspect"]);
+    let whole = help(&["--help"]);
+    assert!(whole.starts_with("Train a GPT language model on a text file"), "{whole}");
+    contains(&whole, &["train", "sample", "eval", "inspect", "gradus train --data book.txt"]);
+    assert!(help(&["-h"]).starts_with("Train a GPT language model on a text file"));
     contains(&help(&["train", "--help"]), &["--stop-at", "--grad-accum", "--weight-decay", "[default: out/PRESET]"]);
     contains(&help(&["--version"]), &["gradus 0."]);
+    for command in ["train", "sample", "eval", "inspect"] {
+        let text = help(&[command, "--help"]);
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        assert!(text.lines().all(|line| line.matches("[default: ").count() <= 1), "{text}");
+    }
 }

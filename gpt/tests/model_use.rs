@@ -59,35 +59,50 @@ fn it_writes_on_past_the_context_and_in_chinese() {
     assert!(sample(&["--prompt", &long, "--tokens", "3"]).0.starts_with(&long));
 }
 
-#[test]
-fn probabilities_show_five_chances_a_step() {
-    let (text, _) = sample(&["--probabilities", "--tokens", "12", "--prompt", "Twin", "--greedy"]);
-    let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), 12);
-    for line in lines {
-        let (chosen, list) = line.split_once("  ←").expect("what was chosen, and from what");
-        let chances: Vec<f64> = list
-            .split('%')
-            .filter(|part| !part.is_empty())
-            .map(|part| part.rsplit(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("{line}")))
-            .collect();
-        assert_eq!(chances.len(), 5, "{line}");
-        assert!(chances.is_sorted_by(|a, b| a >= b), "the likeliest first: {line}");
-        let sum: f64 = chances.iter().sum();
-        assert!(chances.iter().all(|&chance| chance >= 0.0) && (5.0..=100.3).contains(&sum), "{sum}: {line}");
-        assert!(list.trim_start().starts_with(chosen.trim_start()), "greedy takes the first: {line}");
-    }
+/// The parts of what `--probabilities` prints: the header, the rows, and the text at the end.
+fn table(flags: &[&str]) -> (String, Vec<String>, String) {
+    let (out, _) = sample(&[&["--probabilities"], flags].concat());
+    let (header, rest) = out.split_once("likeliest\n").expect("titles of the columns");
+    let (rows, text) = rest.split_once("\n\n").expect("an empty line before the text");
+    (header.to_string(), rows.lines().map(str::to_string).collect(), text.to_string())
 }
 
-/// The chances come from the same logits as the choice: greedy text is the first of each line.
+/// The numbers of a row.
+fn percents(row: &str) -> Vec<f64> {
+    let number = |word: &str| word.trim_start_matches('<').parse().ok();
+    row.split_whitespace().filter(|word| !word.contains('\'')).filter_map(number).collect()
+}
+
 #[test]
-fn probabilities_are_those_of_the_sample() {
-    let plain = sample(&["--tokens", "20", "--prompt", "How", "--greedy"]).0;
-    let (table, _) = sample(&["--probabilities", "--tokens", "20", "--prompt", "How", "--greedy"]);
-    let labels: Vec<String> = table.lines().map(|line| line.split("  ←").next().unwrap().trim().to_string()).collect();
-    let written: Vec<String> = plain.chars().skip(3).map(|c| format!("{c:?}")).collect();
-    let unquoted = |label: &String| label.trim_matches('\'').to_string();
-    assert_eq!(labels.iter().map(unquoted).collect::<Vec<_>>(), written.iter().map(unquoted).collect::<Vec<_>>());
+fn probabilities_show_the_choice_and_five_candidates_a_step() {
+    let (header, rows, text) = table(&["--tokens", "12", "--prompt", "Twin", "--greedy"]);
+    contains(&header, &["text so far", "percent", "greedy"]);
+    assert_eq!(rows.len(), 12);
+    assert!(rows[0].starts_with("          Twin  '"), "{}", rows[0]);
+    for row in &rows {
+        let all = percents(row);
+        assert_eq!(all.len(), 6, "{row}");
+        assert_eq!(all[0], all[1], "greedy takes the likeliest: {row}");
+        assert!(all[1..].is_sorted_by(|a, b| a >= b), "the likeliest first: {row}");
+        let sum: f64 = all[1..].iter().sum();
+        assert!((5.0..=100.3).contains(&sum), "{sum}: {row}");
+    }
+    assert_eq!(text, sample(&["--tokens", "12", "--prompt", "Twin", "--greedy"]).0, "the text at the end");
+}
+
+#[test]
+fn probabilities_after_the_sampling_settings_stand_below_those_of_the_model() {
+    let flags = ["--tokens", "9", "--prompt", "How", "--temperature", "0.5", "--top-k", "3", "--seed", "4"];
+    let (header, rows, text) = table(&flags);
+    contains(&header, &["after temperature 0.5, top-k 3"]);
+    assert_eq!(text, sample(&flags).0, "the same text as without the table");
+    let below = rows.iter().filter(|row| row.starts_with(&" ".repeat(18))).count();
+    assert_eq!((rows.len(), below), (18, 9), "{rows:#?}");
+    for pair in rows.chunks(2) {
+        let kept: f64 = percents(&pair[1])[1..].iter().sum();
+        assert!((99.7..=100.3).contains(&kept) && percents(&pair[1]).len() == 4, "three share all: {pair:#?}");
+        assert!(pair[1].ends_with('–'), "the fifth is left out: {pair:#?}");
+    }
 }
 
 #[test]

@@ -224,7 +224,9 @@ mod tests {
             assert_eq!(isa.to_string().parse(), Ok(isa));
         }
         assert!("sse9".parse::<Isa>().unwrap_err().ends_with("set it to portable, avx2 or avx512"));
-        assert!("sse9".parse::<Bf16Isa>().unwrap_err().ends_with("set it to portable, avx2, avx512, avx512bf16 or amx"));
+        assert!(
+            "sse9".parse::<Bf16Isa>().unwrap_err().ends_with("set it to portable, avx2, avx512, avx512bf16 or amx")
+        );
         assert!(Isa::available().any(|isa| isa == Isa::Portable));
     }
 

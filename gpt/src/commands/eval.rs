@@ -4,7 +4,7 @@ use crate::{
     args::EvalArgs,
     config::RunConfig,
     dataset::{Dataset, Part, Source},
-    error::Result,
+    error::{Error, Result},
     evaluation::{Coverage, evaluate},
     output,
     progress::Counter,
@@ -51,11 +51,14 @@ pub fn prepare(args: &EvalArgs) -> Result<Prepared> {
     let run = RunConfig::load(&args.model)?;
     let mut source = Source::new(Some(&args.data));
     let data = Dataset::new(&source.read()?, &run.tokenizer)?;
-    data.check(&source.name(), &[Part::Whole], 1)?;
+    if data.len(Part::Whole) < 2 {
+        return Err(Error::NothingToPredict { text: source.name() });
+    }
     Ok(Prepared { run, data, threads })
 }
 
-/// The result in one line: the loss in nats, and what it means: the number of tokens among which the model wavers.
+/// The result in one line: the loss in nats, and the perplexity, its exponential: the loss of a model that has to choose
+/// among so many equally likely tokens.
 pub fn result_line(loss: f64, targets: usize) -> String {
     format!("loss {loss:.4}, perplexity {:.2}, over {targets} tokens", loss.exp())
 }

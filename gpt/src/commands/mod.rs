@@ -2,6 +2,7 @@
 
 pub mod eval;
 pub mod inspect;
+pub mod probabilities;
 pub mod sample;
 pub mod train;
 

@@ -1,7 +1,8 @@
-//! `gradus sample`: a model writes on from a prompt.
+//! `gradus sample`: a model continues a prompt.
 
 use crate::{
     args::SampleArgs,
+    commands::probabilities::Table,
     config::RunConfig,
     error::Result,
     generate::{Generator, stream},
@@ -20,38 +21,47 @@ pub struct Prepared {
     pub run: RunConfig,
     /// The prompt as tokens, at least one.
     pub prompt: Vec<u32>,
-    /// What chooses the tokens.
-    pub sampler: Sampler,
+    /// How tokens are drawn.
+    pub sampling: Sampling,
     /// How many threads to use; `None` for all cores.
     pub threads: Option<usize>,
 }
 
-/// Writes.
+/// Generates text, and prints it as it comes, or a table of every step.
 ///
 /// # Errors
-/// Those of [`prepare`].
+/// Those of [`prepare`], and of writing to standard output.
 pub fn run(args: &SampleArgs) -> Result<()> {
-    let Prepared { run, prompt, sampler, threads } = prepare(args)?;
-    threads::run(threads, || {
+    let prepared = prepare(args)?;
+    threads::run(prepared.threads, || {
+        let Prepared { run, prompt, sampling, .. } = &prepared;
         let model = trainer::load_at(&args.model, &run.model, args.precision)?;
-        let mut generator = Generator::new(&model, sampler, &prompt);
-        if let Some(text) = &args.prompt {
-            output::print(if args.probabilities { "" } else { text })?;
-        }
+        let mut generator = Generator::new(&model, Sampler::new(*sampling, args.seed)?, prompt);
         let begin = Instant::now();
+        let given = args.prompt.as_deref().unwrap_or_default();
         if args.probabilities {
-            for _ in 0..args.tokens {
-                let likeliest = generator.likeliest(5)?.to_vec();
-                let chosen = generator.next_token()?;
-                output::line(&probabilities_line(&run.tokenizer, chosen, &likeliest))?;
-            }
+            let table = Table::new(&run.tokenizer, *sampling, prompt)?;
+            let text = print_table(&mut generator, table, args.tokens)?;
+            output::print(&format!("\n{given}{text}"))?;
         } else {
+            output::print(given)?;
             stream(&mut generator, &run.tokenizer, args.tokens, output::print)?;
-            output::line("")?;
         }
+        output::line("")?;
         output::note(&speed_line(args.tokens, begin.elapsed().as_secs_f64()));
         Ok(())
     })
+}
+
+/// Prints the rows of `table` as they come, and returns the generated text.
+fn print_table(generator: &mut Generator<'_>, mut table: Table<'_>, tokens: usize) -> Result<String> {
+    output::line(&table.header())?;
+    for _ in 0..tokens {
+        let candidates = generator.candidates()?;
+        let chosen = generator.next_token()?;
+        output::line(&table.step(chosen, &candidates)?)?;
+    }
+    Ok(table.finish())
 }
 
 /// Reads the settings of the model and checks the flags and the prompt.
@@ -61,10 +71,11 @@ pub fn run(args: &SampleArgs) -> Result<()> {
 pub fn prepare(args: &SampleArgs) -> Result<Prepared> {
     let threads = settings::threads(args.threads)?;
     let temperature = if args.greedy { 0.0 } else { args.temperature };
-    let sampler = Sampler::new(Sampling { temperature, top_k: args.top_k, top_p: args.top_p }, args.seed)?;
+    let sampling = Sampling { temperature, top_k: args.top_k, top_p: args.top_p };
+    sampling.validate()?;
     let run = RunConfig::load(&args.model)?;
     let prompt = prompt_tokens(&run.tokenizer, args.prompt.as_deref())?;
-    Ok(Prepared { run, prompt, sampler, threads })
+    Ok(Prepared { run, prompt, sampling, threads })
 }
 
 /// The tokens of a prompt; without one a line break, after which anything may begin, or the first token there is.
@@ -76,15 +87,6 @@ pub fn prompt_tokens(tokenizer: &Tokenizer, prompt: Option<&str>) -> Result<Vec<
         Some(text) if !text.is_empty() => tokenizer.encode(text),
         _ => Ok(tokenizer.encode("\n").unwrap_or_else(|_| vec![0])),
     }
-}
-
-/// What `--probabilities` prints for a step: the token that was chosen, and the likeliest with their chances.
-pub fn probabilities_line(tokenizer: &Tokenizer, chosen: u32, likeliest: &[(u32, f64)]) -> String {
-    let mut line = format!("{:>8}  ←", tokenizer.label(chosen));
-    for &(token, chance) in likeliest {
-        line.push_str(&format!("  {} {:.1}%", tokenizer.label(token), 100.0 * chance));
-    }
-    line
 }
 
 /// The line on standard error after a sample.
@@ -108,9 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_read_well() {
-        let tokenizer = Tokenizer::new(TokenizerKind::Char, "ab\n");
-        assert_eq!(probabilities_line(&tokenizer, 1, &[(1, 0.75), (0, 0.25)]), "     'a'  ←  'a' 75.0%  '\\n' 25.0%");
+    fn the_speed_is_in_tokens_per_second() {
         assert_eq!(speed_line(500, 0.25), "500 tokens, 2000 tokens/s");
     }
 }

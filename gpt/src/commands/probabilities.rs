@@ -1,0 +1,252 @@
+//! The table of `gradus sample --probabilities`: what the model predicted at every step, and what was drawn from it.
+//!
+//! ```text
+//! text so far     chosen     the 5 likeliest
+//!   Once upon a   't'  61.2  't'  61.2  'm'  10.9  's'   4.5  'l'   3.1  'f'   2.8
+//!                      74.0       74.0       12.8        3.9        2.5        2.2
+//! ```
+//!
+//! The upper row has the probabilities of the model, the lower one those after temperature, top-k and top-p. Columns are
+//! measured as a terminal shows them: a Chinese character takes two.
+
+use crate::{
+    error::Result,
+    output,
+    sampler::{Candidate, Sampling},
+    tokenizer::{Decoder, Tokenizer, TokenizerKind},
+};
+use unicode_width::UnicodeWidthStr;
+
+const SHOWN: usize = 5; // candidates in a row
+const TEXT_WIDTH: usize = 14; // of the text so far
+const PERCENT_WIDTH: usize = 4;
+
+/// The rows, one step after the other.
+#[derive(Debug)]
+pub struct Table<'a> {
+    decoder: Decoder<'a>,
+    kind: TokenizerKind,
+    sampling: Sampling,
+    label_width: usize,
+    text: String,
+    prompt_length: usize,
+}
+
+impl<'a> Table<'a> {
+    /// A table for a text that begins with `prompt`.
+    ///
+    /// # Errors
+    /// [`crate::Error::UnknownToken`] for an id outside of the vocabulary.
+    pub fn new(tokenizer: &'a Tokenizer, sampling: Sampling, prompt: &[u32]) -> Result<Table<'a>> {
+        let mut decoder = tokenizer.decoder();
+        let mut text = String::new();
+        for &token in prompt {
+            text.push_str(decoder.push(token)?);
+        }
+        let label_width = match tokenizer.kind() {
+            TokenizerKind::Byte => 4,
+            TokenizerKind::Char => (0..tokenizer.vocab_size() as u32)
+                .map(|token| tokenizer.label(token).width())
+                .max()
+                .unwrap_or(0)
+                .clamp(4, 10),
+        };
+        Ok(Table { decoder, kind: tokenizer.kind(), sampling, label_width, prompt_length: text.len(), text })
+    }
+
+    /// What the table shows, and the titles of its columns.
+    pub fn header(&self) -> String {
+        let mut lines = vec![
+            "Each step shows the end of the text so far, the token that was chosen and the".to_string(),
+            "five likeliest tokens, with their probabilities in percent, softmax(logits).".to_string(),
+        ];
+        if self.sampling.temperature == 0.0 {
+            lines.push("Temperature 0 is greedy decoding: the likeliest token is chosen.".to_string());
+        } else if self.sampling != (Sampling { temperature: 1.0, top_k: None, top_p: None }) {
+            lines.push("The row below has, where they differ, the probabilities that the token was".to_string());
+            lines.push(format!("drawn with, after {}; – is 0.", describe(&self.sampling)));
+        }
+        if self.kind == TokenizerKind::Byte {
+            lines.push("\\xe5 is a byte that begins or continues a character of several bytes.".to_string());
+        }
+        let chosen = pad("chosen", self.cell_width());
+        lines.push(format!("\n{:<TEXT_WIDTH$}  {chosen}  the {SHOWN} likeliest", "text so far"));
+        lines.join("\n")
+    }
+
+    /// The rows of a step in which `chosen` was drawn from `candidates`, which are the likeliest first.
+    ///
+    /// # Errors
+    /// [`crate::Error::UnknownToken`] for an id outside of the vocabulary.
+    pub fn step(&mut self, chosen: u32, candidates: &[Candidate]) -> Result<String> {
+        let of_chosen = candidates.iter().find(|candidate| candidate.token == chosen);
+        let shown: Vec<&Candidate> = of_chosen.into_iter().chain(candidates.iter().take(SHOWN)).collect();
+        let labels: Vec<String> = shown.iter().map(|c| self.label(c.token)).collect::<Result<_>>()?;
+        let model: Vec<String> = shown.iter().map(|c| percent(c.model)).collect();
+        let mut rows = self.row(&self.end_of_text(), &labels, &model);
+
+        let drawn = |p| if p == 0.0 { "–".to_string() } else { percent(p) };
+        let sampling: Vec<String> = shown.iter().map(|c| drawn(c.sampling)).collect();
+        if self.sampling.temperature > 0.0 && sampling != model {
+            let blank: Vec<String> = labels.iter().map(|label| " ".repeat(label.width())).collect();
+            rows = format!("{rows}\n{}", self.row("", &blank, &sampling));
+        }
+        self.text.push_str(self.decoder.push(chosen)?);
+        Ok(rows)
+    }
+
+    /// The text after the prompt.
+    pub fn finish(mut self) -> String {
+        self.text.push_str(self.decoder.finish());
+        self.text.split_off(self.prompt_length)
+    }
+
+    fn cell_width(&self) -> usize {
+        self.label_width + 1 + PERCENT_WIDTH
+    }
+
+    fn row(&self, text: &str, labels: &[String], percents: &[String]) -> String {
+        let left = " ".repeat(TEXT_WIDTH.saturating_sub(text.width()));
+        let cells = std::iter::zip(labels, percents).map(|(label, percent)| {
+            let gap = self.cell_width().saturating_sub(label.width() + percent.width()).max(1);
+            format!("  {label}{}{percent}", " ".repeat(gap))
+        });
+        format!("{left}{text}{}", cells.collect::<String>())
+    }
+
+    /// What `token` adds to the text: a character in quotes, or a byte of one that is not complete.
+    fn label(&self, token: u32) -> Result<String> {
+        let mut decoder = self.decoder.clone();
+        let text = decoder.push(token)?;
+        if text.is_empty() {
+            return Ok(format!("\\x{token:02x}"));
+        }
+        let inner: String = text.chars().map(escaped).collect();
+        Ok(format!("'{inner}'"))
+    }
+
+    /// The last characters of the text, as many as the column holds, and the bytes of one that is not complete.
+    fn end_of_text(&self) -> String {
+        let bytes: String = self.decoder.waiting().iter().map(|byte| format!("\\x{byte:02x}")).collect();
+        let (mut pieces, mut width) = (Vec::new(), bytes.width());
+        for c in self.text.chars().rev() {
+            let piece = output::one_line(c.encode_utf8(&mut [0; 4]));
+            width += piece.width();
+            if width > TEXT_WIDTH {
+                break;
+            }
+            pieces.push(piece);
+        }
+        pieces.reverse();
+        pieces.concat() + &bytes
+    }
+}
+
+/// A character as it stands between single quotes.
+fn escaped(c: char) -> String {
+    let quoted = format!("{c:?}");
+    quoted[1..quoted.len() - 1].to_string()
+}
+
+/// `text` and spaces up to `width` columns.
+fn pad(text: &str, width: usize) -> String {
+    format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
+}
+
+/// Up to four columns: `0.3`, `45.1`, `100`.
+fn percent(probability: f64) -> String {
+    match 100.0 * probability {
+        percent if percent < 0.05 => "<0.1".to_string(),
+        percent if percent >= 99.95 => "100".to_string(),
+        percent => format!("{percent:.1}"),
+    }
+}
+
+fn describe(sampling: &Sampling) -> String {
+    let mut parts = vec![format!("temperature {}", sampling.temperature)];
+    parts.extend(sampling.top_k.map(|k| format!("top-k {k}")));
+    parts.extend(sampling.top_p.map(|p| format!("top-p {p}")));
+    parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sampler::Sampler;
+
+    const PLAIN: Sampling = Sampling { temperature: 1.0, top_k: None, top_p: None };
+
+    /// Probabilities of 0.75, 0.12, 0.07 and 0.06 for the tokens `ids` of a vocabulary of so many.
+    fn candidates(sampling: Sampling, vocabulary: usize, ids: &[u32]) -> Vec<Candidate> {
+        let mut logits = vec![-40.0f32; vocabulary];
+        for (rank, &id) in ids.iter().enumerate() {
+            logits[id as usize] = [0.75f32, 0.12, 0.07, 0.06][rank].ln();
+        }
+        Sampler::new(sampling, 0).unwrap().candidates(&logits).unwrap()
+    }
+
+    #[test]
+    fn a_step_has_the_text_the_choice_and_the_likeliest() {
+        let tokenizer = Tokenizer::new(TokenizerKind::Char, "\nabc");
+        let mut table = Table::new(&tokenizer, PLAIN, &tokenizer.encode("ab\n").unwrap()).unwrap();
+        let all = candidates(PLAIN, 4, &[1, 2, 3, 0]);
+        assert_eq!(
+            table.step(3, &all).unwrap(),
+            r"          ab\n  'c'   7.0  'a'  75.0  'b'  12.0  'c'   7.0  '\n'  6.0"
+        );
+        assert_eq!(
+            table.step(0, &all).unwrap(),
+            r"         ab\nc  '\n'  6.0  'a'  75.0  'b'  12.0  'c'   7.0  '\n'  6.0"
+        );
+        assert_eq!(table.finish(), "c\n");
+    }
+
+    #[test]
+    fn a_choice_outside_of_the_likeliest_has_its_probability() {
+        let tokenizer = Tokenizer::new(TokenizerKind::Char, "abcdefg");
+        let mut table = Table::new(&tokenizer, PLAIN, &[0]).unwrap();
+        let mut sampler = Sampler::new(PLAIN, 0).unwrap();
+        let all = sampler.candidates(&[0.30f32, 0.20, 0.15, 0.12, 0.10, 0.08, 0.05].map(f32::ln)).unwrap();
+        let row = table.step(6, &all).unwrap();
+        assert_eq!(row, "             a  'g'   5.0  'a'  30.0  'b'  20.0  'c'  15.0  'd'  12.0  'e'  10.0");
+    }
+
+    #[test]
+    fn probabilities_after_temperature_and_top_k_stand_below_where_they_differ() {
+        let tokenizer = Tokenizer::new(TokenizerKind::Char, "abcd");
+        let sampling = Sampling { temperature: 1.0, top_k: Some(2), top_p: None };
+        let mut table = Table::new(&tokenizer, sampling, &[0]).unwrap();
+        let rows = table.step(0, &candidates(sampling, 4, &[0, 1, 2, 3])).unwrap();
+        let rows: Vec<&str> = rows.lines().collect();
+        assert_eq!(
+            rows,
+            [
+                "             a  'a'  75.0  'a'  75.0  'b'  12.0  'c'   7.0  'd'   6.0",
+                "                     86.2       86.2       13.8          –          –"
+            ]
+        );
+        assert!(rows[1].starts_with(r"         a\xe5  \xa4 ") && rows[1].contains("  '\u{fffd}a' "), "{}", rows[1]);
+        assert!(rows[2].starts_with(r"     a\xe5\xa4  '天' "), "{}", rows[2]);
+        assert_eq!(table.finish(), "天");
+        assert!(Table::new(&Tokenizer::Byte, PLAIN, &[]).unwrap().header().contains(r"\xe5 is a byte"));
+    }
+
+    #[test]
+    fn the_header_says_what_is_below_and_fits_80_columns() {
+        let tokenizer = Tokenizer::new(TokenizerKind::Char, "abc");
+        let header = |sampling| Table::new(&tokenizer, sampling, &[0]).unwrap().header();
+        let cut = Sampling { temperature: 0.8, top_k: Some(40), top_p: Some(0.95) };
+        assert!(header(cut).contains("after temperature 0.8, top-k 40, top-p 0.95"), "{}", header(cut));
+        assert!(!header(PLAIN).contains("row below") && header(Sampling::GREEDY).contains("greedy"));
+        assert!(header(cut).ends_with("text so far     chosen     the 5 likeliest"), "{}", header(cut));
+        assert!(header(cut).lines().all(|line| line.width() <= 80));
+    }
+
+    #[test]
+    fn percents_take_four_columns() {
+        assert_eq!(
+            [0.0, 0.0004, 0.0005, 0.1, 0.9994, 0.9996].map(percent),
+            ["<0.1", "<0.1", "0.1", "10.0", "99.9", "100"]
+        );
+    }
+}
