@@ -225,6 +225,37 @@ mod tests {
                 "                     86.2       86.2       13.8          –          –"
             ]
         );
+        let everything = Sampling { top_k: Some(4), top_p: Some(1.0), ..sampling };
+        let mut table = Table::new(&tokenizer, everything, &[0]).unwrap();
+        assert_eq!(table.step(0, &candidates(everything, 4, &[0, 1, 2, 3])).unwrap().lines().count(), 1);
+        let mut table = Table::new(&tokenizer, Sampling::GREEDY, &[0]).unwrap();
+        assert_eq!(table.step(0, &candidates(Sampling::GREEDY, 4, &[0, 1, 2, 3])).unwrap().lines().count(), 1);
+    }
+
+    #[test]
+    fn wide_and_escaped_characters_leave_the_columns_where_they_are() {
+        let tokenizer = Tokenizer::new(TokenizerKind::Char, "ab天地玄黄\u{1b}");
+        let ids = tokenizer.encode("天地ab").unwrap();
+        let widths = |text: &str| {
+            let mut table = Table::new(&tokenizer, PLAIN, &tokenizer.encode(text).unwrap()).unwrap();
+            let rows = table.step(ids[0], &candidates(PLAIN, 7, &ids)).unwrap();
+            let likeliest = rows.rfind("'天'").unwrap();
+            (rows[..likeliest].width(), rows.width())
+        };
+        assert_eq!(widths("ab"), widths("天地玄黄天地玄黄天地"));
+        assert_eq!(widths("ab"), widths("a天地玄黄天地玄"));
+        assert_eq!(widths("ab"), widths("a\u{1b}天"));
+    }
+
+    #[test]
+    fn bytes_become_characters_when_they_are_complete() {
+        let bytes = "天".as_bytes();
+        let mut table = Table::new(&Tokenizer::Byte, PLAIN, &[u32::from(b'a')]).unwrap();
+        let mut rows = Vec::new();
+        for &byte in bytes {
+            rows.push(table.step(u32::from(byte), &candidates(PLAIN, 256, &[u32::from(byte), 97])).unwrap());
+        }
+        assert!(rows[0].starts_with(r"             a  \xe5 ") && rows[0].contains("  'a' "), "{}", rows[0]);
         assert!(rows[1].starts_with(r"         a\xe5  \xa4 ") && rows[1].contains("  '\u{fffd}a' "), "{}", rows[1]);
         assert!(rows[2].starts_with(r"     a\xe5\xa4  '天' "), "{}", rows[2]);
         assert_eq!(table.finish(), "天");
