@@ -6,7 +6,7 @@
 //! What is compared takes turns ([`turn`]): a shared machine has seconds in which everything is slower, and they should
 //! fall on all. The median of the medians of the turns stands ([`Timing::of_runs`]).
 
-use gradus_kernels::parallel::keep_awake;
+use gradus_kernels::parallel::with_spinning_pool;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -147,7 +147,7 @@ pub fn median(times: &mut [f64]) -> f64 {
 /// of the pool awake. Otherwise work of some 100 µs may be over on one thread before another has woken up, time after
 /// time. A peer may have threads of its own, which those would keep from the cores.
 pub fn awake<R>(peer: bool, work: impl FnOnce() -> R) -> R {
-    if peer { work() } else { keep_awake(work) }
+    if peer { work() } else { with_spinning_pool(work) }
 }
 
 /// The seconds of one call.

@@ -8,7 +8,7 @@ use crate::dataset::{Dataset, Part};
 use crate::model::Gpt;
 use gradus_autograd::ops::cross_entropy::Options;
 use gradus_autograd::{DType, Tape, Tensor};
-use gradus_kernels::parallel::keep_awake;
+use gradus_kernels::parallel::with_spinning_pool;
 use std::fmt;
 
 /// How much of a part is evaluated.
@@ -79,7 +79,7 @@ pub fn evaluate<E>(
 fn token_losses(model: &Gpt, inputs: &[u32], targets: &[u32], shape: [usize; 2]) -> Vec<f64> {
     let (ids, targets) = (Tensor::from_slice(inputs, &shape), Tensor::from_slice(targets, &shape));
     let tape = Tape::inference().with_precision(model.precision);
-    keep_awake(|| {
+    with_spinning_pool(|| {
         let losses = model.logits(&tape, &ids).cross_entropy_of_rows(&targets, Options::default());
         losses.to_dtype(DType::F64).to_vec()
     })

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::model::{Gpt, Reader};
 use crate::sampler::{Candidate, Sampler};
 use crate::tokenizer::Tokenizer;
-use gradus_kernels::parallel::keep_awake;
+use gradus_kernels::parallel::with_spinning_pool;
 
 /// A text that is being generated.
 pub struct Generator<'a> {
@@ -23,7 +23,7 @@ impl<'a> Generator<'a> {
     /// Where the prompt is empty, or holds an id that is not in the vocabulary.
     pub fn new(model: &'a Gpt, sampler: Sampler, prompt: &[u32]) -> Generator<'a> {
         let mut reader = Reader::new(model);
-        let logits = keep_awake(|| reader.read(prompt));
+        let logits = with_spinning_pool(|| reader.read(prompt));
         Generator { reader, sampler, logits }
     }
 
@@ -41,7 +41,7 @@ impl<'a> Generator<'a> {
     /// Where the logits are not finite.
     pub fn next_token(&mut self) -> Result<u32> {
         let token = self.sampler.sample(&self.logits)?;
-        self.logits = keep_awake(|| self.reader.read(&[token]));
+        self.logits = with_spinning_pool(|| self.reader.read(&[token]));
         Ok(token)
     }
 }

@@ -12,7 +12,7 @@ use crate::evaluation::{Coverage, Evaluation, evaluate};
 use crate::model::Gpt;
 use crate::precision::Precision;
 use gradus_autograd::{Tape, Tensor};
-use gradus_kernels::parallel::keep_awake;
+use gradus_kernels::parallel::with_spinning_pool;
 use gradus_nn::optim::{AdamW, AdamWConfig, Schedule, clip_factor, global_norm};
 use gradus_nn::{Init, Module, Parameter};
 use gradus_tensor::trim_pool;
@@ -143,7 +143,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// [`Error::NotFinite`] where the loss or a gradient ran away; the weights are as they were before.
     pub fn step(&mut self) -> Result<Step> {
-        keep_awake(|| self.update())
+        with_spinning_pool(|| self.update())
     }
 
     fn update(&mut self) -> Result<Step> {

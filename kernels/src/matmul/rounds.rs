@@ -7,15 +7,20 @@
 //! alone, so it does not matter who does it.
 //!
 //! A share is a stretch of rows, the same from product to product, so a core with a large second-level cache finds there
-//! what it wrote itself: on two cores of a Granite Rapids (2 MiB each, and a third level that gives 22 GB/s a core) the
-//! small preset trains at 39.8 thousand tokens a second, and at 38.2 with one counter for all (medians of five runs in turn).
+//! what it wrote itself (docs/performance-notes.md has the measurements).
 
 use rayon::prelude::*;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
-/// How often a waiting worker looks before it lets another program have the core.
-const PATIENCE: usize = 1 << 10;
+/// How often a waiting worker looks before it lets another program have the core, and before it sleeps between two looks.
+/// The core of a sleeping worker is free, so the system can run the worker that is waited for on it.
+const PATIENCE: [usize; 2] = [1 << 10, 1 << 11];
+
+/// The sleep between two looks.
+const NAP: Duration = Duration::from_micros(50);
 
 /// Most shares that the tasks of a round are cut into; further workers begin with the share of another.
 const SHARES: usize = 16;
@@ -55,7 +60,7 @@ pub(super) fn run(firsts: usize, first: impl Fn(usize) + Sync, seconds: usize, s
         let mut looks = 0;
         while done.load(Ordering::Acquire) < firsts {
             looks += 1;
-            if looks < PATIENCE { std::hint::spin_loop() } else { std::thread::yield_now() }
+            wait(looks);
         }
         while let Some(i) = rounds[1].take(worker) {
             second(i);
@@ -65,6 +70,17 @@ pub(super) fn run(firsts: usize, first: impl Fn(usize) + Sync, seconds: usize, s
         work(0);
     } else {
         (0..workers).into_par_iter().with_max_len(1).for_each(work);
+    }
+}
+
+/// Passes some time before the next look, the more the more looks there were.
+fn wait(looks: usize) {
+    if looks < PATIENCE[0] {
+        std::hint::spin_loop();
+    } else if looks < PATIENCE[1] {
+        thread::yield_now();
+    } else {
+        thread::sleep(NAP);
     }
 }
 
