@@ -217,14 +217,12 @@ fn the_same_bits_on_any_number_of_threads() {
         one(130, 260, 700),
         one(7, 600, 500),
         one(500, 200, 700),
-        one(65, 129, 5000),
-        one(1, 2000, 500),
-        one(1, 5000, 300),
-        one(2000, 1, 500),
-        one(17, 3000, 300),
         one(61, 127, 4999),
+        one(1, 2000, 500),
+        one(1, 4099, 307),
+        one(2000, 1, 500),
+        one(17, 3001, 307),
         one(257, 131, 263),
-        one(1, 4099, 509),
     ];
     let batches = [Shape { batch: 33, m: 40, n: 50, k: 60 }, Shape { batch: 2, m: 300, n: 200, k: 200 }];
     for shape in shapes.into_iter().chain(batches) {

@@ -252,14 +252,7 @@ fn denormal_operands_are_zero() {
 
 #[test]
 fn the_same_bits_on_any_number_of_threads() {
-    let shapes = [
-        one(500, 200, 1700),
-        one(65, 129, 5000),
-        one(1, 3000, 500),
-        one(17, 3000, 300),
-        one(170, 391, 1570),
-        one(61, 127, 4999),
-    ];
+    let shapes = [one(500, 200, 1700), one(1, 3000, 500), one(17, 3000, 300), one(170, 391, 1570), one(61, 127, 4999)];
     let batches = [Shape { batch: 33, m: 40, n: 50, k: 120 }, Shape { batch: 2, m: 300, n: 200, k: 400 }];
     for shape in shapes.into_iter().chain(batches) {
         for layouts in [(Plain, Plain), (Plain, Transposed), (Transposed, Plain)] {
