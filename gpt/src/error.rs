@@ -32,7 +32,7 @@ pub enum Error {
 
     /// A file that is no UTF-8 text.
     #[error(
-        "{text} is not UTF-8 text: byte {offset} is not part of a character; convert the file, for example with `iconv -t UTF-8`"
+        "{text} is not UTF-8 text: byte {offset} is not part of a character; convert the file, for example with `iconv -f LATIN1 -t UTF-8`"
     )]
     NotUtf8 {
         /// The file.
@@ -202,6 +202,7 @@ fn advice(source: &io::Error) -> &'static str {
         ErrorKind::NotFound => "; check the path",
         ErrorKind::PermissionDenied => "; choose another place, or change its permissions",
         ErrorKind::ReadOnlyFilesystem => "; choose another place",
+        ErrorKind::AlreadyExists => "; choose another name",
         ErrorKind::IsADirectory => "; give a file, not a folder",
         ErrorKind::NotADirectory => "; give a folder, not a file",
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; free space on the disk, or choose another",

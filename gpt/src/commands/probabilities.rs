@@ -114,15 +114,15 @@ impl<'a> Table<'a> {
         format!("{left}{text}{}", cells.collect::<String>())
     }
 
-    /// What `token` adds to the text: a character in quotes, or a byte of one that is not complete.
+    /// The character that `token` is or completes, in quotes; otherwise the byte that it is.
     fn label(&self, token: u32) -> Result<String> {
         let mut decoder = self.decoder.clone();
         let text = decoder.push(token)?;
-        if text.is_empty() {
+        if self.kind == TokenizerKind::Byte && token >= 0x80 && (text.is_empty() || text.contains('\u{fffd}')) {
             return Ok(format!("\\x{token:02x}"));
         }
-        let inner: String = text.chars().map(escaped).collect();
-        Ok(format!("'{inner}'"))
+        // An ASCII character that comes too early ends the one before it, which the text shows as U+FFFD.
+        Ok(text.chars().last().map(|c| format!("{c:?}")).unwrap_or_default())
     }
 
     /// The last characters of the text, as many as the column holds, and the bytes of one that is not complete.
@@ -140,12 +140,6 @@ impl<'a> Table<'a> {
         pieces.reverse();
         pieces.concat() + &bytes
     }
-}
-
-/// A character as it stands between single quotes.
-fn escaped(c: char) -> String {
-    let quoted = format!("{c:?}");
-    quoted[1..quoted.len() - 1].to_string()
 }
 
 /// `text` and spaces up to `width` columns.
@@ -256,8 +250,12 @@ mod tests {
             rows.push(table.step(u32::from(byte), &candidates(PLAIN, 256, &[u32::from(byte), 97])).unwrap());
         }
         assert!(rows[0].starts_with(r"             a  \xe5 ") && rows[0].contains("  'a' "), "{}", rows[0]);
-        assert!(rows[1].starts_with(r"         a\xe5  \xa4 ") && rows[1].contains("  '\u{fffd}a' "), "{}", rows[1]);
+        assert!(rows[1].starts_with(r"         a\xe5  \xa4 ") && rows[1].contains("  'a' "), "{}", rows[1]);
         assert!(rows[2].starts_with(r"     a\xe5\xa4  '天' "), "{}", rows[2]);
+        let mut cut = Table::new(&Tokenizer::Byte, PLAIN, &[0xe5]).unwrap();
+        let row = cut.step(0xe6, &candidates(PLAIN, 256, &[0xe6, 97])).unwrap();
+        assert!(row.starts_with(r"          \xe5  \xe6 ") && row.contains("  'a' "), "{row}");
+        assert_eq!(cut.finish(), "\u{fffd}\u{fffd}");
         assert_eq!(table.finish(), "天");
         assert!(Table::new(&Tokenizer::Byte, PLAIN, &[]).unwrap().header().contains(r"\xe5 is a byte"));
     }
