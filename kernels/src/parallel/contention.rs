@@ -1,5 +1,7 @@
 //! Whether another program competes with a thread for its core, and for how long the thread should then stay away.
 
+use std::fs::File;
+use std::io::{Read, Seek};
 use std::time::{Duration, Instant};
 
 /// How often the waiting time of a thread is read, at most: a read takes about a microsecond.
@@ -81,6 +83,12 @@ impl Watch {
         self.judge.observe(now - self.created, self.run_delay.read()?)
     }
 
+    /// Sees no competition, whatever else the machine does.
+    #[cfg(test)]
+    pub(super) fn blind() -> Watch {
+        Watch { run_delay: RunDelay(None), ..Watch::of_this_thread() }
+    }
+
     /// Forgets the waiting times until now.
     pub(super) fn restart(&mut self) {
         if let Some(waited) = self.run_delay.read() {
@@ -90,35 +98,23 @@ impl Watch {
 }
 
 /// The time that a thread was ready to run and waited for a core, as Linux counts it in `/proc/thread-self/schedstat`
-/// (`sched-stats.rst` of the kernel's documentation). Other systems do not tell, and then no competition is seen.
-struct RunDelay(#[cfg(target_os = "linux")] Option<std::fs::File>);
+/// (`sched-stats.rst` of the kernel's documentation). Other systems have no such file, and then no competition is seen.
+struct RunDelay(Option<File>);
 
 impl RunDelay {
-    #[cfg(target_os = "linux")]
     fn of_this_thread() -> RunDelay {
-        RunDelay(std::fs::File::open("/proc/thread-self/schedstat").ok())
+        RunDelay(File::open("/proc/thread-self/schedstat").ok())
     }
 
-    #[cfg(target_os = "linux")]
     fn read(&self) -> Option<Duration> {
-        let mut line = [0; 64];
-        let len = std::os::unix::fs::FileExt::read_at(self.0.as_ref()?, &mut line, 0).ok()?;
+        let (mut file, mut line) = (self.0.as_ref()?, [0; 64]);
+        file.rewind().ok()?;
+        let len = file.read(&mut line).ok()?;
         run_delay(str::from_utf8(&line[..len]).ok()?)
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn of_this_thread() -> RunDelay {
-        RunDelay()
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn read(&self) -> Option<Duration> {
-        None
     }
 }
 
 /// The second of three numbers, in nanoseconds: time on a core, time waiting for one, turns.
-#[cfg(any(target_os = "linux", test))]
 fn run_delay(schedstat: &str) -> Option<Duration> {
     schedstat.split_ascii_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
 }
@@ -176,7 +172,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn linux_tells_the_waiting_time_where_it_counts_it() {
         let counted = std::fs::exists("/proc/thread-self/schedstat").unwrap();
         assert_eq!(RunDelay::of_this_thread().read().is_some(), counted);

@@ -166,6 +166,13 @@ mod tests {
         assert!(pool.broadcast(|_| AWAY_UNTIL.get().is_some()).into_iter().all(|away| away), "an hour is not over");
     }
 
+    /// A pool whose threads see no other program: they leave [`spin`] for the reasons of a test alone.
+    fn undisturbed_pool(threads: usize) -> rayon::ThreadPool {
+        let pool = pool(threads);
+        pool.broadcast(|_| WATCH.with(|watch| *lock(watch) = Watch::blind()));
+        pool
+    }
+
     /// A task that has begun waits, and its thread meanwhile comes to spin for the very work that needs it.
     fn the_work_needs_a_task_beneath_one_who_spins(before_it_spins: impl Fn() + Sync) {
         let [task_began, work_began, task_done] = [const { AtomicBool::new(false) }; 3];
@@ -192,7 +199,7 @@ mod tests {
             wait_for(&task_began);
             with_spinning_pool(work);
         };
-        pool(2).install(|| rayon::join(other, task));
+        undisturbed_pool(2).install(|| rayon::join(other, task));
     }
 
     #[test]
