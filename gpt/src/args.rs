@@ -233,6 +233,12 @@ pub struct InspectArgs {
     /// Text whose attention is drawn [default: what the model generates by itself]
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub prompt: Option<String>,
+    /// Number of the layer to draw, from 0 [default: all layers]
+    #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
+    pub layer: Option<usize>,
+    /// Number of the head to draw, from 0 [default: all heads]
+    #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
+    pub head: Option<usize>,
     /// Picture to write [default: attention.svg in the folder of the model]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

@@ -137,19 +137,13 @@ pub fn load_optimizer(dir: &Path, step: u64, expected: &[Expected]) -> Result<Lo
     Ok(loaded)
 }
 
-/// The names and shapes in the model file of `dir`, by name: what `gradus inspect` shows.
+/// The type that each array in the model file of `dir` is stored in, by its name.
 ///
 /// # Errors
 /// As [`load_model`].
-pub fn contents(dir: &Path) -> Result<Vec<Expected>> {
+pub fn stored_types(dir: &Path) -> Result<HashMap<String, Dtype>> {
     with_file(&model_path(dir)?, |_, file| {
-        let mut all: Vec<Expected> = file
-            .tensors
-            .iter()
-            .map(|(name, array)| Expected { name: name.to_string(), shape: array.shape().to_vec() })
-            .collect();
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(all)
+        Ok(file.tensors.iter().map(|(name, array)| (name.to_string(), array.dtype())).collect())
     })
 }
 

@@ -28,6 +28,7 @@ pub mod plot;
 pub mod evaluation;
 pub mod generate;
 pub mod model;
+pub mod summary;
 pub mod trainer;
 
 // The program.

@@ -1,12 +1,12 @@
 //! Pictures as SVG, which needs no font, no window and no library on the machine.
 
 mod attention;
+mod axis;
+mod curve;
 mod loss;
+mod shades;
+mod spread;
+mod text;
 
-pub use attention::attention_map;
+pub use attention::{AttentionMaps, attention_map};
 pub use loss::loss_curve;
-
-/// Text as it may stand between two tags.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}

@@ -1,4 +1,4 @@
-//! `sample`, `eval` and `inspect` through the binary, on a model that has just been trained.
+//! `sample` and `eval` through the binary, on a model that has just been trained.
 
 mod common;
 
@@ -129,31 +129,4 @@ fn eval_of_the_validation_part_is_the_last_validation_loss() {
     assert!(out.trim_end().ends_with(&format!("over {targets} tokens")), "{out}");
     let (threads, _) = succeeds(place.with_model("run", "eval", &["--data", path.to_str().unwrap(), "--threads", "3"]));
     assert_eq!(threads, out);
-}
-
-#[test]
-fn inspect_prints_the_parameters_and_draws_where_the_heads_look() {
-    let place = &trained().0;
-    let (out, err) = succeeds(place.with_model("run", "inspect", &[]));
-    // (41 + 16)·16 for the embeddings, 12·16² + 2·16 for the block, 16 for the last norm.
-    let total = 57 * 16 + 12 * 256 + 32 + 16;
-    contains(
-        &out,
-        &["1 layers, 2 heads of 8, width 16, context 16, vocabulary 41", "token_embedding.weight", "[41, 16]"],
-    );
-    contains(&out, &["blocks.0.attention.qkv.weight", "[48, 16]", "blocks.0.feed_forward.down.weight", "[16, 64]"]);
-    let last: String = out.lines().last().unwrap().chars().filter(char::is_ascii_digit).collect();
-    assert_eq!(last, total.to_string());
-    contains(&err, &["attention.svg", "16 tokens"]);
-    let svg = |path: std::path::PathBuf| fs::read_to_string(path).unwrap();
-    assert!(svg(place.path("run").join("attention.svg")).starts_with("<svg"));
-
-    let picture = place.path("picture.svg");
-    let flags = ["--prompt", "天地 at", "--out", picture.to_str().unwrap()];
-    let (_, err) = succeeds(place.with_model("run", "inspect", &flags));
-    contains(&err, &["picture.svg", "5 tokens"]);
-    let drawn = svg(picture);
-    assert!(drawn.starts_with("<svg") && drawn.contains('天') && drawn.trim_end().ends_with("</svg>"));
-    let long = "at ".repeat(10);
-    contains(&refused(place.with_model("run", "inspect", &["--prompt", &long]), 2), &["has 30 tokens; from 1 to 16"]);
 }

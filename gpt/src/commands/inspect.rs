@@ -2,19 +2,24 @@
 
 use crate::{
     args::InspectArgs,
-    checkpoint::{self, Expected},
+    checkpoint,
     commands::sample,
-    config::RunConfig,
+    config::{ModelConfig, RunConfig},
     error::{Error, Result},
     files,
     generate::Generator,
     model::Gpt,
     output,
-    plot::attention_map,
+    plot::{AttentionMaps, attention_map},
     sampler::{Sampler, Sampling},
+    summary::{self, StoredParameter},
+    tokenizer::Tokenizer,
     trainer,
 };
 use gradus_autograd::Tensor;
+use gradus_nn::{Module, Parameter};
+use safetensors::Dtype;
+use std::{collections::HashMap, fmt, ops::Range};
 
 /// The name of the picture.
 pub const ATTENTION_MAP: &str = "attention.svg";
@@ -22,22 +27,51 @@ pub const ATTENTION_MAP: &str = "attention.svg";
 /// The most tokens in a picture: it has their square times layers times heads cells.
 const MOST_DRAWN: usize = 64;
 
-/// Prints the sizes and the parameters.
+/// Which maps are drawn.
+struct Chosen {
+    layers: Range<usize>,
+    heads: Range<usize>,
+}
+
+impl Chosen {
+    fn new(args: &InspectArgs, model: &ModelConfig) -> Result<Chosen> {
+        Ok(Chosen {
+            layers: chosen("layer", args.layer, model.layers)?,
+            heads: chosen("head", args.head, model.heads)?,
+        })
+    }
+}
+
+/// All of `count`, or the given one.
+fn chosen(name: &'static str, given: Option<usize>, count: usize) -> Result<Range<usize>> {
+    match given {
+        None => Ok(0..count),
+        Some(number) if number < count => Ok(number..number + 1),
+        Some(number) => {
+            let range = if count == 1 { "0".into() } else { format!("from 0 to {}", count - 1) };
+            Err(Error::setting(name, number, format!("must be {range} for this model")))
+        }
+    }
+}
+
+/// Prints the sizes and the parameters, and draws the attention maps.
 ///
 /// # Errors
-/// Those of reading the folder.
+/// Those of reading the folder, of the choice of maps and of the prompt.
 pub fn run(args: &InspectArgs) -> Result<()> {
     let run = RunConfig::load(&args.model)?;
+    let maps = Chosen::new(args, &run.model)?;
     let prompt = args.prompt.as_deref().map(|text| drawn_prompt(&run, text)).transpose()?;
     let (model, _) = trainer::load(&args.model, &run.model)?;
-    output::print(&table(&run, &checkpoint::contents(&args.model)?))?;
+    let parameters = stored_parameters(&model, &checkpoint::stored_types(&args.model)?);
+    output::print(&format!("{}\n\n{}", sizes(&run), summary::table(&run.model, &parameters)))?;
     let tokens = match prompt {
         Some(tokens) => tokens,
         None => own_words(&model, &run)?,
     };
     let path = args.out.clone().unwrap_or_else(|| args.model.join(ATTENTION_MAP));
-    files::write(&path, draw(&model, &run, &tokens).as_bytes())?;
-    output::note(&format!("wrote {}: what each of {} tokens looks at", path.display(), tokens.len()));
+    files::write(&path, draw(&model, &run, &maps, &tokens).as_bytes())?;
+    output::note(&format!("wrote {}: what each of {} tokens attends to, {maps}", path.display(), tokens.len()));
     Ok(())
 }
 
@@ -62,21 +96,34 @@ fn own_words(model: &Gpt, run: &RunConfig) -> Result<Vec<u32>> {
     Ok(tokens)
 }
 
-fn draw(model: &Gpt, run: &RunConfig, tokens: &[u32]) -> String {
-    let maps = model.attention_maps(&Tensor::from_slice(tokens, &[1, tokens.len()]));
-    let weights: Vec<f32> = maps.iter().flat_map(|map| map.to_vec::<f32>()).collect();
-    let labels: Vec<String> = tokens.iter().map(|&token| run.tokenizer.label(token)).collect();
-    attention_map(&weights, run.model.layers, run.model.heads, &labels)
+fn draw(model: &Gpt, run: &RunConfig, maps: &Chosen, tokens: &[u32]) -> String {
+    let all = model.attention_maps(&Tensor::from_slice(tokens, &[1, tokens.len()]));
+    let layers = all[maps.layers.clone()].iter();
+    let weights: Vec<f32> = layers.flat_map(|map| map.slice(0, maps.heads.clone()).to_vec::<f32>()).collect();
+    let tokens: Vec<String> = tokens.iter().map(|&token| label(&run.tokenizer, token)).collect();
+    let (layers, heads) = (maps.layers.clone(), maps.heads.clone());
+    attention_map(&AttentionMaps { weights: &weights, layers, heads, tokens: &tokens })
 }
 
-/// The sizes of the model, and its parameters with their shapes and their shares of the whole.
-pub fn table(run: &RunConfig, parameters: &[Expected]) -> String {
+/// The text of a token; of a byte that is no character by itself, its number.
+fn label(tokenizer: &Tokenizer, token: u32) -> String {
+    let text = tokenizer.decode(&[token]).ok().filter(|text| !text.contains(char::REPLACEMENT_CHARACTER));
+    text.unwrap_or_else(|| tokenizer.label(token))
+}
+
+/// The parameters in the order in which data flow through the model.
+fn stored_parameters(model: &Gpt, types: &HashMap<String, Dtype>) -> Vec<StoredParameter> {
+    let stored = |(name, parameter): (String, Parameter)| {
+        Some(StoredParameter { dtype: *types.get(&name)?, shape: parameter.shape(), name })
+    };
+    model.named_parameters().into_iter().filter_map(stored).collect()
+}
+
+/// The sizes of the model, in one line.
+fn sizes(run: &RunConfig) -> String {
     let (model, train) = (&run.model, &run.train);
-    let count = |parameter: &Expected| parameter.shape.iter().map(|&size| size as u128).product::<u128>();
-    let total: u128 = parameters.iter().map(count).sum();
-    let name_width = parameters.iter().map(|parameter| parameter.name.len()).max().unwrap_or(0).max(9);
-    let mut text = format!(
-        "{} layers, {} heads of {}, width {}, context {}, vocabulary {}; trained on {}, precision {}\n\n",
+    format!(
+        "{} layers, {} heads of {}, width {}, context {}, vocabulary {}; trained on {}, precision {}",
         model.layers,
         model.heads,
         model.head_size(),
@@ -85,46 +132,38 @@ pub fn table(run: &RunConfig, parameters: &[Expected]) -> String {
         model.vocab_size,
         train.data.name(),
         train.precision
-    );
-    let mut row = |name: &str, shape: &str, count: &str, share: &str| {
-        text.push_str(format!("{name:<name_width$}  {shape:<14}{count:>12}{share:>8}").trim_end());
-        text.push('\n');
-    };
-    row("parameter", "shape", "numbers", "share");
-    for parameter in parameters {
-        let share = 100.0 * count(parameter) as f64 / total.max(1) as f64;
-        let shape = format!("{:?}", parameter.shape);
-        row(&parameter.name, &shape, &output::thousands(count(parameter)), &format!("{share:.1}%"));
+    )
+}
+
+impl fmt::Display for Chosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |name: &str, range: &Range<usize>| match range.len() {
+            1 => format!("{name} {}", range.start),
+            _ => format!("{name}s {} to {}", range.start, range.end - 1),
+        };
+        write!(f, "{}, {}", named("layer", &self.layers), named("head", &self.heads))
     }
-    row("total", "", &output::thousands(total), "");
-    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        config::FORMAT,
-        preset::Preset,
-        tokenizer::{Tokenizer, TokenizerKind},
-    };
+    use crate::tokenizer::TokenizerKind;
 
     #[test]
-    fn the_table_adds_up() {
-        let (mut model, train, _) = Preset::Small.settings();
-        let tokenizer = Tokenizer::new(TokenizerKind::Char, "abc");
-        model.vocab_size = 3;
-        let run = RunConfig { format: FORMAT, model, train, tokenizer };
-        let named = |name: &str, shape: &[usize]| Expected { name: name.into(), shape: shape.to_vec() };
-        let table = table(&run, &[named("wte", &[30, 100]), named("a.long.name.of.a.bias", &[1000])]);
-        let lines: Vec<&str> = table.lines().collect();
-        assert!(
-            lines[0]
-                .starts_with("4 layers, 4 heads of 32, width 128, context 64, vocabulary 3; trained on the built-in")
-        );
-        assert!(lines[0].ends_with(", precision f32"), "{}", lines[0]);
-        assert_eq!(lines[3], "wte                    [30, 100]            3,000   75.0%");
-        assert_eq!(lines[4], "a.long.name.of.a.bias  [1000]               1,000   25.0%");
-        assert_eq!(lines[5], "total                                       4,000");
+    fn maps_are_chosen_within_the_model() {
+        assert_eq!((chosen("layer", None, 4).unwrap(), chosen("head", Some(3), 4).unwrap()), (0..4, 3..4));
+        let refused = |given, count| chosen("layer", Some(given), count).unwrap_err().to_string();
+        assert_eq!(refused(4, 4), "layer 4: must be from 0 to 3 for this model");
+        assert_eq!(refused(usize::MAX, 1), "layer 18446744073709551615: must be 0 for this model");
+        let text = |layers, heads| Chosen { layers, heads }.to_string();
+        assert_eq!([text(0..4, 0..6), text(2..3, 5..6)], ["layers 0 to 3, heads 0 to 5", "layer 2, head 5"]);
+    }
+
+    #[test]
+    fn tokens_are_labelled_by_their_text() {
+        let characters = Tokenizer::new(TokenizerKind::Char, "a天\n\u{fffd}");
+        assert_eq!([0, 1, 2].map(|id| label(&characters, id)), ["\n", "a", "天"]);
+        assert_eq!([97, 10, 0xe5].map(|id| label(&Tokenizer::Byte, id)), ["a", "\n", "0xe5"]);
     }
 }

@@ -1,167 +1,231 @@
 //! Where each head of each layer looks.
 //!
 //! Written as SVG by hand: a map is thousands of squares, and one path for all squares of a shade takes 12 bytes for a
-//! square instead of the 80 that an element for each would take.
+//! square instead of the 80 that an element for each would take. Only attributes are used, no style sheet and no
+//! `dominant-baseline`, for simple viewers ignore both.
 
-use super::escape;
-use std::fmt::Write;
+use super::{
+    shades,
+    text::{FONTS, escape, visible, width},
+};
+use std::{
+    fmt::{Arguments, Write},
+    ops::Range,
+};
 
-const SHADES: usize = 32;
 const MARGIN: usize = 28;
-const GAP: usize = 22;
-const HEADER: usize = 74;
+const GAP: usize = 26;
+const TITLE: usize = 20;
+const NOTE: usize = 12;
+const LABEL_COLUMNS: usize = 12;
+const INK: &str = "#333a45";
+const GREY: &str = "#5f6874";
 
-/// Draws softmax(q·kᵀ / √D), layer by layer (downwards) and head by head (to the right), for a text of T tokens.
-///
-/// `weights` is \[L, H, T, T\]: row t of a map is the token that asks, column s ≤ t a token that it looks at. The squares
-/// above the diagonal are the future, and stay empty. `tokens` are the T tokens as they are to be shown.
+const HEADLINE: &str = "What each head attends to";
+const NOTES: [&str; 3] = [
+    "Row: the token that attends (the query).",
+    "Column: a token that it attends to (the key).",
+    "The weights of a row sum to 1.",
+];
+const SCALE_NAME: &str = "weight, square-root scale";
+const SCALE_TICKS: [f32; 6] = [0.0, 0.01, 0.1, 0.25, 0.5, 1.0];
+const SCALE_WIDTH: usize = 320;
+const SCALE_TOP: usize = 58 + NOTES.len() * 17;
+const HEADER: usize = SCALE_TOP + 72;
+
+/// The attention weights of some layers and heads, for a text of T tokens.
+#[derive(Clone, Debug)]
+pub struct AttentionMaps<'a> {
+    /// softmax(q·kᵀ / √D), \[layers, heads, T, T\]: row t of a map is the token that attends, column s ≤ t a token
+    /// that it attends to.
+    pub weights: &'a [f32],
+    /// The numbers of the layers; they become the rows of the picture.
+    pub layers: Range<usize>,
+    /// The numbers of the heads; they become the columns of the picture.
+    pub heads: Range<usize>,
+    /// The T tokens as text.
+    pub tokens: &'a [String],
+}
+
+/// Draws the maps as SVG, with a scale of their colours. The squares above the diagonal are the future and stay empty.
 ///
 /// # Panics
-/// Where `weights` has not L·H·T² elements.
-pub fn attention_map(weights: &[f32], layers: usize, heads: usize, tokens: &[String]) -> String {
-    let time = tokens.len();
-    assert_eq!(weights.len(), layers * heads * time * time, "weights must be [L, H, T, T]");
-    let cell = (320 / time.max(1)).clamp(5, 16);
-    let longest = tokens.iter().map(|token| shown(token).chars().count()).max().unwrap_or(0);
-    let labels = 14 + longest.min(12) * 7;
-    let turn = if longest > 1 { " rotate(90)" } else { "" };
-    let anchor = if longest > 1 { "start" } else { "middle" };
-    let side = time * cell;
-    let size = |count: usize| count * side + count.saturating_sub(1) * GAP;
-    let (left, top) = (MARGIN + labels, HEADER);
-    let (width, height) = ((left + size(heads) + MARGIN).max(560), top + size(layers) + labels + MARGIN);
+/// Where `weights` does not have layers · heads · T² elements.
+pub fn attention_map(maps: &AttentionMaps<'_>) -> String {
+    let time = maps.tokens.len();
+    let cells = maps.layers.len() * maps.heads.len() * time * time;
+    assert_eq!(maps.weights.len(), cells, "weights must be [layers, heads, T, T]");
+    let layout = Layout::new(maps);
+    let mut svg = Svg::new(&layout);
+    svg.header();
+    for (i, values) in maps.weights.chunks_exact((time * time).max(1)).enumerate() {
+        let (row, column) = (i / maps.heads.len(), i % maps.heads.len());
+        let title = format!("layer {}, head {}", maps.layers.start + row, maps.heads.start + column);
+        svg.map(&title, layout.x(column), layout.y(row), layout.cell, values, time);
+    }
+    svg.labels(&layout, maps.layers.len(), maps.heads.len());
+    svg.end()
+}
 
-    let mut svg = String::new();
-    let mut put = |text: std::fmt::Arguments<'_>| svg.write_fmt(text).expect("a string takes all");
-    put(format_args!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\">\n\
-         <style>text{{font-family:ui-monospace,'DejaVu Sans Mono',monospace;font-size:{}px;fill:#333a45}}</style>\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
-         <text x=\"{MARGIN}\" y=\"30\" style=\"font-size:18px\">Where each head looks</text>\n\
-         <text x=\"{MARGIN}\" y=\"48\" style=\"font-size:11px;fill:#6b7480\">row: the token that asks; \
-         column: the tokens it looks at, dark for much; a row sums to 1</text>\n",
-        cell.min(12)
-    ));
-    for (map, values) in weights.chunks_exact((time * time).max(1)).enumerate() {
-        let (layer, head) = (map / heads, map % heads);
-        let (x, y) = (left + head * (side + GAP), top + layer * (side + GAP));
-        put(format_args!(
-            "<text x=\"{x}\" y=\"{}\" style=\"font-size:10px;fill:#6b7480\">layer {layer}, head {head}</text>\n\
-             <g transform=\"translate({x} {y}) scale({cell})\" shape-rendering=\"crispEdges\">\n\
-             <path fill=\"#f3f5f8\" d=\"{}\"/>\n",
-            y - 5,
-            staircase(time)
+/// Where things stand, in pixels.
+struct Layout {
+    labels: Vec<String>,
+    /// The side of a square, and the size of the font of the labels.
+    cell: usize,
+    font: usize,
+    left: usize,
+    pitch: (usize, usize),
+    side: usize,
+    size: (usize, usize),
+}
+
+impl Layout {
+    fn new(maps: &AttentionMaps<'_>) -> Layout {
+        let labels: Vec<String> = maps.tokens.iter().map(|token| visible(token, LABEL_COLUMNS)).collect();
+        let (rows, columns) = (maps.layers.len(), maps.heads.len());
+        // A picture of a single map has room for larger squares; below 10 pixels a label could not be read.
+        let room = if rows * columns <= 2 { 560 } else { 320 };
+        let cell = (room / labels.len().max(1)).clamp(10, 26);
+        let font = (cell - 1).min(13);
+        let longest = labels.iter().map(|label| width(label, font)).max().unwrap_or(0);
+        let side = labels.len() * cell;
+        let last = (maps.layers.end.saturating_sub(1), maps.heads.end.saturating_sub(1));
+        let title = width(&format!("layer {}, head {}", last.0, last.1), NOTE);
+        let pitch = (side.max(title) + GAP, side + GAP);
+        let left = MARGIN + longest + 6;
+        let header = NOTES.iter().map(|note| width(note, NOTE)).chain([width(HEADLINE, TITLE), SCALE_WIDTH]);
+        let right = (left + columns * pitch.0 - GAP).max(MARGIN + header.max().unwrap_or(0));
+        let bottom = HEADER + rows * pitch.1 - GAP + 8 + longest.max(font);
+        Layout { labels, cell, font, left, pitch, side, size: (right + MARGIN, bottom + MARGIN) }
+    }
+
+    fn x(&self, column: usize) -> usize {
+        self.left + column * self.pitch.0
+    }
+
+    fn y(&self, row: usize) -> usize {
+        HEADER + row * self.pitch.1
+    }
+}
+
+struct Svg(String);
+
+impl Svg {
+    fn new(layout: &Layout) -> Svg {
+        let (width, height) = layout.size;
+        let mut svg = Svg(String::new());
+        svg.line(format_args!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+             viewBox=\"0 0 {width} {height}\">"
         ));
-        for (shade, path) in shades(values, time).iter().enumerate().filter(|(_, path)| !path.is_empty()) {
-            put(format_args!("<path fill=\"{}\" d=\"{path}\"/>\n", color(shade)));
-        }
-        put(format_args!("</g>\n"));
+        svg.line(format_args!("<rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>"));
+        svg.line(format_args!("<g font-family=\"{FONTS}\">"));
+        svg
     }
-    for (i, token) in tokens.iter().enumerate() {
-        let (token, middle) = (escape(&shown(token)), i * cell + cell / 2);
-        for layer in 0..layers {
-            let y = top + layer * (side + GAP) + middle;
-            put(format_args!(
-                "<text x=\"{}\" y=\"{y}\" text-anchor=\"end\" dominant-baseline=\"central\">{token}</text>\n",
-                left - 6
+
+    fn line(&mut self, text: Arguments<'_>) {
+        let _ = writeln!(self.0, "{text}"); // a string takes all
+    }
+
+    fn text(&mut self, x: usize, y: usize, size: usize, color: &str, anchor: &str, text: &str) {
+        let text = escape(text);
+        self.line(format_args!(
+            "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\" fill=\"{color}\" text-anchor=\"{anchor}\">{text}</text>"
+        ));
+    }
+
+    fn header(&mut self) {
+        self.text(MARGIN, 38, TITLE, INK, "start", HEADLINE);
+        for (i, note) in NOTES.into_iter().enumerate() {
+            self.text(MARGIN, 60 + i * 17, NOTE, GREY, "start", note);
+        }
+        let step = SCALE_WIDTH as f32 / shades::COUNT as f32;
+        self.line(format_args!("<g id=\"scale\" shape-rendering=\"crispEdges\">"));
+        for shade in 0..shades::COUNT {
+            let x = MARGIN as f32 + shade as f32 * step;
+            let color = shades::color(shade);
+            self.line(format_args!(
+                "<rect x=\"{x}\" y=\"{SCALE_TOP}\" width=\"{step}\" height=\"12\" fill=\"{color}\"/>"
             ));
         }
-        for head in 0..heads {
-            let (x, y) = (left + head * (side + GAP) + middle, top + size(layers) + 10);
-            put(format_args!(
-                "<text transform=\"translate({x} {y}){turn}\" text-anchor=\"{anchor}\" \
-                 dominant-baseline=\"central\">{token}</text>\n"
-            ));
+        self.line(format_args!("</g>"));
+        for weight in SCALE_TICKS {
+            // Below the middle of the rectangle whose shade has this weight.
+            let place = (weight.sqrt() * (shades::COUNT - 1) as f32 + 0.5) * step;
+            self.text(MARGIN + place.round() as usize, SCALE_TOP + 25, 11, GREY, "middle", &weight.to_string());
         }
+        self.text(MARGIN, SCALE_TOP + 41, 11, GREY, "start", SCALE_NAME);
     }
-    put(format_args!("</svg>\n"));
-    svg
+
+    /// One map with its upper left corner at (x, y).
+    fn map(&mut self, title: &str, x: usize, y: usize, cell: usize, values: &[f32], time: usize) {
+        self.text(x, y - 6, NOTE, GREY, "start", title);
+        self.line(format_args!("<g transform=\"translate({x} {y}) scale({cell})\" shape-rendering=\"crispEdges\">"));
+        let paths = paths(values, time);
+        for (shade, path) in paths.iter().enumerate().filter(|(_, path)| !path.is_empty()) {
+            self.line(format_args!("<path fill=\"{}\" d=\"{path}\"/>", shades::color(shade)));
+        }
+        self.line(format_args!("</g>"));
+    }
+
+    /// The tokens to the left of the first column of maps and below the last row.
+    fn labels(&mut self, layout: &Layout, rows: usize, columns: usize) {
+        let Layout { font, cell, left, .. } = *layout;
+        // `dy` lowers the baseline by half the height of a letter, so that the middle of the text is at y.
+        self.line(format_args!("<g font-size=\"{font}\" fill=\"{INK}\">"));
+        for (i, label) in layout.labels.iter().enumerate() {
+            let (text, middle) = (escape(label), i * cell + cell / 2);
+            for row in 0..rows {
+                let (x, y) = (left - 6, layout.y(row) + middle);
+                self.line(format_args!("<text x=\"{x}\" y=\"{y}\" dy=\"0.35em\" text-anchor=\"end\">{text}</text>"));
+            }
+            for column in 0..columns {
+                let (x, y) = (layout.x(column) + middle, layout.y(rows - 1) + layout.side + 6);
+                if width(label, font) <= cell + 1 {
+                    let y = y + font / 2;
+                    self.line(format_args!(
+                        "<text x=\"{x}\" y=\"{y}\" dy=\"0.35em\" text-anchor=\"middle\">{text}</text>"
+                    ));
+                } else {
+                    self.line(format_args!(
+                        "<text transform=\"translate({x} {y}) rotate(90)\" dy=\"0.35em\" text-anchor=\"start\">{text}</text>"
+                    ));
+                }
+            }
+        }
+        self.line(format_args!("</g>"));
+    }
+
+    fn end(mut self) -> String {
+        self.line(format_args!("</g>\n</svg>"));
+        self.0
+    }
 }
 
-/// The squares on and below the diagonal as one outline.
-fn staircase(time: usize) -> String {
-    let mut path = String::from("M0 0");
-    (0..time).for_each(|_| path.push_str("h1v1"));
-    path.push_str("H0z");
-    path
-}
-
-/// For each shade but the palest, the squares that have it, as one path.
-fn shades(values: &[f32], time: usize) -> Vec<String> {
-    let mut paths = vec![String::new(); SHADES];
+/// For each shade the squares on and below the diagonal that have it, as one path.
+fn paths(values: &[f32], time: usize) -> Vec<String> {
+    let mut paths = vec![String::new(); shades::COUNT];
     for (i, &value) in values.iter().enumerate() {
         let (row, column) = (i / time, i % time);
-        // The square root lifts the small shares, which would all look alike.
-        let shade = (value.clamp(0.0, 1.0).sqrt() * (SHADES - 1) as f32).round() as usize;
-        if column <= row && shade > 0 {
-            let _ = write!(paths[shade], "M{column} {row}h1v1h-1z");
+        if column <= row {
+            let _ = write!(paths[shades::of(value)], "M{column} {row}h1v1h-1z");
         }
     }
     paths
-}
-
-/// From pale blue to a dark one, by straight lines between four colours.
-fn color(shade: usize) -> String {
-    const STOPS: [[f32; 3]; 4] =
-        [[234.0, 241.0, 248.0], [148.0, 196.0, 223.0], [43.0, 123.0, 186.0], [8.0, 38.0, 84.0]];
-    let place = shade as f32 / (SHADES - 1) as f32 * (STOPS.len() - 1) as f32;
-    let below = (place as usize).min(STOPS.len() - 2);
-    let mix = |i: usize| (STOPS[below][i] + (STOPS[below + 1][i] - STOPS[below][i]) * (place - below as f32)) as u8;
-    format!("#{:02x}{:02x}{:02x}", mix(0), mix(1), mix(2))
-}
-
-/// What cannot be seen, as something that can.
-fn shown(token: &str) -> String {
-    let visible = |c: char| match c {
-        ' ' => '·',
-        '\n' => '↵',
-        '\t' => '→',
-        c if c.is_control() || c.is_whitespace() => '□',
-        c => c,
-    };
-    token.chars().map(visible).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn tokens(text: &str) -> Vec<String> {
-        text.chars().map(String::from).collect()
-    }
-
     #[test]
-    fn every_share_becomes_a_square_of_its_shade() {
-        let weights = [1.0, 0.7, 0.5, 0.5]; // one head, two tokens; the 0.7 lies in the future
-        let svg = attention_map(&weights, 1, 1, &tokens("ab"));
-        assert!(svg.contains(&format!("<path fill=\"{}\" d=\"M0 0h1v1h-1z\"/>", color(SHADES - 1))), "{svg}");
-        assert!(svg.contains("d=\"M0 1h1v1h-1zM1 1h1v1h-1z\"/>"), "the two halves share a path: {svg}");
-        assert!(!svg.contains("M1 0h1v1h-1z"), "nothing in the future");
-    }
-
-    #[test]
-    fn labels_are_visible_and_escaped() {
-        let svg = attention_map(&[0.0; 16], 1, 1, &tokens("<&\n\u{1}"));
-        for label in [">&lt;<", ">&amp;<", ">↵<", ">□<"] {
-            assert_eq!(svg.matches(label).count(), 2, "{label} beside and below the map");
-        }
-        assert!(!svg.contains('\u{1}'));
-    }
-
-    #[test]
-    fn every_layer_and_head_has_its_map() {
-        let svg = attention_map(&[0.5; 2 * 3 * 4], 2, 3, &tokens("ab"));
-        for layer in 0..2 {
-            for head in 0..3 {
-                assert!(svg.contains(&format!("layer {layer}, head {head}<")));
-            }
-        }
-        assert!(attention_map(&[], 2, 2, &[]).ends_with("</svg>\n"));
-    }
-
-    #[test]
-    #[should_panic(expected = "weights must be [L, H, T, T]")]
+    #[should_panic(expected = "weights must be [layers, heads, T, T]")]
     fn sizes_must_match() {
-        attention_map(&[0.0; 3], 1, 1, &tokens("ab"));
+        attention_map(&AttentionMaps {
+            weights: &[0.0; 3],
+            layers: 0..1,
+            heads: 0..1,
+            tokens: &["a".into(), "b".into()],
+        });
     }
 }
