@@ -48,7 +48,7 @@ fn the_table_follows_the_data_and_adds_up() {
         .chain(["norm.weight".into()])
         .collect();
     assert_eq!(names, expected);
-    assert_eq!(rows[3].join(" "), "blocks.0.attention.qkv.weight [72, 24] F32 1,728 10.8% 6,912 6,912 3,456");
+    assert_eq!(rows[3].join(" "), "blocks.0.attention.qkv.weight [72, 24] F32 1,728 11.2% 6,912 6,912 3,456");
     assert_eq!(rows[17].join(" "), "output [41, 24] tied 1,968");
     // (41 + 20)·24 for the embeddings, 12·24² + 2·24 for a block, 24 for the last norm; 2 FLOPs for each weight of the
     // blocks and the output, and 4·20·24 for the attention of a block.
@@ -86,7 +86,7 @@ fn the_picture_shows_the_weights_of_the_chosen_maps() {
     for (flags, expected) in cases {
         let flags = [flags, &["--prompt", prompt, "--out", path.to_str().unwrap()]].concat();
         let (_, err) = succeeds(place.with_model("run", "inspect", &flags));
-        contains(&err, &["picture.svg: what each of 18 tokens attends to, "]);
+        contains(&err, &["picture.svg: what each of 17 tokens attends to, "]);
         let drawn = fs::read_to_string(&path).unwrap();
         assert!(["天", "·", "\\n"].iter().all(|label| drawn.contains(&format!(">{label}<"))));
         let maps = read_maps(&drawn);
@@ -116,7 +116,7 @@ fn the_maps_are_softmax_of_q_times_k() {
     let model = Gpt::new(&config, &mut Init::new(5));
     for (i, (_, parameter)) in model.named_parameters().into_iter().enumerate() {
         let noise = |k: usize| ((k * 7919 + i * 104_729) % 1009) as f32 / 1009.0 - 0.5;
-        let values: Vec<f32> = (0..parameter.value().len()).map(|k| 1.6 * noise(k)).collect();
+        let values: Vec<f32> = (0..parameter.value().len()).map(|k| 3.0 * noise(k)).collect();
         parameter.set_value(Tensor::from_slice(&values, &parameter.shape()));
     }
     let ids: Vec<u32> = (0..time as u32).map(|i| i * 5 % 11).collect();
@@ -157,7 +157,7 @@ fn the_maps_are_softmax_of_q_times_k() {
                     let wanted = if asked <= asking { score(asked).exp() / sum } else { 0.0 };
                     let found = map[asking * time + asked];
                     assert!(
-                        (found - wanted).abs() < 1e-4,
+                        (found - wanted).abs() < 5e-4,
                         "layer {layer}, head {head}, {asking} to {asked}: {found} for {wanted}"
                     );
                 }
