@@ -71,13 +71,16 @@ fn weights(prompt: &str) -> (usize, Vec<Vec<f32>>) {
     (tokens.len(), heads.collect())
 }
 
+/// Flags, and the layers and heads that they choose.
+type Case<'a> = (&'a [&'a str], Vec<(usize, usize)>);
+
 #[test]
 fn the_picture_shows_the_weights_of_the_chosen_maps() {
     let place = trained();
     let prompt = "天地 at\nlittle bat!";
     let (time, weights) = weights(prompt);
     let path = place.path("picture.svg");
-    let cases: [(&[&str], Vec<(usize, usize)>); 4] = [
+    let cases: [Case<'_>; 4] = [
         (&[], (0..6).map(|i| (i / 3, i % 3)).collect()),
         (&["--layer", "1"], vec![(1, 0), (1, 1), (1, 2)]),
         (&["--head", "2"], vec![(0, 2), (1, 2)]),

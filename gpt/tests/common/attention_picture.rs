@@ -1,5 +1,7 @@
 //! Reads attention maps back out of a picture, by the scale of colours that it shows.
 
+#![allow(dead_code)] // each test binary uses its own part
+
 use super::svg::{Element, elements};
 
 /// A map as it is drawn.
