@@ -64,7 +64,7 @@ impl Cli {
 #[derive(Clone, Debug, Default, PartialEq, Args)]
 #[command(mut_args = preset::with_defaults)]
 pub struct TrainArgs {
-    /// Text file to train on, UTF-8; its last tenth is held out for validation [default: the source code of gradus]
+    /// Text file to train on, UTF-8, or - for standard input; its last tenth is held out for validation [default: the source code of gradus]
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
     /// Set of default values for the model and training options [default: demo]
@@ -213,7 +213,7 @@ pub struct EvalArgs {
     /// Folder of the model, as `gradus train` writes it
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// Text file to measure the loss on, UTF-8
+    /// Text file to measure the loss on, UTF-8, or - for standard input
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
     /// Type that weight matrices are stored in; bf16 halves their memory, and their products round operands to it

@@ -68,12 +68,20 @@ pub enum Error {
     },
 
     /// A character that the tokenizer has never seen.
-    #[error("the model does not know the character {character:?}: it was trained on {known}")]
+    #[error(
+        "{}the model does not know the character {character:?}: it was trained on {known}; take another {text}, \
+         or train a model with --tokenizer byte, which knows every text",
+        place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default()
+    )]
     UnknownCharacter {
         /// The first such character.
         character: char,
         /// Some that it does know.
         known: String,
+        /// What it is in: `prompt` or `text`.
+        text: &'static str,
+        /// The file and the line, in a long text.
+        place: Option<String>,
     },
 
     /// A token id outside of the vocabulary.

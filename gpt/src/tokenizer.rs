@@ -6,7 +6,10 @@
 //!
 //! The vocabulary is part of the model: token 17 means nothing without it. It is kept in `config.json`.
 
+mod encoder;
+
 use crate::error::{Error, Result};
+pub use encoder::{Encoder, Unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -87,23 +90,27 @@ impl Tokenizer {
         }
     }
 
-    /// The ids of `text`, one by one, without ever holding all of them.
-    ///
-    /// # Errors
-    /// Each item is [`Error::UnknownCharacter`] where the vocabulary lacks the character.
-    pub fn ids<'a>(&'a self, text: &'a str) -> Box<dyn Iterator<Item = Result<u32>> + 'a> {
-        match self {
-            Tokenizer::Char(vocabulary) => Box::new(text.chars().map(|c| vocabulary.id(c))),
-            Tokenizer::Byte => Box::new(text.bytes().map(|byte| Ok(u32::from(byte)))),
-        }
-    }
-
-    /// The ids of `text`.
+    /// The ids of a short text, such as a prompt; an [`Encoder`] is made for long ones.
     ///
     /// # Errors
     /// [`Error::UnknownCharacter`] with the first character that the vocabulary lacks.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        self.ids(text).collect()
+        match self {
+            Tokenizer::Char(vocabulary) => {
+                let id = |c| vocabulary.id(c).ok_or_else(|| self.unknown(c, "prompt", None));
+                text.chars().map(id).collect()
+            }
+            Tokenizer::Byte => Ok(text.bytes().map(u32::from).collect()),
+        }
+    }
+
+    /// The error for a character of `text` that the vocabulary lacks; `place` says where it is.
+    pub fn unknown(&self, character: char, text: &'static str, place: Option<String>) -> Error {
+        let known = match self {
+            Tokenizer::Char(vocabulary) => vocabulary.excerpt(),
+            Tokenizer::Byte => "bytes".into(), // every character is made of them, so this is never said
+        };
+        Error::UnknownCharacter { character, known, text, place }
     }
 
     /// The text of `ids`; bytes that are no UTF-8 become `U+FFFD`.
@@ -138,9 +145,8 @@ impl Tokenizer {
 }
 
 impl Vocabulary {
-    fn id(&self, character: char) -> Result<u32> {
-        let unknown = |_| Error::UnknownCharacter { character, known: self.excerpt() };
-        self.0.binary_search(&character).map(|i| i as u32).map_err(unknown)
+    fn id(&self, character: char) -> Option<u32> {
+        self.0.binary_search(&character).ok().map(|i| i as u32)
     }
 
     /// A few characters of each kind that a reader would recognise.
@@ -242,7 +248,11 @@ mod tests {
     #[test]
     fn an_unknown_character_is_named_with_some_known_ones() {
         let error = Tokenizer::new(TokenizerKind::Char, "abc\n").encode("cab€").unwrap_err().to_string();
-        assert_eq!(error, "the model does not know the character '€': it was trained on 4 characters such as abc");
+        assert_eq!(
+            error,
+            "the model does not know the character '€': it was trained on 4 characters such as abc; take another prompt, \
+             or train a model with --tokenizer byte, which knows every text"
+        );
     }
 
     #[test]

@@ -75,6 +75,7 @@ pub fn train(prepared: &Prepared) -> Result<Outcome<'_>> {
         false => Trainer::new(run, data),
     };
     let (log, metrics) = prepared.open(trainer.step_count())?;
+    data.keep(dir, run);
     let mut training = Training {
         progress: Progress::new(trainer.step_count(), prepared.stop_at),
         state: State {

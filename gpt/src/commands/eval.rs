@@ -50,7 +50,7 @@ pub fn prepare(args: &EvalArgs) -> Result<Prepared> {
     let threads = settings::threads(args.threads)?;
     let run = RunConfig::load(&args.model)?;
     let mut source = Source::new(Some(&args.data));
-    let data = Dataset::new(&source.read()?, &run.tokenizer)?;
+    let data = Dataset::load_with(&mut source, &run.tokenizer, Some(&args.model))?;
     if data.len(Part::Whole) < 2 {
         return Err(Error::NothingToPredict { text: source.name() });
     }

@@ -13,7 +13,7 @@ use crate::{
     output,
     sampler::{Sampler, Sampling},
     settings, threads,
-    tokenizer::Tokenizer,
+    tokenizer::{Tokenizer, TokenizerKind},
     training::{self, Prepared},
 };
 
@@ -24,6 +24,7 @@ use crate::{
 pub fn run(args: &TrainArgs) -> Result<()> {
     let prepared = prepare(args)?;
     output::note(&describe(&prepared));
+    large_vocabulary(&prepared.run).iter().for_each(|text| output::note(text));
     threads::run(prepared.threads, || {
         let outcome = training::train(&prepared)?;
         if !outcome.interrupted {
@@ -62,7 +63,7 @@ pub fn prepare(args: &TrainArgs) -> Result<Prepared> {
 
 fn fresh(args: &TrainArgs) -> Result<(RunConfig, Dataset)> {
     let (mut model, mut train, kind) = settings::fresh(args)?;
-    let (data, tokenizer) = Dataset::load(&mut train.data, kind, model.context)?;
+    let (data, tokenizer) = Dataset::load(&mut train.data, kind, model.context, &settings::folder(args))?;
     model.vocab_size = tokenizer.vocab_size();
     train.validate(&model)?; // once more: now the vocabulary is known
     Ok((RunConfig { format: FORMAT, model, train, tokenizer }, data))
@@ -70,8 +71,10 @@ fn fresh(args: &TrainArgs) -> Result<(RunConfig, Dataset)> {
 
 fn resumed(args: &TrainArgs) -> Result<(RunConfig, Dataset)> {
     let mut run = settings::resumed(args, &RunConfig::load(&settings::folder(args))?)?;
-    let text = run.train.data.read()?;
-    let data = Dataset::new(&text, &run.tokenizer)?;
+    let dir = settings::folder(args);
+    // A text that is piped in again is compared with the first one.
+    let cached = (args.data.is_none() || !run.train.data.is_stream()).then_some(dir.as_path());
+    let data = Dataset::load_with(&mut run.train.data, &run.tokenizer, cached)?;
     data.check(&run.train.data.name(), &[Part::Training, Part::Validation], run.model.context)?;
     Ok((run, data))
 }
@@ -95,6 +98,24 @@ pub fn describe(prepared: &Prepared) -> String {
         model.context,
         train.precision,
     )
+}
+
+/// What a vocabulary of many characters makes of the model, where it makes much of it.
+pub fn large_vocabulary(run: &RunConfig) -> Option<String> {
+    const MANY: usize = 5000;
+    let (vocabulary, parameters) = (run.model.vocab_size, run.model.parameters());
+    let embeddings = vocabulary as u128 * run.model.width as u128;
+    let large = vocabulary > 256 && (vocabulary >= MANY || 2 * embeddings > parameters);
+    (large && run.tokenizer.kind() == TokenizerKind::Char).then(|| {
+        format!(
+            "note   the embeddings of {} characters are {} of the parameters, {:.0}%; with --tokenizer byte they are {}, \
+             and a character takes one to four tokens",
+            output::thousands(vocabulary as u128),
+            output::thousands(embeddings),
+            100.0 * embeddings as f64 / parameters as f64,
+            output::thousands(256 * run.model.width as u128),
+        )
+    })
 }
 
 /// The last line of a run.
@@ -156,6 +177,26 @@ mod tests {
         checkpoint::save(&prepared.dir, 0, &[weight], &[]).unwrap();
         assert!(prepared.open(0).unwrap().1.is_empty());
         assert_eq!(metrics::read(&prepared.dir.join(checkpoint::PREVIOUS)).unwrap(), [metric]);
+    }
+
+    #[test]
+    fn a_large_vocabulary_is_spoken_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let text: String = (0x4e00..).filter_map(char::from_u32).take(20_000).collect();
+        let note = |kind, text: &str| {
+            let mut args = args(folder.path());
+            (args.preset, args.model.tokenizer) = (Some(crate::preset::Preset::Small), Some(kind));
+            fs::write(args.data.as_ref().unwrap(), text).unwrap();
+            large_vocabulary(&prepare(&args).unwrap().run)
+        };
+        // 128 channels; 4 blocks of 12·128² + 2·128, 64 positions and the last norm are 795,776 parameters more.
+        assert_eq!(
+            note(TokenizerKind::Char, &text).unwrap(),
+            "note   the embeddings of 20,000 characters are 2,560,000 of the parameters, 76%; with --tokenizer byte they \
+             are 32,768, and a character takes one to four tokens"
+        );
+        assert_eq!(note(TokenizerKind::Byte, &text), None);
+        assert_eq!(note(TokenizerKind::Char, &"to be or not to be, that is the question\n".repeat(50)), None);
     }
 
     #[test]

@@ -1,0 +1,290 @@
+//! The tokens of a long text, kept beside the run so that its next start need not read the text again.
+//!
+//! ```text
+//! gradus tokens⏎
+//! {"format":1,"source":…,"stamp":…,"tokenizer":…,"width":1,"count":300000000}⏎
+//! the ids, `width` little-endian bytes each
+//! the FNV-1a hash of all before it, 8 bytes
+//! ```
+//!
+//! A cache holds what the text says as long as the file has the same path, size and times; a text that came through a
+//! pipe is known by its fingerprint. Whatever is wrong with a cache, the text is read instead, and another one written.
+
+use super::source::{Fingerprint, Source, Stamp};
+use super::tokens::Tokens;
+use crate::{
+    error::Error,
+    files, output,
+    tokenizer::{Tokenizer, TokenizerKind},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    path::Path,
+};
+
+/// The name of the file.
+pub const FILE: &str = "tokens.bin";
+
+const MAGIC: &[u8] = b"gradus tokens\n";
+
+const FORMAT: u32 = 1;
+
+/// No vocabulary makes a longer header.
+const LONGEST_HEADER: u64 = 64 << 20;
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    format: u32,
+    source: Source,
+    stamp: Option<Stamp>,
+    tokenizer: Tokenizer,
+    width: usize,
+    count: usize,
+}
+
+/// The tokens of a text, and what they are of.
+pub(super) struct Cached {
+    pub source: Source,
+    pub tokenizer: Tokenizer,
+    pub tokens: Tokens,
+}
+
+/// What a cache must have been made with.
+#[derive(Clone, Copy)]
+pub(super) enum Wanted<'a> {
+    /// Any tokenizer of this kind, for a run that begins.
+    Kind(TokenizerKind),
+    /// This one, for a model that is there.
+    Tokenizer(&'a Tokenizer),
+}
+
+impl Wanted<'_> {
+    fn matches(&self, tokenizer: &Tokenizer) -> bool {
+        match self {
+            Wanted::Kind(kind) => tokenizer.kind() == *kind,
+            Wanted::Tokenizer(wanted) => tokenizer == *wanted,
+        }
+    }
+}
+
+/// Whether the file at `path` is a cache, of whatever text, so that another may take its place.
+pub fn is_cache(path: &Path) -> bool {
+    let mut begin = [0; MAGIC.len()];
+    File::open(path).and_then(|mut file| file.read_exact(&mut begin)).is_ok() && begin == MAGIC
+}
+
+/// The tokens of `source` as it is now, where the cache in `dir` holds them.
+pub(super) fn find(dir: &Path, source: &Source, wanted: Wanted<'_>) -> Option<Cached> {
+    let file = File::open(dir.join(FILE)).ok()?;
+    let length = file.metadata().ok()?.len();
+    let mut reader = BufReader::new(file);
+    let mut begin = [0; MAGIC.len()];
+    reader.read_exact(&mut begin).ok().filter(|()| begin == MAGIC)?;
+    let mut line = Vec::new();
+    reader.by_ref().take(LONGEST_HEADER).read_until(b'\n', &mut line).ok()?;
+    let header: Header = serde_json::from_slice(&line).ok()?;
+    if header.format != FORMAT || !is_of(&header, source) || !wanted.matches(&header.tokenizer) {
+        return None;
+    }
+    let size = header.count.checked_mul(header.width)?;
+    let expected = (MAGIC.len() + line.len() + 8).checked_add(size)?;
+    if length != expected as u64 {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(size).ok()?;
+    let read = reader.by_ref().take(size as u64).read_to_end(&mut bytes).ok()?;
+    let mut hash = [0; 8];
+    reader.read_exact(&mut hash).ok()?;
+    let found = Fingerprint::default().and(MAGIC).and(&line).and(&bytes).hash;
+    let tokens = Tokens::from_bytes(bytes, header.width, header.tokenizer.vocab_size())?;
+    let whole = read == size && found == u64::from_le_bytes(hash);
+    whole.then_some(Cached { source: header.source, tokenizer: header.tokenizer, tokens })
+}
+
+/// Whether the tokens are those of `source`: of the file as it is, and of the text that the run began with.
+fn is_of(header: &Header, source: &Source) -> bool {
+    let known = !source.fingerprint.is_empty();
+    let same_text = header.source.fingerprint == source.fingerprint;
+    header.source.path == source.path
+        && match header.stamp {
+            Some(stamp) => source.stamp() == Some(stamp) && (same_text || !known),
+            None => known && same_text, // it came through a pipe, which nobody can look at again
+        }
+}
+
+/// Writes the tokens of `source` into `dir`, in place of an older cache. A file of that name that is no cache stays. The
+/// run goes on without a cache, so what prevents it is only said.
+pub(super) fn write(dir: &Path, source: &Source, stamp: Option<Stamp>, tokenizer: &Tokenizer, tokens: &Tokens) {
+    let path = dir.join(FILE);
+    let again = match stamp {
+        Some(_) => "the next start reads the text again",
+        None => "to resume, give the text again with --data",
+    };
+    if path.symlink_metadata().is_ok() && !is_cache(&path) {
+        return output::note(&format!("{} is not a file of gradus, and stays as it is; {again}", path.display()));
+    }
+    let header = Header {
+        format: FORMAT,
+        source: source.clone(),
+        stamp,
+        tokenizer: tokenizer.clone(),
+        width: tokens.width(),
+        count: tokens.len(),
+    };
+    let written = files::replace(&path, |temporary| {
+        let fill = || -> io::Result<()> {
+            let mut file = BufWriter::new(File::create(temporary)?);
+            fill(&mut file, &header, tokens)?;
+            file.flush()
+        };
+        fill().map_err(Error::io("write", &path))
+    });
+    if let Err(error) = written {
+        output::note(&format!("{error}; {again}"));
+    }
+}
+
+fn fill(file: &mut dyn Write, header: &Header, tokens: &Tokens) -> io::Result<()> {
+    let mut line = serde_json::to_vec(header)?;
+    line.push(b'\n');
+    let hash = Fingerprint::default().and(MAGIC).and(&line).and(tokens.bytes()).hash;
+    [MAGIC, &line, tokens.bytes(), &hash.to_le_bytes()].into_iter().try_for_each(|part| file.write_all(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, path::PathBuf};
+
+    /// A folder with a text, its cache, and what the cache was made of.
+    struct Place {
+        folder: tempfile::TempDir,
+        source: Source,
+        tokenizer: Tokenizer,
+        tokens: Tokens,
+    }
+
+    impl Place {
+        fn new(characters: u32) -> Place {
+            let folder = tempfile::tempdir().unwrap();
+            let text: String = (0x100..0x100 + characters).filter_map(char::from_u32).collect();
+            let path = folder.path().join("a.txt");
+            fs::write(&path, &text).unwrap();
+            let mut source = Source::new(Some(&path));
+            source.read(|_| ()).unwrap();
+            let tokenizer = Tokenizer::new(TokenizerKind::Char, &text);
+            let mut tokens = Tokens::with_room(0);
+            tokens.extend(&tokenizer.encode(&text).unwrap());
+            let place = Place { folder, source, tokenizer, tokens };
+            place.write();
+            place
+        }
+
+        fn dir(&self) -> &Path {
+            self.folder.path()
+        }
+
+        fn file(&self) -> PathBuf {
+            self.dir().join(FILE)
+        }
+
+        fn write(&self) {
+            write(self.dir(), &self.source, self.source.stamp(), &self.tokenizer, &self.tokens);
+        }
+
+        fn find(&self) -> Option<Cached> {
+            find(self.dir(), &self.source, Wanted::Tokenizer(&self.tokenizer))
+        }
+    }
+
+    #[test]
+    fn tokens_come_back_with_their_tokenizer_and_fingerprint() {
+        for characters in [200, 300, 70_000] {
+            let place = Place::new(characters);
+            assert_eq!(place.find().unwrap().tokens, place.tokens);
+            let new = Source::new(place.source.path.as_deref());
+            let found = find(place.dir(), &new, Wanted::Kind(TokenizerKind::Char)).unwrap();
+            assert_eq!((found.source, found.tokenizer), (place.source.clone(), place.tokenizer.clone()));
+            assert!(find(place.dir(), &new, Wanted::Kind(TokenizerKind::Byte)).is_none());
+            assert!(find(place.dir(), &new, Wanted::Tokenizer(&Tokenizer::new(TokenizerKind::Char, "ab"))).is_none());
+        }
+    }
+
+    #[test]
+    fn a_cache_of_another_text_is_not_taken() {
+        let place = Place::new(200);
+        let path = place.source.path.clone().unwrap();
+        let text = fs::read(&path).unwrap();
+
+        let other = place.dir().join("b.txt");
+        fs::copy(&path, &other).unwrap();
+        assert!(find(place.dir(), &Source::new(Some(&other)), Wanted::Kind(TokenizerKind::Char)).is_none());
+
+        let mut begun_with_another = place.source.clone();
+        begun_with_another.fingerprint = "7 bytes, 0000000000000000".into();
+        assert!(find(place.dir(), &begun_with_another, Wanted::Tokenizer(&place.tokenizer)).is_none());
+
+        fs::write(&path, [&text[..], b"a"].concat()).unwrap(); // longer
+        assert!(place.find().is_none());
+        fs::write(&path, &text).unwrap(); // the same again, but later: only reading it tells
+        assert!(place.find().is_none());
+        place.write();
+        assert!(place.find().is_some());
+
+        // Changed, and given back its old time: no program can set the time of that.
+        let old = fs::metadata(&path).unwrap().modified().unwrap();
+        fs::write(&path, text.iter().rev().map(|byte| byte & 0x7f).collect::<Vec<u8>>()).unwrap();
+        fs::File::options().append(true).open(&path).unwrap().set_modified(old).unwrap();
+        assert!(!cfg!(unix) || place.find().is_none());
+        fs::remove_file(&path).unwrap();
+        assert!(place.find().is_none());
+    }
+
+    #[test]
+    fn a_text_from_a_pipe_is_known_by_its_fingerprint() {
+        let place = Place::new(200);
+        let wanted = Wanted::Tokenizer(&place.tokenizer);
+        let pipe = Source { path: Some("-".into()), fingerprint: place.source.fingerprint.clone() };
+        write(place.dir(), &pipe, None, &place.tokenizer, &place.tokens);
+        assert!(find(place.dir(), &pipe, wanted).is_some());
+        assert!(find(place.dir(), &Source::new(Some(Path::new("-"))), wanted).is_none(), "a new text comes");
+        assert!(find(place.dir(), &place.source, wanted).is_none());
+    }
+
+    #[test]
+    fn a_damaged_cache_is_not_taken_wherever_it_is_damaged() {
+        for characters in [200, 300] {
+            let place = Place::new(characters);
+            let good = fs::read(place.file()).unwrap();
+            for length in [0, 1, 13, 14, 15, 100, good.len() / 2, good.len() - 9, good.len() - 1] {
+                fs::write(place.file(), &good[..length]).unwrap();
+                assert!(place.find().is_none(), "cut off at {length}");
+            }
+            for at in (0..good.len()).step_by(7).chain([good.len() - 1]) {
+                let mut bad = good.clone();
+                bad[at] ^= 1;
+                fs::write(place.file(), &bad).unwrap();
+                assert!(place.find().is_none(), "byte {at} changed");
+            }
+            fs::write(place.file(), [&good[..], b"x"].concat()).unwrap();
+            assert!(place.find().is_none(), "a byte too much");
+            place.write();
+            assert!(place.find().is_some(), "a damaged one is replaced");
+        }
+    }
+
+    #[test]
+    fn a_foreign_file_of_the_same_name_stays() {
+        let place = Place::new(200);
+        fs::remove_file(place.file()).unwrap();
+        for foreign in [&b"my own tokens"[..], b""] {
+            fs::write(place.file(), foreign).unwrap();
+            assert!(!is_cache(&place.file()) && place.find().is_none());
+            place.write();
+            assert_eq!(fs::read(place.file()).unwrap(), foreign);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Texts that are long, come through a pipe, have many characters or begin with a byte order mark, through the binary.
+
+mod common;
+
+#[cfg(unix)]
+use common::Running;
+use common::{Done, Place, contains, gradus, refused, succeeds};
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+/// Runs `command` with `text` on its standard input.
+#[track_caller]
+fn with_input(mut command: Command, text: &[u8]) -> (String, String) {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let (out, err) = common::texts(&output);
+    assert!(output.status.success(), "{out}\n{err}");
+    (out, err)
+}
+
+/// `gradus train` of a tiny run on the text at `data`.
+fn train_on(place: &Place, data: &str, out: &str, flags: &str) -> Command {
+    let mut command = gradus("train");
+    command.args(common::TINY.split_whitespace()).args(flags.split_whitespace());
+    command.args(["--data", data, "--out"]).arg(place.path(out));
+    command
+}
+
+#[test]
+fn a_text_from_standard_input_trains_as_a_file_does_and_is_kept_for_resuming() {
+    let place = Place::new();
+    let text = fs::read(place.text()).unwrap();
+    succeeds(place.train("file", "--steps 20"));
+    let (_, err) = with_input(train_on(&place, "-", "pipe", "--steps 20 --stop-at 9"), &text);
+    contains(&err, &["text   standard input: "]);
+    let resume = |flags: &str| {
+        let mut command = place.resume("pipe", flags);
+        command.stdin(Stdio::null());
+        command
+    };
+    succeeds(resume("--stop-at 15")); // nobody writes the text again
+    with_input(place.resume("pipe", "--data - --stop-at 17"), &text);
+    let mut other = place.resume("pipe", "--data -");
+    other.stdin(fs::File::open(place.path("pipe").join("config.json")).unwrap());
+    contains(&refused(other, 1), &["standard input has changed since the run began"]);
+    succeeds(resume(""));
+    assert!(place.model_bytes("pipe") == place.model_bytes("file"));
+
+    // Without the tokens the text is asked for again, and what comes instead is not taken for it.
+    fs::remove_file(place.path("pipe").join("tokens.bin")).unwrap();
+    contains(&refused(resume("--steps 30"), 1), &["standard input is empty"]);
+    with_input(place.resume("pipe", "--steps 30"), &text);
+
+    let (by_name, _) = succeeds(place.with_model("file", "eval", &["--data", place.text().to_str().unwrap()]));
+    let (by_pipe, _) = with_input(place.with_model("file", "eval", &["--data", "-"]), &text);
+    assert_eq!(by_pipe, by_name);
+}
+
+/// The text is written only after the program has said that it waits for it.
+#[cfg(unix)]
+#[test]
+fn a_pipe_that_nobody_writes_to_is_said_to_be_waited_for() {
+    let place = Place::new();
+    let text = fs::read(place.text()).unwrap();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let mut command = train_on(&place, "-", "pipe", "--steps 2");
+    command.stdin(reader);
+    let mut run = Running::start(command);
+    assert!(run.says("waiting for a text on standard input"));
+    writer.write_all(&text).unwrap();
+    drop(writer);
+    let (code, out, err) = run.finish();
+    assert_eq!(code, Some(0), "{out}\n{err}");
+
+    let pipe = place.path("named");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let name = pipe.to_str().unwrap();
+    let mut run = Running::start(train_on(&place, name, "named pipe", "--steps 2"));
+    assert!(run.says(&format!("waiting for a text on {name}")));
+    fs::write(&pipe, &text).unwrap();
+    let (code, out, err) = run.finish();
+    assert_eq!(code, Some(0), "{out}\n{err}");
+    assert!(place.model_bytes("named pipe") == place.model_bytes("pipe"));
+}
+
+#[test]
+fn a_byte_order_mark_is_not_a_token() {
+    let place = Place::new();
+    let text = fs::read(place.text()).unwrap();
+    let marked = place.path("marked.txt");
+    fs::write(&marked, [b"\xef\xbb\xbf", &text[..]].concat()).unwrap();
+    let marked = marked.to_str().unwrap();
+    for kind in ["char", "byte"] {
+        let (plain, with_mark) = (format!("plain {kind}"), format!("marked {kind}"));
+        succeeds(place.train(&plain, &format!("--steps 5 --tokenizer {kind}")));
+        succeeds(train_on(&place, marked, &with_mark, &format!("--steps 5 --tokenizer {kind}")));
+        assert!(place.model_bytes(&plain) == place.model_bytes(&with_mark));
+        let loss = |data: &str| succeeds(place.with_model(&plain, "eval", &["--data", data])).0;
+        assert_eq!(loss(marked), loss(place.text().to_str().unwrap()));
+    }
+}
+
+#[test]
+fn eval_says_what_to_do_in_flags_that_it_has() {
+    let place = Place::new();
+    succeeds(place.train("run", "--steps 0"));
+    let other = place.path("other.txt");
+    let eval = |text: &str| {
+        fs::write(&other, text).unwrap();
+        refused(place.with_model("run", "eval", &["--data", other.to_str().unwrap()]), 1)
+    };
+    let error = eval("little\nbat at\na ☃ bat");
+    contains(
+        &error,
+        &["other.txt, line 3: ", "does not know the character '☃'", "take another text", "--tokenizer byte"],
+    );
+    let far = format!("{}x☃", "a bat\n".repeat(30_000)); // past the first piece that is read
+    contains(&eval(&far), &["line 30001: ", "'x'"]);
+    let error = eval("a");
+    contains(&error, &["other.txt is too short", "give a longer text"]);
+    assert!(!error.contains("--"), "{error}");
+    let error = refused(place.with_model("run", "sample", &["--prompt", "a ☃"]), 1);
+    contains(&error, &["'☃'", "take another prompt", "--tokenizer byte"]);
+}
+
+#[test]
+fn a_text_of_many_characters_says_what_that_makes_of_the_model() {
+    let place = Place::new();
+    let text: String = (0x4e00..).filter_map(char::from_u32).take(20_500).collect();
+    fs::write(place.text(), text.repeat(2)).unwrap();
+    let (_, err) = succeeds(place.train("run", "--steps 2"));
+    contains(&err, &["vocabulary 20,500", "20,500 characters are 328,000 of the parameters, 99%", "--tokenizer byte"]);
+    let (_, err) = succeeds(place.train("bytes", "--steps 0 --tokenizer byte"));
+    assert!(!err.contains("note "), "{err}");
+}
+
+/// Lines that differ, so that the text is not one line over and over.
+fn long_text(bytes: usize) -> String {
+    let mut text = String::with_capacity(bytes + 100);
+    for line in 0_u64.. {
+        if text.len() >= bytes {
+            break;
+        }
+        text.push_str(&format!("the {line}th line of the text says {}\n", line.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+    }
+    text
+}
+
+#[test]
+fn a_long_text_is_held_as_tokens_alone_and_taken_from_the_cache_the_next_time() {
+    const MIB: usize = 48;
+    let place = Place::new();
+    fs::write(place.text(), long_text(1 << 20)).unwrap();
+    let flags = "--steps 4 --tokenizer char";
+    let short = Done::read(&succeeds(place.train("short", flags)).0);
+    assert!(!place.path("short").join("tokens.bin").exists(), "a short text is read again");
+
+    fs::write(place.text(), long_text(MIB << 20)).unwrap();
+    let memory = |(out, _): (String, String)| Done::read(&out).memory - short.memory;
+    let limit = 1.2 * MIB as f64; // the text as bytes and its ids would be twice the text
+    let first = memory(succeeds(place.train("run", &format!("{flags} --stop-at 2"))));
+    assert!(first < limit, "{first} MiB for a text of {MIB} MiB");
+    assert!(place.path("run").join("tokens.bin").exists());
+    let second = memory(succeeds(place.resume("run", "")));
+    assert!(second < limit, "{second} MiB for a text of {MIB} MiB");
+
+    // The same run without a cache, and with one that is damaged.
+    succeeds(place.train("again", &format!("{flags} --stop-at 2")));
+    let cache = place.path("again").join("tokens.bin");
+    let mut bytes = fs::read(&cache).unwrap();
+    let good = bytes.clone();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&cache, &bytes).unwrap();
+    succeeds(place.resume("again", ""));
+    assert!(place.model_bytes("again") == place.model_bytes("run"));
+    assert!(fs::read(&cache).unwrap() == good, "it is made again");
+
+    // A text that has changed is noticed, whatever the cache says.
+    fs::write(place.text(), long_text(MIB << 20).replacen("the", "The", 1)).unwrap();
+    contains(&refused(place.resume("run", "--steps 5"), 1), &["has changed since the run began"]);
+}
