@@ -16,8 +16,7 @@ fn each_line_has_the_numbers_of_its_step() {
         "--steps 6 --grad-accum 3 --dropout 0.3 --clip 0.2 --log-every 1 --eval-every 2 --eval-batches 1 --warmup 2";
     succeeds(place.train("run", flags));
     let mut run = RunConfig::load(&place.path("run")).unwrap();
-    let kind = run.tokenizer.kind();
-    let (data, _) = Dataset::load(&mut run.train.data, kind, run.model.context).unwrap();
+    let data = Dataset::load_with(&mut run.train.data, &run.tokenizer, None).unwrap();
     let mut trainer = Trainer::new(&run, &data);
 
     let lines = metrics(&place.path("run"));

@@ -65,7 +65,7 @@ fn a_pipe_that_nobody_writes_to_is_said_to_be_waited_for() {
     let place = Place::new();
     let text = fs::read(place.text()).unwrap();
     let (reader, mut writer) = std::io::pipe().unwrap();
-    let mut command = train_on(&place, "-", "pipe", "--steps 2");
+    let mut command = train_on(&place, "-", "pipe", "--steps 5");
     command.stdin(reader);
     let mut run = Running::start(command);
     assert!(run.says("waiting for a text on standard input"));
@@ -77,7 +77,7 @@ fn a_pipe_that_nobody_writes_to_is_said_to_be_waited_for() {
     let pipe = place.path("named");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let name = pipe.to_str().unwrap();
-    let mut run = Running::start(train_on(&place, name, "named pipe", "--steps 2"));
+    let mut run = Running::start(train_on(&place, name, "named pipe", "--steps 5"));
     assert!(run.says(&format!("waiting for a text on {name}")));
     fs::write(&pipe, &text).unwrap();
     let (code, out, err) = run.finish();
@@ -105,7 +105,7 @@ fn a_byte_order_mark_is_not_a_token() {
 #[test]
 fn eval_says_what_to_do_in_flags_that_it_has() {
     let place = Place::new();
-    succeeds(place.train("run", "--steps 0"));
+    succeeds(place.train("run", "--steps 0 --warmup 0"));
     let other = place.path("other.txt");
     let eval = |text: &str| {
         fs::write(&other, text).unwrap();
@@ -130,9 +130,9 @@ fn a_text_of_many_characters_says_what_that_makes_of_the_model() {
     let place = Place::new();
     let text: String = (0x4e00..).filter_map(char::from_u32).take(20_500).collect();
     fs::write(place.text(), text.repeat(2)).unwrap();
-    let (_, err) = succeeds(place.train("run", "--steps 2"));
+    let (_, err) = succeeds(place.train("run", "--steps 5"));
     contains(&err, &["vocabulary 20,500", "20,500 characters are 328,000 of the parameters, 99%", "--tokenizer byte"]);
-    let (_, err) = succeeds(place.train("bytes", "--steps 0 --tokenizer byte"));
+    let (_, err) = succeeds(place.train("bytes", "--steps 5 --tokenizer byte"));
     assert!(!err.contains("note "), "{err}");
 }
 
@@ -150,10 +150,10 @@ fn long_text(bytes: usize) -> String {
 
 #[test]
 fn a_long_text_is_held_as_tokens_alone_and_taken_from_the_cache_the_next_time() {
-    const MIB: usize = 48;
+    const MIB: usize = 32;
     let place = Place::new();
     fs::write(place.text(), long_text(1 << 20)).unwrap();
-    let flags = "--steps 4 --tokenizer char";
+    let flags = "--steps 6 --batch 64 --context 64";
     let short = Done::read(&succeeds(place.train("short", flags)).0);
     assert!(!place.path("short").join("tokens.bin").exists(), "a short text is read again");
 
@@ -180,5 +180,5 @@ fn a_long_text_is_held_as_tokens_alone_and_taken_from_the_cache_the_next_time() 
 
     // A text that has changed is noticed, whatever the cache says.
     fs::write(place.text(), long_text(MIB << 20).replacen("the", "The", 1)).unwrap();
-    contains(&refused(place.resume("run", "--steps 5"), 1), &["has changed since the run began"]);
+    contains(&refused(place.resume("run", "--steps 7"), 1), &["has changed since the run began"]);
 }

@@ -44,8 +44,7 @@ fn loss_norm_and_learning_rate_are_those_of_their_step() {
     assert_eq!(steps, [1, 3, 6, 7, 8, 9, 12, 14, 15, 18, 21, 22]);
 
     let mut run = RunConfig::load(&place.path("run")).unwrap();
-    let text = run.train.data.read().unwrap();
-    let data = Dataset::new(&text, &run.tokenizer).unwrap();
+    let data = Dataset::load_with(&mut run.train.data, &run.tokenizer, None).unwrap();
     let mut trainer = Trainer::new(&run, &data);
     let mut lines = lines.iter();
     let mut line = lines.next();

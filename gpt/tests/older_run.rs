@@ -18,8 +18,7 @@ fn what_is_resumed_is_the_run_that_was_saved_last() {
     let place = Place::new();
     succeeds(place.train("run", "--steps 3 --warmup 0"));
     let mut run = RunConfig::load(&place.path("run")).unwrap();
-    let kind = run.tokenizer.kind();
-    let (data, _) = Dataset::load(&mut run.train.data, kind, run.model.context).unwrap();
+    let data = Dataset::load_with(&mut run.train.data, &run.tokenizer, None).unwrap();
     let mut other = run.clone();
     other.train.seed += 1;
 
