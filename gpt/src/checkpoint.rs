@@ -1,4 +1,4 @@
-//! The folder of a run, and how a checkpoint gets into it so that no crash can tear it.
+//! How a checkpoint gets into the folder of its run so that no crash can tear it.
 //!
 //! ```text
 //! model.safetensors           the weights, and the step that they belong to
@@ -14,19 +14,23 @@
 //! from a save that was cut off, and the next save sweeps it away. (One file for both would do too, but everybody
 //! who only wants the weights would read three times as much.)
 //!
+//! Both files also say which model they belong to: sizes that happen to fit, as 2 heads for 4, would compute something
+//! else from the same numbers. See [`RunConfig::meaning`](crate::config::RunConfig::meaning).
+//!
 //! The state needs nothing else: batches, dropout and the learning rate are functions of the seed and the step.
 
+mod weights_file;
+
+pub use weights_file::{Expected, NamedArray, WeightsFile};
+
 use crate::{
-    config,
     error::{Error, Result},
-    files, metrics,
+    files::{self, FileSystem},
+    run_folder::{self, ownership},
 };
-use bytemuck::cast_slice;
-use safetensors::{Dtype, SafeTensors, View, tensor::SafeTensorError};
+use safetensors::Dtype;
 use std::{
-    borrow::Cow,
-    collections::{HashMap, HashSet},
-    fs,
+    collections::HashMap,
     path::{Path, PathBuf},
 };
 
@@ -36,105 +40,95 @@ pub const MODEL: &str = "model.safetensors";
 /// The name of the loss curve.
 pub const LOSS_PLOT: &str = "loss.svg";
 
-/// Where a new run puts the one that it found in its folder.
-pub const PREVIOUS: &str = "previous";
-
-const STEP: &str = "step"; // the key in the metadata of both files
-
-/// A parameter, or a moment of one: what goes into a file.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct NamedArray<'a> {
-    /// `blocks.0.attention.qkv.weight`, say.
-    pub name: &'a str,
-    /// Its shape.
-    pub shape: &'a [usize],
-    /// Its elements, the last axis running fastest.
-    pub data: &'a [f32],
+/// All that training needs to go on.
+#[derive(Clone, Copy, Debug)]
+pub struct Checkpoint<'a> {
+    /// Updates that the weights have had.
+    pub step: u64,
+    /// What the weights mean: [`RunConfig::meaning`](crate::config::RunConfig::meaning).
+    pub meaning: &'a str,
+    /// The parameters.
+    pub model: &'a [NamedArray<'a>],
+    /// AdamW's moments of the same step.
+    pub optimizer: &'a [NamedArray<'a>],
 }
 
-/// The name and the shape of an array that a file must hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expected {
-    /// The name.
-    pub name: String,
-    /// The shape.
-    pub shape: Vec<usize>,
-}
-
-/// What a file holds.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Loaded {
-    /// The step that it was saved at; other programs' files have none.
-    pub step: Option<u64>,
-    /// The arrays, in the order in which they were asked for.
-    pub arrays: Vec<Vec<f32>>,
-}
-
-/// Makes `dir` ready for a new run. A run that is there already moves to `previous` below it, and the one that was there
-/// before that is gone. Returns whether there was one.
-///
-/// # Errors
-/// [`Error::Io`] where the folder cannot be made or written.
-pub fn begin(dir: &Path) -> Result<bool> {
-    fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
-    sweep(dir, is_leftover)?;
-    // A folder that cannot be written is noticed now, and not after an hour of training.
-    files::write(&dir.join(".writable"), b"").and_then(|()| files::remove(&dir.join(".writable")))?;
-
-    let found = dir.join(MODEL).exists();
-    let previous = dir.join(PREVIOUS);
-    if found && previous.exists() {
-        fs::remove_dir_all(&previous).map_err(Error::io("remove", &previous))?;
+impl Checkpoint<'_> {
+    /// Saves it into `dir`, in place of what that held.
+    ///
+    /// # Errors
+    /// [`Error::NotSaved`] where a value is not finite, [`Error::Foreign`] where a file of others is in the way,
+    /// [`Error::Io`]; the folder then still holds the older checkpoint.
+    pub fn save(&self, files: &dyn FileSystem, dir: &Path) -> Result<()> {
+        self.check()?;
+        let (model, moments) = (dir.join(MODEL), optimizer_path(dir, self.step));
+        ownership::check(&model)?;
+        ownership::check(&moments)?;
+        weights_file::write(files, &moments, self.step, self.meaning, self.optimizer)?;
+        weights_file::write(files, &model, self.step, self.meaning, self.model)?;
+        self.sweep(files, dir)
     }
-    // The weights go first: from then on the folder holds no model, rather than one with the settings of another.
-    for name in own_files(dir)? {
-        let (from, to) = (dir.join(&name), previous.join(&name));
-        if found {
-            fs::create_dir_all(&previous).map_err(Error::io("create", &previous))?;
-            fs::rename(&from, &to).map_err(Error::io("move", &from))?;
-        } else {
-            files::remove(&from)?;
+
+    /// That it can be loaded again.
+    fn check(&self) -> Result<()> {
+        let wild = |array: &&NamedArray<'_>| !array.data.iter().all(|x| x.is_finite());
+        match self.model.iter().chain(self.optimizer).find(wild) {
+            Some(array) => Err(Error::NotSaved { array: array.name.into(), step: self.step }),
+            None => Ok(()),
         }
     }
-    files::sync_folder(dir)?;
-    Ok(found)
+
+    /// Removes the moments of other steps and what interrupted saves left.
+    fn sweep(&self, files: &dyn FileSystem, dir: &Path) -> Result<()> {
+        for name in files::names(dir)? {
+            let path = dir.join(&name);
+            if is_moments(&name) && path != optimizer_path(dir, self.step) && ownership::check(&path).is_ok() {
+                files::remove(files, &path)?;
+            }
+        }
+        run_folder::sweep(files, dir)
+    }
 }
 
-/// Saves the weights and the moments of the same `step` into `dir`, in place of what it held.
-///
-/// # Errors
-/// [`Error::Io`]; the folder then still holds the older checkpoint.
-pub fn save(dir: &Path, step: u64, model: &[NamedArray<'_>], optimizer: &[NamedArray<'_>]) -> Result<()> {
-    let moments = optimizer_path(dir, step);
-    write(&moments, step, optimizer)?;
-    write(&dir.join(MODEL), step, model)?;
-    sweep(dir, |name| is_leftover(name) || is_optimizer(name) && dir.join(name) != moments)
-}
-
-/// Reads the weights of the model in `dir`, and the step that they belong to.
+/// Reads the weights of the model in `dir`, which must be the `expected` ones and have this `meaning`. Hands each to
+/// `take` with its place among the expected, and returns the step that they belong to.
 ///
 /// # Errors
 /// [`Error::NoCheckpoint`] without the file, [`Error::Damaged`] for one that is truncated, foreign, or lacks a
-/// parameter, [`Error::WrongShape`] for a parameter of another shape.
-pub fn load_model(dir: &Path, expected: &[Expected]) -> Result<Loaded> {
-    with_file(&model_path(dir)?, |path, file| take(path, file, expected))
+/// parameter, [`Error::Mismatch`] for weights that were saved with another configuration, [`Error::WrongShape`] for a
+/// parameter of another shape.
+pub fn load_model(
+    dir: &Path,
+    meaning: &str,
+    expected: &[Expected],
+    take: impl FnMut(usize, Vec<f32>),
+) -> Result<Option<u64>> {
+    let mut file = open_model(dir)?;
+    read(&mut file, &dir.join(MODEL), meaning, expected, take)?;
+    Ok(file.step)
 }
 
-/// Reads the moments that belong to the weights of `step`.
+/// Reads the moments that belong to the weights of `step`, in the order of `expected`.
 ///
 /// # Errors
 /// As [`load_model`].
-pub fn load_optimizer(dir: &Path, step: u64, expected: &[Expected]) -> Result<Loaded> {
+pub fn load_optimizer(
+    dir: &Path,
+    step: u64,
+    meaning: &str,
+    expected: &[Expected],
+    take: impl FnMut(usize, Vec<f32>),
+) -> Result<()> {
     let path = optimizer_path(dir, step);
     if !path.exists() {
         let problem = format!("the state of the optimiser at its step {step}, {}, is missing", path.display());
         return Err(Error::damaged(&dir.join(MODEL), problem));
     }
-    let loaded = with_file(&path, |path, file| take(path, file, expected))?;
-    if loaded.step != Some(step) {
+    let mut file = WeightsFile::open(&path)?;
+    if file.step != Some(step) {
         return Err(Error::damaged(&path, format!("it is not of step {step}, as its name says")));
     }
-    Ok(loaded)
+    read(&mut file, &path, meaning, expected, take)
 }
 
 /// The type that each array in the model file of `dir` is stored in, by its name.
@@ -142,9 +136,7 @@ pub fn load_optimizer(dir: &Path, step: u64, expected: &[Expected]) -> Result<Lo
 /// # Errors
 /// As [`load_model`].
 pub fn stored_types(dir: &Path) -> Result<HashMap<String, Dtype>> {
-    with_file(&model_path(dir)?, |_, file| {
-        Ok(file.tensors.iter().map(|(name, array)| (name.to_string(), array.dtype())).collect())
-    })
+    Ok(open_model(dir)?.types())
 }
 
 /// Where the moments of `step` are.
@@ -152,131 +144,50 @@ pub fn optimizer_path(dir: &Path, step: u64) -> PathBuf {
     dir.join(format!("optimizer-{step}.safetensors"))
 }
 
-fn is_optimizer(name: &str) -> bool {
+/// Whether a file of this name would hold moments.
+pub fn is_moments(name: &str) -> bool {
     name.strip_prefix("optimizer-")
         .and_then(|rest| rest.strip_suffix(".safetensors"))
         .is_some_and(|step| !step.is_empty() && step.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
-fn is_own(name: &str) -> bool {
-    [MODEL, config::FILE, metrics::FILE, LOSS_PLOT].contains(&name) || is_optimizer(name)
-}
-
-/// Whether a save that was cut off left this file.
-fn is_leftover(name: &str) -> bool {
-    name.strip_suffix(files::TEMPORARY).is_some_and(is_own)
-}
-
-fn model_path(dir: &Path) -> Result<PathBuf> {
+fn open_model(dir: &Path) -> Result<WeightsFile> {
     let path = dir.join(MODEL);
-    if path.exists() { Ok(path) } else { Err(Error::NoCheckpoint { dir: dir.to_path_buf(), file: MODEL }) }
-}
-
-/// The files of a run in `dir`, the weights first.
-fn own_files(dir: &Path) -> Result<Vec<String>> {
-    let mut names = names(dir)?;
-    names.retain(|name| is_own(name));
-    names.sort_by_key(|name| (name != MODEL, name.clone()));
-    Ok(names)
-}
-
-fn names(dir: &Path) -> Result<Vec<String>> {
-    let entries = fs::read_dir(dir).map_err(Error::io("read", dir))?;
-    Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
-}
-
-/// Removes the files of `dir` whose names are `superfluous`.
-fn sweep(dir: &Path, superfluous: impl Fn(&str) -> bool) -> Result<()> {
-    names(dir)?.iter().filter(|name| superfluous(name)).try_for_each(|name| files::remove(&dir.join(name)))
-}
-
-impl View for NamedArray<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        if cfg!(target_endian = "little") {
-            Cow::Borrowed(cast_slice(self.data)) // the file's own order: no second copy of the model in memory
-        } else {
-            Cow::Owned(self.data.iter().flat_map(|x| x.to_le_bytes()).collect())
+    match WeightsFile::open(&path) {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::NoCheckpoint { dir: dir.to_path_buf(), file: MODEL })
         }
-    }
-
-    fn data_len(&self) -> usize {
-        size_of_val(self.data)
+        other => other,
     }
 }
 
-fn write(path: &Path, step: u64, arrays: &[NamedArray<'_>]) -> Result<()> {
-    // One key: the metadata is a hash map, and two would come out in either order. The same run makes the same bytes.
-    let metadata = HashMap::from([(STEP.to_string(), step.to_string())]);
-    files::replace(path, |temporary| {
-        let arrays = arrays.iter().map(|array| (array.name, *array));
-        safetensors::serialize_to_file(arrays, Some(metadata), temporary).map_err(|error| match error {
-            SafeTensorError::IoError(source) => Error::io("write", path)(source),
-            other => Error::damaged(path, other),
-        })
+fn read(
+    file: &mut WeightsFile,
+    path: &Path,
+    meaning: &str,
+    expected: &[Expected],
+    mut take: impl FnMut(usize, Vec<f32>),
+) -> Result<()> {
+    if let Some(saved) = &file.model
+        && let Some((saved, found)) = difference(saved, meaning)
+    {
+        return Err(Error::Mismatch { path: path.to_path_buf(), saved, found });
+    }
+    file.check(expected)?;
+    expected.iter().enumerate().try_for_each(|(i, wanted)| {
+        take(i, file.read(&wanted.name)?);
+        Ok(())
     })
 }
 
-fn with_file<T>(path: &Path, look: impl FnOnce(&Path, &File<'_>) -> Result<T>) -> Result<T> {
-    let bytes = fs::read(path).map_err(Error::io("read", path))?;
-    let damaged = |error: SafeTensorError| Error::damaged(path, explain(&error));
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
-    let step = header.metadata().as_ref().and_then(|metadata| metadata.get(STEP)).map(|step| step.parse());
-    let step = step.transpose().map_err(|_| Error::damaged(path, "its step is not a number"))?;
-    look(path, &File { step, tensors: SafeTensors::deserialize(&bytes).map_err(damaged)? })
-}
-
-struct File<'a> {
-    step: Option<u64>,
-    tensors: SafeTensors<'a>,
-}
-
-/// What the reader's error means to somebody who has never seen the format.
-fn explain(error: &SafeTensorError) -> String {
-    let meaning = match error {
-        SafeTensorError::MetadataIncompleteBuffer => "it is shorter or longer than its header says",
-        SafeTensorError::HeaderTooSmall | SafeTensorError::InvalidHeaderLength => "it ends within its header",
-        _ => "it has no safetensors header",
-    };
-    format!("{meaning} ({error})").replace('\n', " ")
-}
-
-fn take(path: &Path, file: &File<'_>, expected: &[Expected]) -> Result<Loaded> {
-    let arrays = expected.iter().map(|wanted| array(path, &file.tensors, wanted)).collect::<Result<Vec<_>>>()?;
-    let known: HashSet<&str> = expected.iter().map(|wanted| wanted.name.as_str()).collect();
-    if let Some(extra) = file.tensors.names().into_iter().filter(|name| !known.contains(name)).min() {
-        return Err(Error::damaged(path, format!("the model of config.json has no parameter {extra}")));
+/// The first part in which two descriptions differ: `heads 4` and `heads 2`.
+fn difference(saved: &str, found: &str) -> Option<(String, String)> {
+    if saved == found {
+        return None;
     }
-    Ok(Loaded { step: file.step, arrays })
-}
-
-fn array(path: &Path, file: &SafeTensors<'_>, wanted: &Expected) -> Result<Vec<f32>> {
-    let name = &wanted.name;
-    let found = file.tensor(name).map_err(|_| Error::damaged(path, format!("the parameter {name} is missing")))?;
-    if found.shape() != wanted.shape {
-        return Err(Error::WrongShape {
-            path: path.to_path_buf(),
-            parameter: name.clone(),
-            found: found.shape().to_vec(),
-            expected: wanted.shape.clone(),
-        });
-    }
-    if found.dtype() != Dtype::F32 {
-        return Err(Error::damaged(path, format!("{name} is of type {:?}, not F32", found.dtype())));
-    }
-    let (numbers, _) = found.data().as_chunks::<4>();
-    let numbers: Vec<f32> = numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
-    if numbers.iter().any(|x| !x.is_finite()) {
-        return Err(Error::damaged(path, format!("{name} holds a value that is not finite")));
-    }
-    Ok(numbers)
+    let parts = saved.split(", ").zip(found.split(", ")).find(|(saved, found)| saved != found);
+    let (saved, found) = parts.unwrap_or((saved, found));
+    Some((saved.into(), found.into()))
 }
 
 #[cfg(test)]

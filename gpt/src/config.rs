@@ -4,11 +4,12 @@
 //! token 17 stands for, and how far the learning rate has come by step 500.
 
 use crate::{
-    dataset::Source,
+    dataset::{Fingerprint, Source},
     error::{Error, Result},
-    files,
+    files::{self, FileSystem},
     precision::Precision,
     preset::Preset,
+    run_folder::ownership,
     tokenizer::Tokenizer,
 };
 use serde::{Deserialize, Serialize};
@@ -185,32 +186,64 @@ impl TrainConfig {
 }
 
 impl RunConfig {
+    /// What `config.json` says, after a check that reading it gives the same settings: JSON knows no infinity, so not
+    /// every value can be written.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] with the path of the file in `dir` that would have been written.
+    pub fn to_json(&self, dir: &Path) -> Result<String> {
+        let unreadable = |error| Error::damaged(&dir.join(FILE), format!("these settings cannot be saved: {error}"));
+        let text = serde_json::to_string_pretty(self).map_err(unreadable)? + "\n";
+        let again: RunConfig = serde_json::from_str(&text).map_err(unreadable)?;
+        if again == *self { Ok(text) } else { Err(Error::damaged(&dir.join(FILE), "these settings cannot be saved")) }
+    }
+
     /// Writes `config.json` into `dir`.
     ///
     /// # Errors
+    /// Those of [`RunConfig::to_json`]; [`Error::Foreign`] where the file of another program is in the way;
     /// [`Error::Io`].
-    pub fn save(&self, dir: &Path) -> Result<()> {
-        let path = dir.join(FILE);
-        let text = serde_json::to_string_pretty(self).map_err(|error| Error::damaged(&path, error))?;
-        files::write(&path, (text + "\n").as_bytes())
+    pub fn save(&self, files: &dyn FileSystem, dir: &Path) -> Result<()> {
+        let (path, text) = (dir.join(FILE), self.to_json(dir)?);
+        ownership::check(&path)?;
+        files::write(files, &path, text.as_bytes())
+    }
+
+    /// All that decides what the weights compute, in words. It stands beside the weights too, so that a configuration
+    /// that belongs to others is noticed where all shapes happen to fit.
+    pub fn meaning(&self) -> String {
+        let ModelConfig { layers, heads, width, context, vocab_size, bias, dropout: _ } = self.model;
+        let tokens = serde_json::to_string(&self.tokenizer).unwrap_or_default(); // characters can always be written
+        format!(
+            "layers {layers}, heads {heads}, width {width}, context {context}, vocab_size {vocab_size}, bias {bias}, \
+             tokenizer {:016x}",
+            Fingerprint::default().and(tokens.as_bytes()).hash
+        )
     }
 
     /// Reads `config.json` in `dir` and checks that it makes sense.
     ///
     /// # Errors
-    /// [`Error::NoCheckpoint`] without the file, [`Error::Damaged`] for a file that says something else.
+    /// [`Error::NoCheckpoint`] without the file, [`Error::Format`] for one of a newer program, [`Error::Damaged`] for a
+    /// file that says something else.
     pub fn load(dir: &Path) -> Result<RunConfig> {
+        /// Read before the rest, which a newer format may have more of.
+        #[derive(Deserialize)]
+        struct Version {
+            format: u64,
+        }
         let path = dir.join(FILE);
         let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Error::NoCheckpoint { dir: dir.to_path_buf(), file: FILE },
             std::io::ErrorKind::InvalidData => Error::damaged(&path, "not UTF-8 text"),
             _ => Error::io("read", &path)(error),
         })?;
-        let config: RunConfig = serde_json::from_str(&text).map_err(|error| Error::damaged(&path, error))?;
-        if config.format != FORMAT {
-            let problem = format!("its format is {}, and this program reads {FORMAT}", config.format);
-            return Err(Error::damaged(&path, problem));
+        if let Ok(Version { format: found }) = serde_json::from_str(&text)
+            && found != u64::from(FORMAT)
+        {
+            return Err(Error::Format { path, found, known: FORMAT.into() });
         }
+        let config: RunConfig = serde_json::from_str(&text).map_err(|error| Error::damaged(&path, error))?;
         config.train.validate(&config.model).map_err(|error| Error::damaged(&path, error))?;
         let (model, tokenizer) = (config.model.vocab_size, config.tokenizer.vocab_size());
         if model != tokenizer {
@@ -256,7 +289,7 @@ fn fits(bytes: u128, parameters: u128) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokenizer::TokenizerKind;
+    use crate::{files::Disk, tokenizer::TokenizerKind};
 
     fn small() -> RunConfig {
         let (mut model, train, _) = Preset::Small.settings();
@@ -335,7 +368,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut config = small();
         config.train.lr = 0.1 + 0.2; // 0.30000000000000004: the last bit counts when a run goes on bit for bit
-        config.save(folder.path()).unwrap();
+        config.save(&Disk, folder.path()).unwrap();
         assert_eq!(RunConfig::load(folder.path()).unwrap(), config);
     }
 
@@ -343,7 +376,7 @@ mod tests {
     fn a_wrong_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(RunConfig::load(folder.path()), Err(Error::NoCheckpoint { file: FILE, .. })));
-        small().save(folder.path()).unwrap();
+        small().save(&Disk, folder.path()).unwrap();
         let good = fs::read_to_string(folder.path().join(FILE)).unwrap();
         let wrong = |text: &str| {
             fs::write(folder.path().join(FILE), text).unwrap();
@@ -353,10 +386,88 @@ mod tests {
         };
         assert!(wrong(&good[..good.len() / 2]).contains("config.json is damaged"));
         assert!(wrong(&good.replace("\"heads\": 4", "\"heads\": 3")).contains("does not divide"));
-        assert!(wrong(&good.replace("\"format\": 1", "\"format\": 2")).contains("its format is 2"));
         assert!(wrong(&good.replace("\"vocab_size\": 4", "\"vocab_size\": 5")).contains("the vocabulary has 4 tokens"));
         assert!(wrong("{}").contains("missing field"));
         fs::write(folder.path().join(FILE), b"\xff").unwrap();
         assert!(RunConfig::load(folder.path()).unwrap_err().to_string().contains("not UTF-8"));
+    }
+
+    #[test]
+    fn a_newer_format_is_told_by_its_number_whatever_else_the_file_has() {
+        let folder = tempfile::tempdir().unwrap();
+        small().save(&Disk, folder.path()).unwrap();
+        let good = fs::read_to_string(folder.path().join(FILE)).unwrap();
+        let newer = good.replace("\"format\": 1", "\"format\": 2");
+        let more =
+            newer.replace("\"layers\": 4", "\"layers\": {\"deep\": 4}").replacen('{', "{\"license\": \"MIT\",", 1);
+        for text in [newer, more] {
+            fs::write(folder.path().join(FILE), text).unwrap();
+            let error = RunConfig::load(folder.path()).unwrap_err().to_string();
+            assert!(error.contains("config.json is of format 2, this program reads 1: use a newer gradus"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_read_again_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        small().save(&Disk, folder.path()).unwrap();
+        let before = fs::read(folder.path().join(FILE)).unwrap();
+        let changes: [fn(&mut RunConfig); 3] = [
+            |config| config.train.lr = f64::INFINITY,
+            |config| config.train.eps = f64::NAN,
+            |config| config.model.dropout = f32::NAN,
+        ];
+        for change in changes {
+            let mut config = small();
+            change(&mut config);
+            let error = config.save(&Disk, folder.path()).unwrap_err().to_string();
+            assert!(error.contains("config.json") && error.contains("cannot be saved"), "{error}");
+            assert_eq!(fs::read(folder.path().join(FILE)).unwrap(), before);
+        }
+    }
+
+    #[test]
+    fn a_foreign_file_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(FILE), "{\"mine\":1}").unwrap();
+        assert!(matches!(small().save(&Disk, folder.path()), Err(Error::Foreign { .. })));
+        assert_eq!(fs::read(folder.path().join(FILE)).unwrap(), b"{\"mine\":1}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_is_not_utf_8_comes_back_as_it_was() {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = small();
+        config.train.data.path = Some(Path::new(OsStr::from_bytes(b"/tmp/caf\xe9.txt")).to_path_buf());
+        config.save(&Disk, folder.path()).unwrap();
+        assert_eq!(RunConfig::load(folder.path()).unwrap(), config);
+        config.train.data.path = Some("/tmp/café.txt".into());
+        config.save(&Disk, folder.path()).unwrap();
+        assert!(fs::read_to_string(folder.path().join(FILE)).unwrap().contains("\"/tmp/café.txt\""));
+        assert_eq!(RunConfig::load(folder.path()).unwrap(), config);
+    }
+
+    #[test]
+    fn all_that_decides_what_weights_compute_is_in_their_meaning() {
+        let meaning = small().meaning();
+        assert!(meaning.starts_with("layers 4, heads 4, width 128, context 64, vocab_size 4, bias false, tokenizer "));
+        let changes: [fn(&mut RunConfig); 6] = [
+            |config| config.model.layers = 2,
+            |config| config.model.heads = 2,
+            |config| config.model.width = 64,
+            |config| config.model.context = 32,
+            |config| config.model.bias = true,
+            |config| config.tokenizer = Tokenizer::new(TokenizerKind::Char, "abd\n"),
+        ];
+        for change in changes {
+            let mut config = small();
+            change(&mut config);
+            assert_ne!(config.meaning(), meaning);
+        }
+        let mut config = small();
+        (config.model.dropout, config.train.seed) = (0.5, 9);
+        assert_eq!(config.meaning(), meaning, "how it is trained is another matter");
     }
 }

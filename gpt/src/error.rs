@@ -154,6 +154,81 @@ pub enum Error {
         problem: String,
     },
 
+    /// A file of a newer version of the program.
+    #[error("{} is of format {found}, this program reads {known}: use a newer gradus", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// The format that it names.
+        found: u64,
+        /// The one that is read.
+        known: u64,
+    },
+
+    /// A file that gradus did not write, with the name of one that it is to write.
+    #[error(
+        "{} is in the way: gradus did not write it, or it is damaged; move it elsewhere or choose another --out",
+        path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// A folder that another process trains in.
+    #[error(
+        "{} is in use: {} trains there; wait until it ends, or choose another --out",
+        dir.display(),
+        process.map_or("another process".into(), |id| format!("process {id}"))
+    )]
+    InUse {
+        /// The folder.
+        dir: PathBuf,
+        /// The process, where it is known.
+        process: Option<u32>,
+    },
+
+    /// A folder in which a run has begun and not saved yet.
+    #[error("no model in {} yet: a run is just beginning there; run the command again in a moment", dir.display())]
+    NotYet {
+        /// The folder.
+        dir: PathBuf,
+    },
+
+    /// A model that was replaced between the reading of its configuration and that of its weights.
+    #[error("the model in {} was replaced by another while it was read: run the command again", dir.display())]
+    Replaced {
+        /// The folder.
+        dir: PathBuf,
+    },
+
+    /// Weights that were saved with another configuration.
+    #[error(
+        "{}: these weights were saved with {saved}, but config.json says {found}: restore the config.json that \
+         belongs to them",
+        path.display()
+    )]
+    Mismatch {
+        /// The file with the weights.
+        path: PathBuf,
+        /// What differs, as it was.
+        saved: String,
+        /// As it is in `config.json`.
+        found: String,
+    },
+
+    /// A state that could not be loaded again.
+    #[error(
+        "{array} holds a value that is not finite after step {step}, so it is not saved, and what was saved before \
+         stays: start again with a smaller --lr or a longer --warmup"
+    )]
+    NotSaved {
+        /// The parameter, or the moment of one.
+        array: String,
+        /// The step.
+        step: u64,
+    },
+
     /// Weights of other sizes than the configuration says.
     #[error(
         "{}: {parameter} has shape {found:?}, but config.json asks for {expected:?}: use the config.json that was saved with these weights",

@@ -23,6 +23,7 @@ pub mod checkpoint;
 pub mod files;
 pub mod metrics;
 pub mod plot;
+pub mod run_folder;
 
 // The model.
 pub mod evaluation;

@@ -4,11 +4,12 @@
 //! the step. So the weights, the moments and that number are all there is to save, and a run that was stopped goes on
 //! bit for bit as if it had not been.
 
-use crate::checkpoint::{self, Expected, NamedArray};
-use crate::config::{ModelConfig, RunConfig};
+use crate::checkpoint::{self, Checkpoint, Expected, NamedArray};
+use crate::config::RunConfig;
 use crate::dataset::{Dataset, Part};
 use crate::error::{Error, Result};
 use crate::evaluation::{Coverage, Evaluation, evaluate};
+use crate::files::FileSystem;
 use crate::model::Gpt;
 use crate::precision::Precision;
 use gradus_autograd::{Tape, Tensor};
@@ -45,12 +46,18 @@ fn expected(parameters: &[(String, Parameter)]) -> Vec<Expected> {
     parameters.iter().map(|(name, parameter)| Expected { name: name.clone(), shape: parameter.shape() }).collect()
 }
 
-/// Reads the model in `dir` to infer with it, its matrices kept in `precision`.
+/// Reads the model in `dir` to infer with it, its matrices kept in `precision`. `run` is what the folder's configuration
+/// said before.
 ///
 /// # Errors
-/// Those of [`checkpoint::load_model`].
-pub fn load_at(dir: &Path, config: &ModelConfig, precision: Precision) -> Result<Gpt> {
-    let (model, _) = load(dir, config)?;
+/// Those of [`load`]; [`Error::Replaced`] where a new run has taken the folder meanwhile.
+pub fn load_at(dir: &Path, run: &RunConfig, precision: Precision) -> Result<Gpt> {
+    let replaced = || RunConfig::load(dir).is_ok_and(|now| now != *run);
+    let (model, _) = load(dir, run).map_err(|error| match error {
+        Error::Io { .. } => error,
+        _ if replaced() => Error::Replaced { dir: dir.to_path_buf() },
+        _ => error,
+    })?;
     if precision == Precision::Bf16 {
         model.store_in_bf16();
         trim_pool(); // of the f32 matrices
@@ -62,14 +69,15 @@ pub fn load_at(dir: &Path, config: &ModelConfig, precision: Precision) -> Result
 ///
 /// # Errors
 /// Those of [`checkpoint::load_model`].
-pub fn load(dir: &Path, config: &ModelConfig) -> Result<(Gpt, Option<u64>)> {
-    let model = Gpt::new(config, &mut Init::new(0));
+pub fn load(dir: &Path, run: &RunConfig) -> Result<(Gpt, Option<u64>)> {
+    let model = Gpt::new(&run.model, &mut Init::new(0));
     let parameters = model.named_parameters();
-    let loaded = checkpoint::load_model(dir, &expected(&parameters))?;
-    for ((_, parameter), values) in parameters.iter().zip(loaded.arrays) {
+    let put = |i: usize, values: Vec<f32>| {
+        let parameter: &Parameter = &parameters[i].1;
         parameter.set_value(Tensor::from_slice(&values, &parameter.shape()));
-    }
-    Ok((model, loaded.step))
+    };
+    let step = checkpoint::load_model(dir, &run.meaning(), &expected(&parameters), put)?;
+    Ok((model, step))
 }
 
 impl<'a> Trainer<'a> {
@@ -102,7 +110,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// Those of [`checkpoint::load_model`] and [`checkpoint::load_optimizer`].
     pub fn resume(run: &'a RunConfig, data: &'a Dataset, dir: &Path) -> Result<Trainer<'a>> {
-        let (model, step) = load(dir, &run.model)?;
+        let (model, step) = load(dir, run)?;
         let step = step.ok_or_else(|| {
             Error::damaged(
                 &dir.join(checkpoint::MODEL),
@@ -115,9 +123,11 @@ impl<'a> Trainer<'a> {
             .iter()
             .map(|(name, moment)| Expected { name: name.clone(), shape: moment.shape().to_vec() })
             .collect();
-        let loaded = checkpoint::load_optimizer(dir, step, &expected)?;
-        let mut arrays = expected.iter().zip(loaded.arrays);
-        let next = |_: &str| arrays.next().map(|(wanted, values)| Tensor::from_slice(&values, &wanted.shape));
+        let mut arrays = Vec::with_capacity(expected.len());
+        let put = |i: usize, values: Vec<f32>| arrays.push(Tensor::from_slice(&values, &expected[i].shape));
+        checkpoint::load_optimizer(dir, step, &run.meaning(), &expected, put)?;
+        let mut arrays = arrays.into_iter();
+        let next = |_: &str| arrays.next();
         let loaded = trainer.optimizer.load_state(step, next);
         loaded.map_err(|problem| Error::damaged(&checkpoint::optimizer_path(dir, step), problem))?;
         Ok(trainer)
@@ -210,11 +220,18 @@ impl<'a> Trainer<'a> {
     /// Saves weights and moments into `dir`.
     ///
     /// # Errors
-    /// Those of [`checkpoint::save`].
-    pub fn save(&self, dir: &Path) -> Result<()> {
+    /// Those of [`Checkpoint::save`].
+    pub fn save(&self, files: &dyn FileSystem, dir: &Path) -> Result<()> {
         let model: Vec<(String, Tensor)> =
             self.model.named_parameters().into_iter().map(|(name, parameter)| (name, parameter.value())).collect();
-        checkpoint::save(dir, self.step_count(), &arrays(&model), &arrays(&self.optimizer.state()))
+        let state = self.optimizer.state();
+        Checkpoint {
+            step: self.step_count(),
+            meaning: &self.run.meaning(),
+            model: &arrays(&model),
+            optimizer: &arrays(&state),
+        }
+        .save(files, dir)
     }
 }
 

@@ -4,14 +4,15 @@ use crate::checkpoint;
 use crate::clock::Clock;
 use crate::config::RunConfig;
 use crate::dataset::{Dataset, Part};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::evaluation::Coverage;
-use crate::files;
+use crate::files::FileSystem;
 use crate::interrupt::Interrupt;
-use crate::metrics::{Metric, MetricsLog};
+use crate::metrics::{self, Metric, MetricsLog};
 use crate::output;
 use crate::plot::loss_curve;
 use crate::progress::{Counter, Progress, State};
+use crate::run_folder::{RunFolder, ownership};
 use crate::trainer::{Step, Trainer};
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -26,28 +27,55 @@ pub struct Prepared {
     pub run: RunConfig,
     /// Its text.
     pub data: Dataset,
-    /// Whether it goes on with what is in the folder.
-    pub resume: bool,
+    /// The folder, taken already, of a run that goes on; a new run takes it when it begins.
+    pub folder: Option<RunFolder>,
     /// The step to end after: `--stop-at`, or the last one.
     pub stop_at: u64,
     /// How many threads to use; `None` for all cores.
     pub threads: Option<usize>,
+    /// What it writes with.
+    pub files: Box<dyn FileSystem>,
 }
 
 impl Prepared {
     /// Makes the folder ready: a new run moves an older one aside, a resumed one drops the metrics after `step`, where
-    /// its checkpoint stands. Returns the metrics so far, and the file for more.
+    /// its checkpoint stands. All that can be wrong is found before the first change.
     ///
     /// # Errors
-    /// Those of [`checkpoint::begin`], [`RunConfig::save`] and [`MetricsLog::resume`].
-    pub fn open(&self, step: u64) -> Result<(MetricsLog, Vec<Metric>)> {
-        if !self.resume && checkpoint::begin(&self.dir)? {
-            let previous = self.dir.join(checkpoint::PREVIOUS);
-            output::note(&format!("an earlier run was here; it is now in {}", previous.display()));
-        }
-        self.run.save(&self.dir)?;
-        MetricsLog::resume(&self.dir, step)
+    /// Those of [`RunFolder::begin`], [`RunConfig::save`] and [`MetricsLog::resume`].
+    pub fn open(&self, step: u64) -> Result<Opened> {
+        let files = &*self.files;
+        self.run.to_json(&self.dir)?;
+        let folder = if self.folder.is_some() {
+            metrics::up_to(&self.dir, step)?;
+            ownership::files_of_the_run(&self.dir)?;
+            None
+        } else {
+            let (folder, earlier) = RunFolder::begin(files, &self.dir)?;
+            if let Some(earlier) = earlier {
+                output::note(&format!("an earlier run was here; it is now in {}", earlier.display()));
+            }
+            Some(folder)
+        };
+        self.run.save(files, &self.dir)?;
+        let (log, metrics) = MetricsLog::resume(files, &self.dir, step)?;
+        Ok(Opened { _folder: folder, log, metrics })
     }
+
+    /// Whether it goes on with what is in the folder.
+    pub fn resumes(&self) -> bool {
+        self.folder.is_some()
+    }
+}
+
+/// A folder that is ready for a run, and taken by it.
+#[derive(Debug)]
+pub struct Opened {
+    _folder: Option<RunFolder>,
+    /// The file for more metrics.
+    pub log: MetricsLog,
+    /// The metrics so far.
+    pub metrics: Vec<Metric>,
 }
 
 /// How a run ended.
@@ -70,12 +98,12 @@ pub struct Outcome<'a> {
 /// Those of the trainer, and of writing the folder.
 pub fn train(prepared: &Prepared) -> Result<Outcome<'_>> {
     let Prepared { run, data, dir, .. } = prepared;
-    let trainer = match prepared.resume {
+    let trainer = match prepared.resumes() {
         true => Trainer::resume(run, data, dir)?,
         false => Trainer::new(run, data),
     };
-    let (log, metrics) = prepared.open(trainer.step_count())?;
-    data.keep(dir, run);
+    let Opened { _folder, log, metrics } = prepared.open(trainer.step_count())?;
+    data.keep(&*prepared.files, dir, run);
     let mut training = Training {
         progress: Progress::new(trainer.step_count(), prepared.stop_at),
         state: State {
@@ -91,8 +119,8 @@ pub fn train(prepared: &Prepared) -> Result<Outcome<'_>> {
         metrics,
         unrecorded: None,
     };
-    if !prepared.resume {
-        training.trainer.save(dir)?; // so that there is something to go on with from the first moment
+    if !prepared.resumes() {
+        training.trainer.save(&*prepared.files, dir)?; // so that there is something to go on with from the first moment
     }
     let interrupt = Interrupt::listen()?;
     while training.trainer.step_count() < prepared.stop_at && !interrupt.requested() {
@@ -135,7 +163,7 @@ impl<'a> Training<'a> {
         }
         if evaluate {
             self.progress.show(&self.state);
-            self.save()
+            self.save(self.state.val_loss)
         } else {
             self.progress.step(&self.state);
             Ok(())
@@ -158,19 +186,28 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    fn save(&mut self) -> Result<()> {
-        self.trainer.save(&self.prepared.dir)?;
+    /// Saves, where the state is worth it: `loss` is one of the weights as they are now, where it has been measured.
+    fn save(&mut self, loss: Option<f32>) -> Result<()> {
+        // Weights can be finite and yet so large that nothing can be computed from them any more. The loss of the last
+        // batch does not show it: that is of the weights before its update.
+        let loss = loss.unwrap_or_else(|| self.trainer.estimate(Part::Validation, 1, |_, _| ()));
+        if !loss.is_finite() {
+            let hint = "it is not saved, and what was saved before stays; start again with a smaller --lr or a longer --warmup";
+            return Err(Error::NotFinite { what: "the validation loss", at: Some(self.trainer.step_count()), hint });
+        }
+        self.log.sync()?;
+        self.trainer.save(&*self.prepared.files, &self.prepared.dir)?;
         self.draw()
     }
 
     fn draw(&self) -> Result<()> {
         let Prepared { dir, run, .. } = self.prepared;
         let curve = loss_curve(&self.metrics, run.model.vocab_size)?;
-        files::write(&dir.join(checkpoint::LOSS_PLOT), curve.as_bytes())
+        ownership::write_picture(&*self.prepared.files, &dir.join(checkpoint::LOSS_PLOT), &curve)
     }
 
     fn end(mut self, interrupted: bool) -> Result<Outcome<'a>> {
-        self.save()?;
+        self.save(None)?;
         self.progress.finish();
         let Prepared { run, dir, .. } = self.prepared;
         if interrupted || self.trainer.step_count() < run.train.steps {

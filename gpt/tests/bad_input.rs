@@ -3,8 +3,9 @@
 
 use assert_cmd::Command;
 use gradus_gpt::{
-    checkpoint::{self, NamedArray},
+    checkpoint::{Checkpoint, NamedArray},
     config::{FORMAT, RunConfig},
+    files::Disk,
     model::Gpt,
     preset::Preset,
     tokenizer::{Tokenizer, TokenizerKind},
@@ -60,8 +61,9 @@ fn write_model(dir: &Path) {
         gpt.named_parameters().into_iter().map(|(name, parameter)| (name, parameter.value())).collect();
     let arrays: Vec<_> =
         weights.iter().map(|(name, t)| NamedArray { name, shape: t.shape(), data: t.as_slice() }).collect();
-    RunConfig { format: FORMAT, model, train, tokenizer }.save(dir).unwrap();
-    checkpoint::save(dir, 0, &arrays, &[]).unwrap();
+    let run = RunConfig { format: FORMAT, model, train, tokenizer };
+    run.save(&Disk, dir).unwrap();
+    Checkpoint { step: 0, meaning: &run.meaning(), model: &arrays, optimizer: &[] }.save(&Disk, dir).unwrap();
 }
 
 #[test]
@@ -161,6 +163,7 @@ fn models_that_are_damaged_or_foreign() {
     let dir = folder.path().join("model");
     let name = dir.to_str().unwrap().to_string();
     let damage = |file: &str, change: &dyn Fn(&[u8]) -> Vec<u8>| {
+        let _ = fs::remove_dir_all(&dir); // what was damaged is not replaced
         write_model(&dir);
         let path = dir.join(file);
         let good = fs::read(&path).unwrap();
@@ -268,7 +271,7 @@ fn a_resumed_run_refuses_another_text() {
     let mut run = RunConfig::load(dir).unwrap();
     run.train.data.path = Some(folder.path().join("text.txt"));
     run.train.data.fingerprint = "2205 bytes, 0000000000000000".into();
-    run.save(dir).unwrap();
+    run.save(&Disk, dir).unwrap();
     let error = refused_in_one_line(&["train", "--resume", "--out", &out, "--data", &text], 1);
     contains(&error, &["text.txt has changed since the run began", "2205 bytes"]);
 }

@@ -87,16 +87,20 @@ fn a_config_whose_sizes_do_not_match_the_weights() {
         edit(&place.path(&name), "config.json", |_| text.replacen(from, to, 1).into_bytes());
         all_refuse(place, &name)
     };
-    contains(
-        &with("\"width\": 16", "\"width\": 32"),
-        &["token_embedding.weight has shape [41, 16], but config.json asks for [41, 32]"],
-    );
-    contains(
-        &with("\"context\": 16", "\"context\": 8"),
-        &["position_embedding.weight has shape [16, 16], but config.json asks for [8, 16]"],
-    );
-    contains(&with("\"layers\": 1", "\"layers\": 2"), &["blocks.1.", "parameter"]);
-    contains(&with("\"bias\": false", "\"bias\": true"), &["bias", "parameter"]);
+    let saved_with =
+        |saved: &str, found: &str| format!("these weights were saved with {saved}, but config.json says {found}");
+    contains(&with("\"width\": 16", "\"width\": 32"), &[&saved_with("width 16", "width 32")]);
+    contains(&with("\"context\": 16", "\"context\": 8"), &[&saved_with("context 16", "context 8")]);
+    contains(&with("\"layers\": 1", "\"layers\": 2"), &[&saved_with("layers 1", "layers 2")]);
+    contains(&with("\"bias\": false", "\"bias\": true"), &[&saved_with("bias false", "bias true")]);
+    // All shapes fit, and it would be another model: heads that divide the width, and characters in place of others.
+    contains(&with("\"heads\": 2", "\"heads\": 4"), &[&saved_with("heads 2", "heads 4")]);
+    contains(&with("\"heads\": 2", "\"heads\": 1"), &[&saved_with("heads 2", "heads 1")]);
+    edit(&place.path(&name), "config.json", |_| {
+        String::from_utf8(original.clone()).unwrap().replacen("tuwy", "tuwz", 1).into_bytes()
+    });
+    let error = refused(place.with_model(&name, "sample", &["--tokens", "3"]), 1);
+    contains(&error, &["these weights were saved with tokenizer "]);
     contains(&with("\"heads\": 2", "\"heads\": 3"), &["config.json", "heads 3: does not divide the width 16"]);
     contains(&with("\"heads\": 2", "\"heads\": 0"), &["config.json", "heads 0"]);
     contains(
@@ -107,6 +111,34 @@ fn a_config_whose_sizes_do_not_match_the_weights() {
     contains(&with("\"width\": 16", "\"width\": 18446744073709551615"), &["config.json"]);
 }
 
+/// Weights of other programs, and of older versions, do not say what they were saved with: then their shapes have to fit.
+#[test]
+fn shapes_that_do_not_match_the_config() {
+    let (place, name) = copy("shapes");
+    let path = place.path(&name).join("model.safetensors");
+    let bytes = fs::read(&path).unwrap();
+    let old = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let metadata = std::collections::HashMap::from([("step".to_string(), "10".to_string())]);
+    fs::write(&path, safetensors::serialize(old.tensors(), Some(metadata)).unwrap()).unwrap();
+    succeeds(place.with_model(&name, "sample", &["--tokens", "3"]));
+    let original = fs::read(place.path(&name).join("config.json")).unwrap();
+    let with = |from: &str, to: &str| {
+        let text = String::from_utf8(original.clone()).unwrap();
+        edit(&place.path(&name), "config.json", |_| text.replacen(from, to, 1).into_bytes());
+        all_refuse(place, &name)
+    };
+    contains(
+        &with("\"width\": 16", "\"width\": 32"),
+        &["token_embedding.weight has shape [41, 16], but config.json asks for [41, 32]"],
+    );
+    contains(
+        &with("\"context\": 16", "\"context\": 8"),
+        &["position_embedding.weight has shape [16, 16], but config.json asks for [8, 16]"],
+    );
+    contains(&with("\"layers\": 1", "\"layers\": 2"), &["blocks.1.", "parameter"]);
+    contains(&with("\"bias\": false", "\"bias\": true"), &["bias", "parameter"]);
+}
+
 /// A config with fewer blocks than the weights have would silently leave half of a model out.
 #[test]
 fn weights_that_the_config_does_not_ask_for() {
@@ -115,7 +147,7 @@ fn weights_that_the_config_does_not_ask_for() {
     edit(&place.path("deep"), "config.json", |bytes| {
         String::from_utf8(bytes).unwrap().replacen("\"layers\": 2", "\"layers\": 1", 1).into_bytes()
     });
-    contains(&all_refuse(&place, "deep"), &["model.safetensors", "blocks.1."]);
+    contains(&all_refuse(&place, "deep"), &["model.safetensors", "saved with layers 2, but config.json says layers 1"]);
 }
 
 #[test]
@@ -169,7 +201,7 @@ fn pictures_and_folders_that_cannot_be_written() {
     let below_a_file = place.text().join("picture.svg");
     let error = refused(place.with_model(&name, "inspect", &["--out", below_a_file.to_str().unwrap()]), 1);
     contains(&error, &["cannot write", "text.txt/picture.svg"]);
-    fs::create_dir(place.path(&name).join("metrics.jsonl.tmp")).unwrap(); // in the way of the metrics
+    fs::create_dir(place.path(&name).join("metrics.jsonl.gradus.tmp")).unwrap(); // in the way of the metrics
     contains(&refused(place.resume(&name, ""), 1), &["cannot ", "metrics.jsonl"]);
 }
 

@@ -64,7 +64,7 @@ fn the_table_follows_the_data_and_adds_up() {
 /// The maps of the layers and heads for the tokens of `prompt`, by the model itself.
 fn weights(prompt: &str) -> (usize, Vec<Vec<f32>>) {
     let run = RunConfig::load(&trained().path("run")).unwrap();
-    let model = trainer::load(&trained().path("run"), &run.model).unwrap().0;
+    let model = trainer::load(&trained().path("run"), &run).unwrap().0;
     let tokens = run.tokenizer.encode(prompt).unwrap();
     let maps = model.attention_maps(&Tensor::from_slice(&tokens, &[1, tokens.len()]));
     let heads = maps.iter().flat_map(|map| (0..3).map(move |head| map.slice(0, head..head + 1).to_vec::<f32>()));

@@ -5,6 +5,7 @@ mod common;
 use common::{Place, succeeds};
 use gradus_gpt::config::RunConfig;
 use gradus_gpt::dataset::Dataset;
+use gradus_gpt::files::Disk;
 use gradus_gpt::trainer::Trainer;
 use gradus_nn::Module;
 
@@ -26,10 +27,10 @@ fn what_is_resumed_is_the_run_that_was_saved_last() {
     std::fs::create_dir(&dir).unwrap();
     let mut older = Trainer::new(&run, &data);
     (0..5).for_each(|_| _ = older.step().unwrap());
-    older.save(&dir).unwrap();
+    older.save(&Disk, &dir).unwrap();
     let mut newer = Trainer::new(&other, &data);
     (0..2).for_each(|_| _ = newer.step().unwrap());
-    newer.save(&dir).unwrap();
+    newer.save(&Disk, &dir).unwrap();
 
     let mut resumed = Trainer::resume(&other, &data, &dir).unwrap();
     assert_eq!(resumed.step_count(), 2);

@@ -1,6 +1,10 @@
-//! What a checkpoint must survive: truncation at any byte, a process killed at any moment of a save, and other files.
+//! What a checkpoint must survive: truncation at any byte, saves that fail, and other files. Crashes at every point of a
+//! save are in `tests/durability.rs`.
 
 use super::*;
+use crate::files::Disk;
+use safetensors::{Dtype, tensor::TensorView};
+use std::fs;
 use tempfile::TempDir;
 
 const SHAPES: [(&str, &[usize]); 3] = [("a.weight", &[3, 2]), ("b.bias", &[5]), ("c", &[])];
@@ -16,20 +20,38 @@ fn expected() -> Vec<Expected> {
     SHAPES.iter().map(|(name, shape)| Expected { name: name.to_string(), shape: shape.to_vec() }).collect()
 }
 
-fn save_step(dir: &Path, step: u64) {
+fn save(dir: &Path, step: u64, meaning: &str) -> Result<()> {
     let data = arrays(step);
     let named: Vec<_> =
         SHAPES.iter().zip(&data).map(|((name, shape), data)| NamedArray { name, shape, data }).collect();
-    save(dir, step, &named, &named).unwrap();
+    Checkpoint { step, meaning, model: &named, optimizer: &named }.save(&Disk, dir)
+}
+
+const MEANING: &str = "layers 1, heads 4, tokenizer 12";
+
+fn save_step(dir: &Path, step: u64) {
+    save(dir, step, MEANING).unwrap();
+}
+
+/// The step and the arrays of the model.
+fn load(dir: &Path, expected: &[Expected]) -> Result<(Option<u64>, Vec<Vec<f32>>)> {
+    let mut arrays = Vec::new();
+    let step = load_model(dir, MEANING, expected, |_, array| arrays.push(array))?;
+    Ok((step, arrays))
+}
+
+fn load_moments(dir: &Path, step: u64) -> Result<Vec<Vec<f32>>> {
+    let mut arrays = Vec::new();
+    load_optimizer(dir, step, MEANING, &expected(), |_, array| arrays.push(array))?;
+    Ok(arrays)
 }
 
 /// The step that the folder stands at, after a check that weights and moments are both of that step.
 fn step_of(dir: &Path) -> u64 {
-    let model = load_model(dir, &expected()).unwrap();
-    let step = model.step.unwrap();
-    let moments = load_optimizer(dir, step, &expected()).unwrap();
-    assert_eq!(model.arrays, arrays(step));
-    assert_eq!(moments.arrays, arrays(step));
+    let (step, model) = load(dir, &expected()).unwrap();
+    let step = step.unwrap();
+    assert_eq!(model, arrays(step));
+    assert_eq!(load_moments(dir, step).unwrap(), arrays(step));
     step
 }
 
@@ -40,9 +62,7 @@ fn folder_at(step: u64) -> TempDir {
 }
 
 fn files_in(dir: &Path) -> Vec<String> {
-    let mut names = names(dir).unwrap();
-    names.sort();
-    names
+    files::names(dir).unwrap()
 }
 
 #[test]
@@ -65,46 +85,6 @@ fn the_same_state_makes_the_same_bytes() {
     }
 }
 
-/// A save is a row of writes and renames. Each prefix of that row, cut at several bytes of a write, is what a killed
-/// process can leave behind; the checkpoint in it must be the older or the newer one, whole, and training must go on.
-#[test]
-fn killed_at_any_moment_of_a_save_it_is_the_older_or_the_newer_checkpoint() {
-    let newer = folder_at(9);
-    let model = fs::read(newer.path().join(MODEL)).unwrap();
-    let moments = fs::read(newer.path().join("optimizer-9.safetensors")).unwrap();
-    let cuts = |bytes: &[u8]| [0, 1, 8, 9, bytes.len() / 2, bytes.len() - 1, bytes.len()];
-
-    let check = |leave: &dyn Fn(&Path), step: u64| {
-        let folder = folder_at(5);
-        leave(folder.path());
-        assert_eq!(step_of(folder.path()), step);
-        save_step(folder.path(), 12);
-        assert_eq!(step_of(folder.path()), 12);
-        assert_eq!(files_in(folder.path()), [MODEL, "optimizer-12.safetensors"], "nothing is left over");
-    };
-    for cut in cuts(&moments) {
-        check(&|dir| fs::write(dir.join("optimizer-9.safetensors.tmp"), &moments[..cut]).unwrap(), 5);
-    }
-    let moments_are_there = |dir: &Path| fs::write(dir.join("optimizer-9.safetensors"), &moments).unwrap();
-    check(&moments_are_there, 5);
-    for cut in cuts(&model) {
-        check(
-            &|dir| {
-                moments_are_there(dir);
-                fs::write(dir.join("model.safetensors.tmp"), &model[..cut]).unwrap();
-            },
-            5,
-        );
-    }
-    check(
-        &|dir| {
-            moments_are_there(dir);
-            fs::write(dir.join(MODEL), &model).unwrap(); // the rename: the older moments still lie beside
-        },
-        9,
-    );
-}
-
 #[test]
 fn a_truncated_file_is_refused_at_every_length() {
     let folder = folder_at(5);
@@ -113,8 +93,7 @@ fn a_truncated_file_is_refused_at_every_length() {
         let whole = fs::read(&path).unwrap();
         for length in 0..whole.len() {
             fs::write(&path, &whole[..length]).unwrap();
-            let result =
-                load_model(folder.path(), &expected()).and_then(|_| load_optimizer(folder.path(), 5, &expected()));
+            let result = load(folder.path(), &expected()).and_then(|_| load_moments(folder.path(), 5));
             let error = result.expect_err("a truncated file");
             assert!(matches!(&error, Error::Damaged { path: named, .. } if *named == path), "{length}: {error}");
             assert!(!error.to_string().contains('\n'));
@@ -127,18 +106,18 @@ fn a_truncated_file_is_refused_at_every_length() {
 #[test]
 fn missing_and_foreign_files_are_told_apart() {
     let empty = tempfile::tempdir().unwrap();
-    assert!(matches!(load_model(empty.path(), &[]), Err(Error::NoCheckpoint { file: MODEL, .. })));
+    assert!(matches!(load(empty.path(), &[]), Err(Error::NoCheckpoint { file: MODEL, .. })));
     let folder = folder_at(5);
     fs::remove_file(folder.path().join("optimizer-5.safetensors")).unwrap();
-    let error = load_optimizer(folder.path(), 5, &expected()).unwrap_err().to_string();
+    let error = load_moments(folder.path(), 5).unwrap_err().to_string();
     assert!(error.contains("step 5") && error.contains("is missing"), "{error}");
     save_step(folder.path(), 6);
     fs::rename(folder.path().join("optimizer-6.safetensors"), folder.path().join("optimizer-7.safetensors")).unwrap();
-    let error = load_optimizer(folder.path(), 7, &expected()).unwrap_err().to_string();
+    let error = load_moments(folder.path(), 7).unwrap_err().to_string();
     assert!(error.contains("it is not of step 7, as its name says"), "{error}");
     for foreign in [&b"PK\x03\x04 this is a zip file, not a model at all"[..], b"hello", &[255; 100], &[0; 100]] {
         fs::write(folder.path().join(MODEL), foreign).unwrap();
-        let error = load_model(folder.path(), &expected()).unwrap_err().to_string();
+        let error = load(folder.path(), &expected()).unwrap_err().to_string();
         assert!(error.contains("model.safetensors is damaged or not a file of gradus"), "{error}");
     }
 }
@@ -149,7 +128,7 @@ fn parameters_that_do_not_match_are_named() {
     let with = |change: &dyn Fn(&mut Vec<Expected>)| {
         let mut expected = expected();
         change(&mut expected);
-        load_model(folder.path(), &expected).unwrap_err().to_string()
+        load(folder.path(), &expected).unwrap_err().to_string()
     };
     let shape = with(&|expected| expected[0].shape = vec![2, 3]);
     assert!(shape.contains("a.weight has shape [3, 2], but config.json asks for [2, 3]"), "{shape}");
@@ -158,74 +137,209 @@ fn parameters_that_do_not_match_are_named() {
 }
 
 #[test]
-fn other_types_and_wild_values_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let shape = [2];
-    let wild = NamedArray { name: "a", shape: &shape, data: &[1.0, f32::NAN] };
-    save(folder.path(), 1, &[wild], &[]).unwrap();
-    let expected = [Expected { name: "a".into(), shape: vec![2] }];
-    assert!(
-        load_model(folder.path(), &expected).unwrap_err().to_string().contains("a holds a value that is not finite")
-    );
-
-    let view = safetensors::tensor::TensorView::new(Dtype::F16, vec![2], &[0; 4]).unwrap();
-    fs::write(folder.path().join(MODEL), safetensors::serialize([("a", view)], None).unwrap()).unwrap();
-    assert!(load_model(folder.path(), &expected).unwrap_err().to_string().contains("a is of type F16, not F32"));
-}
-
-#[test]
-fn a_model_of_another_program_has_no_step() {
-    let folder = tempfile::tempdir().unwrap();
-    let view = safetensors::tensor::TensorView::new(Dtype::F32, vec![1], &[0, 0, 0x80, 0x3f]).unwrap();
-    fs::write(folder.path().join(MODEL), safetensors::serialize([("a", view)], None).unwrap()).unwrap();
-    let expected = [Expected { name: "a".into(), shape: vec![1] }];
-    let loaded = load_model(folder.path(), &expected).unwrap();
-    assert_eq!(loaded, Loaded { step: None, arrays: vec![vec![1.0]] });
-}
-
-#[test]
-fn a_new_run_moves_the_older_one_aside_and_touches_nothing_else() {
-    let folder = folder_at(5);
-    let dir = folder.path();
-    for name in [config::FILE, metrics::FILE, LOSS_PLOT, "notes.txt", "notes.tmp", "optimizer-mine.safetensors"] {
-        fs::write(dir.join(name), name).unwrap();
+fn a_state_that_could_not_be_loaded_is_not_saved() {
+    for (wild, where_) in [(f32::NAN, 0), (f32::INFINITY, 1), (f32::NEG_INFINITY, 1)] {
+        let folder = folder_at(5);
+        let shape = [2];
+        let data = [[1.0, 2.0], [1.0, wild]];
+        let array = |name, i: usize| NamedArray { name, shape: &shape, data: &data[i] };
+        let (model, optimizer) = ([array("a", 1 - where_)], [array("m/a", where_)]);
+        let error = Checkpoint { step: 9, meaning: MEANING, model: &model, optimizer: &optimizer };
+        let error = error.save(&Disk, folder.path()).unwrap_err().to_string();
+        let name = ["a", "m/a"][where_];
+        assert!(error.starts_with(&format!("{name} holds a value that is not finite after step 9")), "{error}");
+        assert!(error.contains("smaller --lr"), "{error}");
+        assert_eq!(step_of(folder.path()), 5);
+        assert_eq!(files_in(folder.path()), [MODEL, "optimizer-5.safetensors"]);
     }
-    assert_eq!(own_files(dir).unwrap()[0], MODEL, "the weights move first");
-    assert!(begin(dir).unwrap());
-    assert_eq!(files_in(dir), ["notes.tmp", "notes.txt", "optimizer-mine.safetensors", PREVIOUS]);
-    assert_eq!(step_of(&dir.join(PREVIOUS)), 5);
-    assert!(dir.join(PREVIOUS).join(config::FILE).exists() && dir.join(PREVIOUS).join(metrics::FILE).exists());
+}
 
-    fs::write(dir.join(config::FILE), "of a run that never saved").unwrap();
-    assert!(!begin(dir).unwrap());
-    assert_eq!(step_of(&dir.join(PREVIOUS)), 5, "a run without a model does not push the older one out");
-    save_step(dir, 7);
-    assert!(begin(dir).unwrap());
-    assert_eq!(step_of(&dir.join(PREVIOUS)), 7);
+/// A model of one array `a`, as another program would save it.
+fn foreign_model(dtype: Dtype, count: usize, bytes: &[u8]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let view = TensorView::new(dtype, vec![count], bytes).unwrap();
+    let metadata = std::collections::HashMap::from([("format".to_string(), "pt".to_string())]);
+    fs::write(folder.path().join(MODEL), safetensors::serialize([("a", view)], Some(metadata)).unwrap()).unwrap();
+    folder
+}
+
+fn load_foreign(folder: &TempDir, count: usize) -> Result<(Option<u64>, Vec<Vec<f32>>)> {
+    load(folder.path(), &[Expected { name: "a".into(), shape: vec![count] }])
+}
+
+/// More numbers than one buffer holds, of all magnitudes, the smallest and the largest included.
+#[test]
+fn each_type_that_weights_are_stored_in_loads() {
+    let bytes = |bits: &dyn Fn(u64) -> Vec<u8>, count: usize| (0..count as u64).flat_map(bits).collect::<Vec<u8>>();
+    let count = 40_001;
+    let check = |dtype, bytes: &[u8], count: usize, expected: &dyn Fn(usize) -> f32| {
+        let (step, arrays) = load_foreign(&foreign_model(dtype, count, bytes), count).unwrap();
+        assert_eq!((step, arrays.len(), arrays[0].len()), (None, 1, count));
+        for (i, &x) in arrays[0].iter().enumerate() {
+            assert_eq!(x.to_bits(), expected(i).to_bits(), "{dtype:?} element {i}");
+        }
+    };
+    let value = |i: u64| (i as f32 - 20_000.0) * 1.25e-3;
+    check(Dtype::F32, &bytes(&|i| value(i).to_le_bytes().to_vec(), count), count, &|i| value(i as u64));
+    let wide = |i: u64| f64::from(value(i)) / 3.0;
+    check(Dtype::F64, &bytes(&|i| wide(i).to_le_bytes().to_vec(), count), count, &|i| wide(i as u64) as f32);
+    // Every finite half: sign, exponent and fraction taken apart by hand.
+    let finite = |exponent_bits: u32, fraction_bits: u32| -> Vec<u16> {
+        (0..=u16::MAX)
+            .filter(|bits| (bits >> fraction_bits) & ((1 << exponent_bits) - 1) != (1 << exponent_bits) - 1)
+            .collect()
+    };
+    let decoded = |bits: u16, exponent_bits: u32, fraction_bits: u32| -> f32 {
+        let exponent = i32::from((bits >> fraction_bits) & ((1 << exponent_bits) - 1));
+        let fraction = f64::from(bits & ((1 << fraction_bits) - 1)) / f64::from(1 << fraction_bits);
+        let bias = (1 << (exponent_bits - 1)) - 1;
+        let size =
+            if exponent == 0 { fraction * 2f64.powi(1 - bias) } else { (1.0 + fraction) * 2f64.powi(exponent - bias) };
+        (if bits >> 15 == 1 { -size } else { size }) as f32
+    };
+    for (dtype, exponent_bits, fraction_bits) in [(Dtype::F16, 5, 10), (Dtype::BF16, 8, 7)] {
+        let all = finite(exponent_bits, fraction_bits);
+        let bytes: Vec<u8> = all.iter().flat_map(|bits| bits.to_le_bytes()).collect();
+        check(dtype, &bytes, all.len(), &|i| decoded(all[i], exponent_bits, fraction_bits));
+    }
 }
 
 #[test]
-fn a_folder_that_cannot_be_is_named() {
+fn wild_values_and_types_that_are_none_of_weights_are_refused() {
+    let says = |dtype, bytes: &[u8]| load_foreign(&foreign_model(dtype, 2, bytes), 2).unwrap_err().to_string();
+    let two = |bytes: &[u8]| [bytes, bytes].concat();
+    for wild in [f32::NAN, f32::INFINITY] {
+        assert!(says(Dtype::F32, &two(&wild.to_le_bytes())).contains("a holds a value that is not finite"));
+        assert!(says(Dtype::F64, &two(&f64::from(wild).to_le_bytes())).contains("a holds a value that is not finite"));
+        let half = half::f16::from_f32(wild).to_le_bytes();
+        assert!(says(Dtype::F16, &two(&half)).contains("a holds a value that is not finite"));
+        let brain = half::bf16::from_f32(wild).to_le_bytes();
+        assert!(says(Dtype::BF16, &two(&brain)).contains("a holds a value that is not finite"));
+    }
+    assert!(says(Dtype::F64, &two(&1e300_f64.to_le_bytes())).contains("not finite as an f32"));
+    let integers = says(Dtype::I32, &[0; 8]);
+    assert!(integers.contains("a is of type I32; F32, F16, BF16 and F64 are read"), "{integers}");
+}
+
+/// Written with the crate, as versions before this one did: one key, and no word on the model.
+#[test]
+fn checkpoints_of_older_versions_load() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("file");
-    fs::write(&file, "").unwrap();
-    let error = begin(&file.join("run")).unwrap_err().to_string();
-    assert!(error.starts_with("cannot create ") && error.contains("file/run"), "{error}");
-    assert!(begin(&file).is_err());
+    let data = arrays(5);
+    for name in [MODEL, "optimizer-5.safetensors"] {
+        let bytes: Vec<Vec<u8>> = data.iter().map(|a| a.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
+        let views = SHAPES
+            .iter()
+            .zip(&bytes)
+            .map(|((name, shape), bytes)| (*name, TensorView::new(Dtype::F32, shape.to_vec(), bytes).unwrap()));
+        let metadata = std::collections::HashMap::from([("step".to_string(), "5".to_string())]);
+        fs::write(folder.path().join(name), safetensors::serialize(views, Some(metadata)).unwrap()).unwrap();
+        assert!(WeightsFile::open(&folder.path().join(name)).unwrap().is_ours());
+    }
+    assert_eq!(step_of(folder.path()), 5);
+    save_step(folder.path(), 6);
+    assert_eq!(step_of(folder.path()), 6);
+    assert_eq!(files_in(folder.path()), [MODEL, "optimizer-6.safetensors"]);
+}
+
+#[test]
+fn what_is_written_is_a_safetensors_file_with_aligned_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (names, shape) = (["天.weight", "b", "cc"], [3]);
+    let data = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]];
+    let model: Vec<_> = names.iter().zip(&data).map(|(name, data)| NamedArray { name, shape: &shape, data }).collect();
+    Checkpoint { step: 7, meaning: "a \"model\"", model: &model, optimizer: &[] }.save(&Disk, folder.path()).unwrap();
+    let bytes = fs::read(folder.path().join(MODEL)).unwrap();
+    let read = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    for (name, data) in names.iter().zip(&data) {
+        let array = read.tensor(name).unwrap();
+        assert_eq!((array.dtype(), array.shape()), (Dtype::F32, &shape[..]));
+        assert_eq!(array.data(), data.iter().flat_map(|x: &f32| x.to_le_bytes()).collect::<Vec<u8>>());
+        assert_eq!((array.data().as_ptr() as usize - bytes.as_ptr() as usize) % 4, 0, "{name}");
+    }
+    let file = WeightsFile::open(&folder.path().join(MODEL)).unwrap();
+    assert_eq!((file.step, file.model.as_deref(), file.is_ours()), (Some(7), Some("a \"model\""), true));
+}
+
+#[test]
+fn weights_know_the_model_that_they_belong_to() {
+    let folder = folder_at(5);
+    let with = |meaning: &str| load_model(folder.path(), meaning, &expected(), |_, _| ()).unwrap_err().to_string();
+    let error = with("layers 1, heads 2, tokenizer 12");
+    assert!(error.contains("these weights were saved with heads 4, but config.json says heads 2"), "{error}");
+    assert!(
+        with("layers 1, heads 4, tokenizer 13").contains("saved with tokenizer 12, but config.json says tokenizer 13")
+    );
+    assert!(with(MEANING.strip_suffix(", tokenizer 12").unwrap()).contains("these weights were saved with"));
+    let meaning = "layers 1, heads 2, tokenizer 12";
+    assert!(matches!(load_optimizer(folder.path(), 5, meaning, &expected(), |_, _| ()), Err(Error::Mismatch { .. })));
+}
+
+#[test]
+fn a_newer_format_is_told_by_its_number() {
+    let folder = folder_at(5);
+    let path = folder.path().join(MODEL);
+    let mut bytes = fs::read(&path).unwrap();
+    let key = b"\"gradus\":\"";
+    let at = bytes.windows(key.len()).position(|part| part == key).unwrap() + key.len();
+    bytes[at] = b'2';
+    fs::write(&path, bytes).unwrap();
+    let error = load(folder.path(), &expected()).unwrap_err().to_string();
+    assert!(error.contains("model.safetensors is of format 2, this program reads 1: use a newer gradus"), "{error}");
+}
+
+#[test]
+fn files_of_others_are_neither_replaced_nor_swept() {
+    for (name, step) in [("optimizer-9.safetensors", 9), (MODEL, 9)] {
+        let folder = folder_at(5);
+        fs::write(folder.path().join(name), "mine").unwrap();
+        let error = save(folder.path(), step, MEANING).unwrap_err();
+        assert!(matches!(&error, Error::Foreign { path } if path.ends_with(name)), "{error}");
+        assert_eq!(fs::read(folder.path().join(name)).unwrap(), b"mine");
+    }
+    let folder = folder_at(5);
+    for name in ["optimizer-3.safetensors", "optimizer-mine.safetensors", "notes.tmp", ".tmp123"] {
+        fs::write(folder.path().join(name), "mine").unwrap();
+    }
+    save_step(folder.path(), 6);
+    let kept = [
+        ".tmp123",
+        MODEL,
+        "notes.tmp",
+        "optimizer-3.safetensors",
+        "optimizer-6.safetensors",
+        "optimizer-mine.safetensors",
+    ];
+    assert_eq!(files_in(folder.path()), kept);
+}
+
+/// What `safetensors` left when a process of an older version was killed has no fixed name, but says what it is.
+#[test]
+fn leftovers_of_interrupted_saves_are_swept() {
+    let folder = folder_at(5);
+    let whole = fs::read(folder.path().join(MODEL)).unwrap();
+    let header = br#"{"__metadata__":{"step":"4"},"a.weight":{"dtype":"#;
+    let torn = [&200_u64.to_le_bytes()[..], header].concat();
+    for name in [".tmpAbC123", "model.safetensors.tmp"] {
+        fs::write(folder.path().join(name), &torn).unwrap();
+    }
+    fs::write(folder.path().join("optimizer-4.safetensors.tmp"), &whole).unwrap();
+    fs::write(folder.path().join("optimizer-4.safetensors.gradus.tmp"), "").unwrap();
+    fs::write(folder.path().join("config.json.gradus.tmp"), "{").unwrap();
+    save_step(folder.path(), 6);
+    assert_eq!(files_in(folder.path()), [MODEL, "optimizer-6.safetensors"]);
 }
 
 /// The order of the two writes, by stopping a real save at each of them: a folder in the place of the temporary file
 /// lets its creation fail.
 #[test]
 fn a_save_that_fails_leaves_the_older_checkpoint() {
-    for blocked in ["optimizer-9.safetensors.tmp", "model.safetensors.tmp"] {
+    for blocked in ["optimizer-9.safetensors.gradus.tmp", "model.safetensors.gradus.tmp"] {
         let folder = folder_at(5);
         fs::create_dir(folder.path().join(blocked)).unwrap();
-        let data = arrays(9);
-        let named: Vec<_> =
-            SHAPES.iter().zip(&data).map(|((name, shape), data)| NamedArray { name, shape, data }).collect();
-        let error = save(folder.path(), 9, &named, &named).unwrap_err().to_string();
-        assert!(error.starts_with("cannot write ") && error.contains(blocked.strip_suffix(".tmp").unwrap()), "{error}");
+        let error = save(folder.path(), 9, MEANING).unwrap_err().to_string();
+        let target = blocked.strip_suffix(files::TEMPORARY).unwrap();
+        assert!(error.starts_with("cannot write ") && error.contains(target), "{error}");
         assert_eq!(step_of(folder.path()), 5);
         assert_eq!(folder.path().join("optimizer-9.safetensors").exists(), blocked.starts_with("model"));
     }

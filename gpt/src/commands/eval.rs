@@ -31,7 +31,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let prepared = prepare(args)?;
     let Prepared { run, data, .. } = &prepared;
     threads::run(prepared.threads, || {
-        let model = trainer::load_at(&args.model, &run.model, args.precision)?;
+        let model = trainer::load_at(&args.model, run, args.precision)?;
         let targets = data.len(Part::Whole) - 1;
         let counter = Counter::new("tokens", targets);
         let Ok(evaluation) = evaluate(&model, data, Part::Whole, run.train.batch, Coverage::Whole, |done, _| {

@@ -6,11 +6,13 @@ use crate::{
     commands::sample,
     config::{ModelConfig, RunConfig},
     error::{Error, Result},
-    files,
+    files::{self, Disk},
     generate::Generator,
     model::Gpt,
     output,
     plot::{AttentionMaps, attention_map},
+    precision::Precision,
+    run_folder::ownership::{self, ATTENTION_MAP},
     sampler::{Sampler, Sampling},
     summary::{self, StoredParameter},
     tokenizer::Tokenizer,
@@ -20,9 +22,6 @@ use gradus_autograd::Tensor;
 use gradus_nn::{Module, Parameter};
 use safetensors::Dtype;
 use std::{collections::HashMap, fmt, ops::Range};
-
-/// The name of the picture.
-pub const ATTENTION_MAP: &str = "attention.svg";
 
 /// The most tokens in a picture: it has their square times layers times heads cells.
 const MOST_DRAWN: usize = 64;
@@ -62,15 +61,19 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     let run = RunConfig::load(&args.model)?;
     let maps = Chosen::new(args, &run.model)?;
     let prompt = args.prompt.as_deref().map(|text| drawn_prompt(&run, text)).transpose()?;
-    let (model, _) = trainer::load(&args.model, &run.model)?;
+    let model = trainer::load_at(&args.model, &run, Precision::F32)?;
     let parameters = stored_parameters(&model, &checkpoint::stored_types(&args.model)?);
     output::print(&format!("{}\n\n{}", sizes(&run), summary::table(&run.model, &parameters)))?;
     let tokens = match prompt {
         Some(tokens) => tokens,
         None => own_words(&model, &run)?,
     };
+    let svg = draw(&model, &run, &maps, &tokens);
     let path = args.out.clone().unwrap_or_else(|| args.model.join(ATTENTION_MAP));
-    files::write(&path, draw(&model, &run, &maps, &tokens).as_bytes())?;
+    match &args.out {
+        Some(path) => files::write(&Disk, path, svg.as_bytes())?, // what is there has been named, and is replaced
+        None => ownership::write_picture(&Disk, &path, &svg)?,
+    }
     output::note(&format!("wrote {}: what each of {} tokens attends to, {maps}", path.display(), tokens.len()));
     Ok(())
 }

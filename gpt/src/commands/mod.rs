@@ -9,8 +9,10 @@ pub mod train;
 use crate::{
     args::Command,
     error::{Error, Result},
+    run_folder,
 };
 use gradus_kernels::{Isa, isa::ISA_VARIABLE};
+use std::path::Path;
 
 /// Runs one command.
 ///
@@ -20,9 +22,17 @@ pub fn run(command: Command) -> Result<()> {
     instruction_set()?;
     match command {
         Command::Train(args) => train::run(&args),
-        Command::Sample(args) => sample::run(&args),
-        Command::Eval(args) => eval::run(&args),
-        Command::Inspect(args) => inspect::run(&args),
+        Command::Sample(args) => sample::run(&args).map_err(|error| explain(&args.model, error)),
+        Command::Eval(args) => eval::run(&args).map_err(|error| explain(&args.model, error)),
+        Command::Inspect(args) => inspect::run(&args).map_err(|error| explain(&args.model, error)),
+    }
+}
+
+/// A folder without a model may be one in which a run is just beginning.
+fn explain(dir: &Path, error: Error) -> Error {
+    match (&error, run_folder::lock::refusal(dir)) {
+        (Error::NoCheckpoint { .. }, Some(Error::InUse { dir, .. })) => Error::NotYet { dir },
+        _ => error,
     }
 }
 

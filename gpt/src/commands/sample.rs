@@ -35,7 +35,7 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     let prepared = prepare(args)?;
     threads::run(prepared.threads, || {
         let Prepared { run, prompt, sampling, .. } = &prepared;
-        let model = trainer::load_at(&args.model, &run.model, args.precision)?;
+        let model = trainer::load_at(&args.model, run, args.precision)?;
         let mut generator = Generator::new(&model, Sampler::new(*sampling, args.seed)?, prompt);
         let begin = Instant::now();
         let given = args.prompt.as_deref().unwrap_or_default();

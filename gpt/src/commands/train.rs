@@ -7,15 +7,18 @@ use crate::{
     config::{self, FORMAT, RunConfig},
     dataset::{Dataset, Part},
     error::Result,
+    files::Disk,
     generate::{Generator, stream},
     memory, metrics,
     model::Gpt,
     output,
+    run_folder::{self, RunFolder},
     sampler::{Sampler, Sampling},
     settings, threads,
     tokenizer::{Tokenizer, TokenizerKind},
     training::{self, Prepared},
 };
+use std::path::Path;
 
 /// Trains.
 ///
@@ -56,9 +59,16 @@ fn show_sample(model: &Gpt, tokenizer: &Tokenizer) -> Result<()> {
 pub fn prepare(args: &TrainArgs) -> Result<Prepared> {
     let threads = settings::threads(args.threads)?;
     let dir = settings::folder(args);
-    let (run, data) = if args.resume { resumed(args)? } else { fresh(args)? };
+    let (run, data, folder) = if args.resume {
+        let (run, data, folder) = resumed(args, &dir)?;
+        (run, data, Some(folder))
+    } else {
+        run_folder::check(&dir)?; // before a long text is read; once more when the folder is taken
+        let (run, data) = fresh(args)?;
+        (run, data, None)
+    };
     let stop_at = args.stop_at.unwrap_or(run.train.steps);
-    Ok(Prepared { dir, run, data, resume: args.resume, stop_at, threads })
+    Ok(Prepared { dir, run, data, folder, stop_at, threads, files: Box::new(Disk) })
 }
 
 fn fresh(args: &TrainArgs) -> Result<(RunConfig, Dataset)> {
@@ -69,14 +79,15 @@ fn fresh(args: &TrainArgs) -> Result<(RunConfig, Dataset)> {
     Ok((RunConfig { format: FORMAT, model, train, tokenizer }, data))
 }
 
-fn resumed(args: &TrainArgs) -> Result<(RunConfig, Dataset)> {
-    let mut run = settings::resumed(args, &RunConfig::load(&settings::folder(args))?)?;
-    let dir = settings::folder(args);
+fn resumed(args: &TrainArgs, dir: &Path) -> Result<(RunConfig, Dataset, RunFolder)> {
+    RunConfig::load(dir)?; // in a folder of others nothing is written, no lock either
+    let folder = RunFolder::resume(dir)?;
+    let mut run = settings::resumed(args, &RunConfig::load(dir)?)?; // as it is now that nobody else writes it
     // A text that is piped in again is compared with the first one.
-    let cached = (args.data.is_none() || !run.train.data.is_stream()).then_some(dir.as_path());
+    let cached = (args.data.is_none() || !run.train.data.is_stream()).then_some(dir);
     let data = Dataset::load_with(&mut run.train.data, &run.tokenizer, cached)?;
     data.check(&run.train.data.name(), &[Part::Training, Part::Validation], run.model.context)?;
-    Ok((run, data))
+    Ok((run, data, folder))
 }
 
 /// What is about to be trained on what, in two lines.
@@ -130,7 +141,12 @@ pub fn summary(step: u64, train_loss: f32, val_loss: f32, tokens_per_second: f64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{checkpoint::NamedArray, error::Error, metrics};
+    use crate::{
+        checkpoint::{Checkpoint, NamedArray},
+        error::Error,
+        metrics,
+        training::Opened,
+    };
     use std::fs;
 
     fn args(folder: &std::path::Path) -> TrainArgs {
@@ -146,8 +162,7 @@ mod tests {
         let first = prepare(&args).unwrap();
         assert_eq!((first.run.model.vocab_size, first.stop_at), (15, first.run.train.steps));
         assert!(!first.dir.exists(), "preparing writes nothing");
-        let (_, before) = first.open(0).unwrap();
-        assert!(before.is_empty());
+        assert!(first.open(0).unwrap().metrics.is_empty());
 
         let resume = TrainArgs { resume: true, stop_at: Some(7), ..args.clone() };
         let second = prepare(&resume).unwrap();
@@ -162,7 +177,7 @@ mod tests {
     fn a_new_run_starts_with_empty_metrics() {
         let folder = tempfile::tempdir().unwrap();
         let prepared = prepare(&args(folder.path())).unwrap();
-        let (mut log, _) = prepared.open(0).unwrap();
+        let Opened { mut log, .. } = prepared.open(0).unwrap();
         let metric = metrics::Metric {
             step: 0,
             train_loss: 1.0,
@@ -174,9 +189,9 @@ mod tests {
         };
         log.push(&metric).unwrap();
         let weight = NamedArray { name: "w", shape: &[1], data: &[0.5] };
-        checkpoint::save(&prepared.dir, 0, &[weight], &[]).unwrap();
-        assert!(prepared.open(0).unwrap().1.is_empty());
-        assert_eq!(metrics::read(&prepared.dir.join(checkpoint::PREVIOUS)).unwrap(), [metric]);
+        Checkpoint { step: 0, meaning: "", model: &[weight], optimizer: &[] }.save(&Disk, &prepared.dir).unwrap();
+        assert!(prepared.open(0).unwrap().metrics.is_empty());
+        assert_eq!(metrics::read(&prepared.dir.join("earlier-1")).unwrap(), [metric]);
     }
 
     #[test]

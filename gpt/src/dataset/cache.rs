@@ -13,14 +13,14 @@
 use super::source::{Fingerprint, Source, Stamp};
 use super::tokens::Tokens;
 use crate::{
-    error::Error,
-    files, output,
+    files::{self, FileSystem},
+    output,
     tokenizer::{Tokenizer, TokenizerKind},
 };
 use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     path::Path,
 };
 
@@ -117,7 +117,14 @@ fn is_of(header: &Header, source: &Source) -> bool {
 
 /// Writes the tokens of `source` into `dir`, in place of an older cache. A file of that name that is no cache stays. The
 /// run goes on without a cache, so what prevents it is only said.
-pub(super) fn write(dir: &Path, source: &Source, stamp: Option<Stamp>, tokenizer: &Tokenizer, tokens: &Tokens) {
+pub(super) fn write(
+    files: &dyn FileSystem,
+    dir: &Path,
+    source: &Source,
+    stamp: Option<Stamp>,
+    tokenizer: &Tokenizer,
+    tokens: &Tokens,
+) {
     let path = dir.join(FILE);
     let again = match stamp {
         Some(_) => "the next start reads the text again",
@@ -134,14 +141,7 @@ pub(super) fn write(dir: &Path, source: &Source, stamp: Option<Stamp>, tokenizer
         width: tokens.width(),
         count: tokens.len(),
     };
-    let written = files::replace(&path, |temporary| {
-        let fill = || -> io::Result<()> {
-            let mut file = BufWriter::new(File::create(temporary)?);
-            fill(&mut file, &header, tokens)?;
-            file.flush()
-        };
-        fill().map_err(Error::io("write", &path))
-    });
+    let written = files::replace(files, &path, |file| fill(file, &header, tokens));
     if let Err(error) = written {
         output::note(&format!("{error}; {again}"));
     }
@@ -157,6 +157,7 @@ fn fill(file: &mut dyn Write, header: &Header, tokens: &Tokens) -> io::Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::Disk;
     use std::{fs, path::PathBuf};
 
     /// A folder with a text, its cache, and what the cache was made of.
@@ -192,7 +193,7 @@ mod tests {
         }
 
         fn write(&self) {
-            write(self.dir(), &self.source, self.source.stamp(), &self.tokenizer, &self.tokens);
+            write(&Disk, self.dir(), &self.source, self.source.stamp(), &self.tokenizer, &self.tokens);
         }
 
         fn find(&self) -> Option<Cached> {
@@ -248,7 +249,7 @@ mod tests {
         let place = Place::new(200);
         let wanted = Wanted::Tokenizer(&place.tokenizer);
         let pipe = Source { path: Some("-".into()), fingerprint: place.source.fingerprint.clone() };
-        write(place.dir(), &pipe, None, &place.tokenizer, &place.tokens);
+        write(&Disk, place.dir(), &pipe, None, &place.tokenizer, &place.tokens);
         assert!(find(place.dir(), &pipe, wanted).is_some());
         assert!(find(place.dir(), &Source::new(Some(Path::new("-"))), wanted).is_none(), "a new text comes");
         assert!(find(place.dir(), &place.source, wanted).is_none());

@@ -16,12 +16,14 @@ mod waiting;
 use crate::{
     config::RunConfig,
     error::{Error, Result},
+    files::FileSystem,
     output,
     progress::Counter,
     tokenizer::{Encoder, Tokenizer, TokenizerKind, Unknown},
 };
 pub use batches::Sweep;
 use cache::{Cached, Wanted};
+pub(crate) use source::Fingerprint;
 pub use source::Source;
 use source::{Piece, Stamp};
 use std::{
@@ -110,9 +112,9 @@ impl Dataset {
     }
 
     /// Keeps the tokens in `dir`, where the run `run` is, if that pays: if the text is long, or cannot be read again.
-    pub fn keep(&self, dir: &Path, run: &RunConfig) {
+    pub fn keep(&self, files: &dyn FileSystem, dir: &Path, run: &RunConfig) {
         if let Some(Unkept { stamp }) = self.unkept {
-            cache::write(dir, &run.train.data, stamp, &run.tokenizer, &self.tokens);
+            cache::write(files, dir, &run.train.data, stamp, &run.tokenizer, &self.tokens);
         }
     }
 

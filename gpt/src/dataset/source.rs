@@ -24,11 +24,41 @@ const STANDARD_INPUT: &str = "-";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// The file, or `-` for standard input; without one, the built-in corpus.
+    #[serde(with = "any_path")]
     pub path: Option<PathBuf>,
     /// Its length and the 64-bit FNV-1a hash of its bytes, without a byte order mark; empty as long as it has not been
     /// read.
     #[serde(default)]
     pub fingerprint: String,
+}
+
+/// A path in JSON: as text where it is text, and otherwise in the form that serde has for the system's own strings, so
+/// that the name of any file can be saved.
+mod any_path {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::{ffi::OsString, path::PathBuf};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Text(String),
+        System(OsString),
+    }
+
+    pub fn serialize<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+        let stored = path.as_ref().map(|path| match path.to_str() {
+            Some(text) => Stored::Text(text.into()),
+            None => Stored::System(path.clone().into()),
+        });
+        stored.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map(|stored| match stored {
+            Stored::Text(text) => text.into(),
+            Stored::System(text) => text.into(),
+        }))
+    }
 }
 
 /// What tells a file from another version of it without reading it.
@@ -196,7 +226,7 @@ fn pieces(
 
 /// The length and the 64-bit hash of Fowler, Noll and Vo (FNV-1a) of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fingerprint {
+pub(crate) struct Fingerprint {
     pub length: u64,
     pub hash: u64,
 }

@@ -159,11 +159,13 @@ impl Running {
         Running { child: command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap(), err: None }
     }
 
-    /// Waits until the condition holds, however long that takes, but not longer than it runs.
+    /// Waits until the condition holds, as long as it runs; after minutes something hangs, on the slowest machine too.
     #[track_caller]
     pub fn wait_until(&mut self, what: &str, mut condition: impl FnMut() -> bool) {
+        let begin = std::time::Instant::now();
         while !condition() {
             assert!(self.child.try_wait().unwrap().is_none(), "it ended before {what}");
+            assert!(begin.elapsed() < Duration::from_secs(300), "five minutes without {what}");
             std::thread::sleep(Duration::from_micros(100));
         }
     }
@@ -179,6 +181,11 @@ impl Running {
             }
         }
         true
+    }
+
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// What Ctrl-C does; nothing where it has ended.
