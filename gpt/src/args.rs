@@ -216,6 +216,9 @@ pub struct EvalArgs {
     /// Text file to measure the loss on, UTF-8, or - for standard input
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
+    /// Estimate the loss on about N tokens, evenly spread over the text [default: all of them]
+    #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
+    pub tokens: Option<usize>,
     /// Type that weight matrices are stored in; bf16 halves their memory, and their products round operands to it
     #[arg(long, default_value = "f32")]
     pub precision: Precision,

@@ -58,7 +58,24 @@ fn a_text_from_standard_input_trains_as_a_file_does_and_is_kept_for_resuming() {
     assert_eq!(by_pipe, by_name);
 }
 
-/// The text is written only after the program has said that it waits for it.
+/// Waits until `run` says that it waits for `name`, and then lets `write` write the text. A run that does not say so gets
+/// its text after a minute, so that the test fails and does not wait for ever.
+#[cfg(unix)]
+#[track_caller]
+fn is_waited_for(mut run: Running, name: &str, write: impl FnOnce() + Send + 'static) {
+    let (said, heard) = std::sync::mpsc::channel();
+    let writer = std::thread::spawn(move || {
+        let _ = heard.recv_timeout(std::time::Duration::from_secs(60));
+        write();
+    });
+    let waits = run.says(&format!("waiting for a text on {name}"));
+    let _ = said.send(());
+    writer.join().unwrap();
+    let (code, out, err) = run.finish();
+    assert!(waits, "it does not say that it waits");
+    assert_eq!(code, Some(0), "{out}\n{err}");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_pipe_that_nobody_writes_to_is_said_to_be_waited_for() {
@@ -67,21 +84,15 @@ fn a_pipe_that_nobody_writes_to_is_said_to_be_waited_for() {
     let (reader, mut writer) = std::io::pipe().unwrap();
     let mut command = train_on(&place, "-", "pipe", "--steps 5");
     command.stdin(reader);
-    let mut run = Running::start(command);
-    assert!(run.says("waiting for a text on standard input"));
-    writer.write_all(&text).unwrap();
-    drop(writer);
-    let (code, out, err) = run.finish();
-    assert_eq!(code, Some(0), "{out}\n{err}");
+    let run = Running::start(command);
+    let piped = text.clone();
+    is_waited_for(run, "standard input", move || writer.write_all(&piped).unwrap());
 
     let pipe = place.path("named");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let name = pipe.to_str().unwrap();
-    let mut run = Running::start(train_on(&place, name, "named pipe", "--steps 5"));
-    assert!(run.says(&format!("waiting for a text on {name}")));
-    fs::write(&pipe, &text).unwrap();
-    let (code, out, err) = run.finish();
-    assert_eq!(code, Some(0), "{out}\n{err}");
+    let name = pipe.to_str().unwrap().to_string();
+    let run = Running::start(train_on(&place, &name, "named pipe", "--steps 5"));
+    is_waited_for(run, &name, move || fs::write(&pipe, &text).unwrap());
     assert!(place.model_bytes("named pipe") == place.model_bytes("pipe"));
 }
 

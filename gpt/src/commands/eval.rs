@@ -5,7 +5,7 @@ use crate::{
     config::RunConfig,
     dataset::{Dataset, Part, Source},
     error::{Error, Result},
-    evaluation::{Coverage, evaluate},
+    evaluation::{Coverage, Evaluation, evaluate},
     output,
     progress::Counter,
     settings, threads, trainer,
@@ -32,13 +32,14 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let Prepared { run, data, .. } = &prepared;
     threads::run(prepared.threads, || {
         let model = trainer::load_at(&args.model, run, args.precision)?;
-        let targets = data.len(Part::Whole) - 1;
-        let counter = Counter::new("tokens", targets);
-        let Ok(evaluation) = evaluate(&model, data, Part::Whole, run.train.batch, Coverage::Whole, |done, _| {
+        let targets = data.len(Part::Whole) - 1; // the first token is predicted by nothing
+        let coverage = args.tokens.map_or(Coverage::Whole, Coverage::Tokens);
+        let counter = Counter::new("tokens", args.tokens.unwrap_or(targets).min(targets));
+        let Ok(evaluation) = evaluate(&model, data, Part::Whole, run.train.batch, coverage, |done, _| {
             counter.at(done);
             Ok::<(), Infallible>(())
         });
-        output::line(&result_line(evaluation.loss, evaluation.tokens))
+        output::line(&result_line(&evaluation, targets))
     })
 }
 
@@ -48,6 +49,9 @@ pub fn run(args: &EvalArgs) -> Result<()> {
 /// The first thing that is wrong with them. A text of two tokens is enough: the last window may be a short one.
 pub fn prepare(args: &EvalArgs) -> Result<Prepared> {
     let threads = settings::threads(args.threads)?;
+    if args.tokens == Some(0) {
+        return Err(Error::setting("tokens", 0, "must be at least 1"));
+    }
     let run = RunConfig::load(&args.model)?;
     let mut source = Source::new(Some(&args.data));
     let data = Dataset::load_with(&mut source, &run.tokenizer, Some(&args.model))?;
@@ -57,18 +61,24 @@ pub fn prepare(args: &EvalArgs) -> Result<Prepared> {
     Ok(Prepared { run, data, threads })
 }
 
-/// The result in one line: the loss in nats, and the perplexity, its exponential: the loss of a model that has to choose
-/// among so many equally likely tokens.
-pub fn result_line(loss: f64, targets: usize) -> String {
-    format!("loss {loss:.4}, perplexity {:.2}, over {targets} tokens", loss.exp())
+/// The result in one line: the loss in nats, with its standard error where it is an estimate; the perplexity, its
+/// exponential: the loss of a model that has to choose among so many equally likely tokens; and over how many of the
+/// `targets` of the text that is.
+pub fn result_line(evaluation: &Evaluation, targets: usize) -> String {
+    let of = if evaluation.standard_error.is_some() { format!(" of {targets}") } else { String::new() };
+    let Evaluation { loss, tokens, .. } = evaluation;
+    format!("loss {evaluation}, perplexity {:.2}, over {tokens}{of} tokens", loss.exp())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::result_line;
+    use super::*;
 
     #[test]
     fn a_loss_of_ln_65_is_a_choice_among_65() {
-        assert_eq!(result_line(65f64.ln(), 9), "loss 4.1744, perplexity 65.00, over 9 tokens");
+        let whole = Evaluation { loss: 65f64.ln(), tokens: 9, standard_error: None };
+        assert_eq!(result_line(&whole, 9), "loss 4.1744, perplexity 65.00, over 9 tokens");
+        let estimate = Evaluation { standard_error: Some(0.25), ..whole };
+        assert_eq!(result_line(&estimate, 90), "loss 4.1744 ± 0.2500, perplexity 65.00, over 9 of 90 tokens");
     }
 }
