@@ -78,6 +78,13 @@ fn rows() {
         let gradients = rms_norm_backward(&x, Some(&weight), &normed.rstd, &x, None).unwrap();
         assert_eq!(gradients.dgamma.unwrap().to_f64_vec(), [0.0; 3]);
 
+        let normed = layer_norm(&zeros(dtype, &[2, 4, 0]), None, None, 1e-5).unwrap();
+        assert_eq!(
+            (normed.y.shape(), normed.rstd.shape()),
+            (&[2, 4, 0][..], &[8][..]),
+            "rows without elements are rows"
+        );
+
         let ids = Tensor::from_slice::<u32>(&[], &[0]);
         assert_eq!(embedding::forward(&zeros(dtype, &[5, 3]), &ids).unwrap().shape(), [0, 3]);
         assert_eq!(embedding::backward(&[5, 3], &ids, &x).unwrap().to_f64_vec(), [0.0; 15]);
@@ -93,13 +100,13 @@ fn rows() {
 fn losses_of_nothing() {
     for dtype in TYPES {
         let options = cross_entropy::Options { ignore_index: Some(7), label_smoothing: 0.0 };
-        for rows in [0, 2] {
-            let (logits, targets) = (zeros(dtype, &[rows, 3]), Tensor::full(7_u32, &[rows]));
+        for (rows, classes) in [(0, 3), (2, 3), (2, 0)] {
+            let (logits, targets) = (zeros(dtype, &[rows, classes]), Tensor::full(7_u32, &[rows]));
             let loss = cross_entropy::forward(&logits, &targets, options).unwrap();
             assert!(loss.mean.item().is_nan() || loss.mean.item() == 0.0, "{}", loss.mean.item());
             let one = Tensor::scalar(dtype, 1.0);
             let d = cross_entropy::backward(&logits, &targets, &loss.log_sum_exp, options, &one).unwrap();
-            assert_eq!(d.to_f64_vec(), vec![0.0; 3 * rows]);
+            assert_eq!(d.to_f64_vec(), vec![0.0; classes * rows]);
         }
     }
 }
