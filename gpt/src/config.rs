@@ -12,6 +12,7 @@ use crate::{
     run_folder::ownership,
     tokenizer::Tokenizer,
 };
+use gradus_nn::optim::{AdamWConfig, InvalidSetting, Schedule, validate_max_norm};
 use serde::{Deserialize, Serialize};
 use std::{fs, path::Path};
 
@@ -64,15 +65,15 @@ pub struct TrainConfig {
     pub lr: f64,
     /// The learning rate at the last step.
     pub min_lr: f64,
-    /// Steps over which the learning rate rises from nothing.
+    /// Steps over which the learning rate rises from 0.
     pub warmup: u64,
-    /// AdamW's pull of the weight matrices towards 0, per unit of learning rate.
+    /// AdamW's decay of the weight matrices, per unit of learning rate.
     pub weight_decay: f64,
-    /// AdamW's memory of the gradient.
+    /// The decay rate of AdamW's first moment.
     pub beta1: f64,
-    /// AdamW's memory of the squared gradient.
+    /// The decay rate of AdamW's second moment.
     pub beta2: f64,
-    /// What AdamW adds to the root of the squared gradient.
+    /// What AdamW adds to the root of the second moment.
     pub eps: f64,
     /// The largest norm that the gradient of all parameters together may have; 0 lets it be.
     pub clip: f64,
@@ -155,24 +156,42 @@ impl TrainConfig {
         within("eval-batches", self.eval_batches, 1, 1 << 24)?;
         at_least_one("eval-every", self.eval_every)?;
         at_least_one("log-every", self.log_every)?;
-        for (name, value) in [("lr", self.lr), ("min-lr", self.min_lr), ("weight-decay", self.weight_decay)] {
-            not_negative(name, value)?;
-        }
-        not_negative("clip", self.clip)?;
-        if self.min_lr > self.lr {
-            let problem =
-                format!("is above lr {}: the learning rate decays from lr to min-lr; choose a smaller min-lr", self.lr);
-            return Err(Error::setting("min-lr", self.min_lr, problem));
-        }
-        for (name, value) in [("beta1", self.beta1), ("beta2", self.beta2)] {
-            if !(0.0..1.0).contains(&value) {
-                return Err(Error::setting(name, value, "must be at least 0 and below 1"));
-            }
-        }
-        if !(self.eps > 0.0 && self.eps.is_finite()) {
-            return Err(Error::setting("eps", self.eps, "must be above 0"));
-        }
+        self.schedule().validate().map_err(|wrong| self.refuse(&wrong))?;
+        self.adamw().validate().map_err(|wrong| self.refuse(&wrong))?;
+        validate_max_norm(self.clip).map_err(|wrong| self.refuse(&wrong))?;
         fits(self.memory(model), model.parameters())
+    }
+
+    /// The settings of the optimiser, in the `f32` that it computes in.
+    pub fn adamw(&self) -> AdamWConfig {
+        AdamWConfig {
+            beta1: self.beta1 as f32,
+            beta2: self.beta2 as f32,
+            eps: self.eps as f32,
+            weight_decay: self.weight_decay as f32,
+        }
+    }
+
+    /// The learning rate over the steps.
+    pub fn schedule(&self) -> Schedule {
+        Schedule { learning_rate: self.lr, min_learning_rate: self.min_lr, warmup: self.warmup, steps: self.steps }
+    }
+
+    /// A setting that the optimiser refuses, by the name and the value that the user gave it.
+    fn refuse(&self, wrong: &InvalidSetting) -> Error {
+        let (name, given) = match wrong.name {
+            "learning_rate" => ("lr", self.lr),
+            "min_learning_rate" => ("min-lr", self.min_lr),
+            "weight_decay" => ("weight-decay", self.weight_decay),
+            "max_norm" => ("clip", self.clip),
+            "beta1" => ("beta1", self.beta1),
+            "beta2" => ("beta2", self.beta2),
+            name => (name, self.eps),
+        };
+        let used = wrong.value as f32;
+        let rounded = given.is_finite() && used.to_string() != given.to_string();
+        let note = if rounded { format!("; it is {used} in f32, which is computed in") } else { String::new() };
+        Error::setting(name, given, format!("{}{note}", wrong.rule))
     }
 
     /// The bytes that training takes, roughly: weights, gradients and two moments, and the activations of a micro-batch,
@@ -266,14 +285,6 @@ fn at_least_one(name: &'static str, value: u64) -> Result<()> {
     if value == 0 { Err(Error::setting(name, value, "must be at least 1")) } else { Ok(()) }
 }
 
-fn not_negative(name: &'static str, value: f64) -> Result<()> {
-    if value >= 0.0 && value.is_finite() {
-        Ok(())
-    } else {
-        Err(Error::setting(name, value, "must be a number of at least 0"))
-    }
-}
-
 fn fits(bytes: u128, parameters: u128) -> Result<()> {
     if bytes <= MOST_MEMORY {
         return Ok(());
@@ -339,11 +350,40 @@ mod tests {
         assert!(problem(|c| c.model.dropout = f32::NAN).starts_with("dropout NaN"));
         assert!(problem(|c| c.train.lr = f64::NAN).starts_with("lr NaN"));
         assert!(problem(|c| c.train.lr = -1.0).starts_with("lr -1"));
-        assert!(problem(|c| c.train.min_lr = 1.0).starts_with("min-lr 1: is above lr 0.001"));
+        assert!(problem(|c| c.train.min_lr = 1.0).starts_with("min-lr 1: must not be above the learning rate"));
         assert!(problem(|c| c.train.beta2 = 1.0).starts_with("beta2 1"));
         assert!(problem(|c| c.train.eps = 0.0).starts_with("eps 0"));
         assert!(problem(|c| c.train.clip = f64::INFINITY).starts_with("clip inf"));
         assert!(problem(|c| c.train.weight_decay = -0.1).starts_with("weight-decay -0.1"));
+    }
+
+    /// The optimiser computes in `f32`: what is sound in `f64` alone is refused by name, with the value that was given.
+    #[test]
+    fn numbers_are_judged_as_the_optimiser_uses_them() {
+        assert_eq!(
+            problem(|c| c.train.beta2 = 0.99999999999),
+            "beta2 0.99999999999: must be at least 0 and below 1; it is 1 in f32, which is computed in"
+        );
+        assert!(
+            problem(|c| c.train.beta1 = 0.99999999).starts_with("beta1 0.99999999: must be at least 0 and below 1")
+        );
+        assert!(
+            problem(|c| c.train.lr = 1e39).starts_with("lr 1000000000000000000000000000000000000000: must be a finite")
+        );
+        assert!(problem(|c| c.train.lr = 1e39).ends_with("; it is inf in f32, which is computed in"));
+        assert!(problem(|c| (c.train.lr, c.train.min_lr) = (1e-60, 0.0)).contains("it is 0 in f32"));
+        assert!(problem(|c| c.train.weight_decay = 1e39).starts_with("weight-decay 1000"));
+        assert!(problem(|c| c.train.eps = 1e-60).contains("must be above 0; it is 0 in f32"));
+        assert!(problem(|c| c.train.clip = 1e-60).starts_with("clip 0.000"));
+        assert!(problem(|c| c.train.clip = 1e39).contains("it is inf in f32"));
+        assert_eq!(
+            problem(|c| c.train.weight_decay = -0.1),
+            "weight-decay -0.1: must be a finite number of at least 0"
+        );
+        let mut config = small();
+        (config.train.warmup, config.train.steps) = (u64::MAX, u64::MAX);
+        config.train.validate(&config.model).unwrap();
+        assert!((0.0..1e-15).contains(&config.train.schedule().at(9)), "{}", config.train.schedule().at(9));
     }
 
     #[test]

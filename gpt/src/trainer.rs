@@ -14,7 +14,7 @@ use crate::model::Gpt;
 use crate::precision::Precision;
 use gradus_autograd::{Tape, Tensor};
 use gradus_kernels::parallel::with_spinning_pool;
-use gradus_nn::optim::{AdamW, AdamWConfig, Schedule, clip_factor, global_norm};
+use gradus_nn::optim::{AdamW, Schedule, clip_factor, global_norm};
 use gradus_nn::{Init, Module, Parameter};
 use gradus_tensor::trim_pool;
 use std::convert::Infallible;
@@ -89,20 +89,8 @@ impl<'a> Trainer<'a> {
     fn with_model(mut model: Gpt, run: &'a RunConfig, data: &'a Dataset) -> Trainer<'a> {
         let train = &run.train;
         model.precision = train.precision.of_products();
-        let config = AdamWConfig {
-            beta1: train.beta1 as f32,
-            beta2: train.beta2 as f32,
-            eps: train.eps as f32,
-            weight_decay: train.weight_decay as f32,
-        };
-        let schedule = Schedule {
-            learning_rate: train.lr,
-            min_learning_rate: train.min_lr,
-            warmup: train.warmup,
-            steps: train.steps,
-        };
-        let optimizer = AdamW::new(&model, config);
-        Trainer { model, optimizer, schedule, run, data, inputs: Vec::new(), targets: Vec::new() }
+        let optimizer = AdamW::new(&model, train.adamw());
+        Trainer { model, optimizer, schedule: train.schedule(), run, data, inputs: Vec::new(), targets: Vec::new() }
     }
 
     /// Goes on with the checkpoint in `dir`.

@@ -111,7 +111,10 @@ fn sizes_and_numbers_that_make_no_sense() {
         contains(&with(&format!("--{flag} inf")), &["'inf'", &format!("--{flag}")]);
     }
     contains(&with("--dropout 1"), &["dropout 1: must be at least 0 and below 1"]);
-    contains(&with("--lr 0.001 --min-lr 0.1"), &["min-lr 0.1: is above lr 0.001"]);
+    contains(&with("--lr 0.001 --min-lr 0.1"), &["min-lr 0.1: must not be above the learning rate"]);
+    contains(&with("--beta2 0.99999999999"), &["beta2 0.99999999999: must be at least 0 and below 1", "1 in f32"]);
+    contains(&with("--lr 1e39"), &["lr 1000", "must be a finite number", "inf in f32"]);
+    contains(&with("--weight-decay 1e39"), &["weight-decay 1000", "must be a finite number", "inf in f32"]);
     contains(&with("--steps 10 --warmup 11"), &["warmup 11: is more than the 10 steps"]);
     contains(&with("--steps 10 --stop-at 11"), &["stop-at 11: is after the last step, 10"]);
     contains(&with("--threads 0"), &["threads 0: must be from 1 to 1024"]);

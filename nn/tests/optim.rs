@@ -1,7 +1,7 @@
 //! Optimisers, clipping and the schedule, against numbers worked out by hand.
 
 use gradus_autograd::{DType, Parameter, Tensor};
-use gradus_nn::optim::{AdamW, AdamWConfig, Schedule, Sgd, SgdConfig, clip_factor, global_norm};
+use gradus_nn::optim::{AdamW, AdamWConfig, Schedule, Sgd, SgdConfig, clip_factor, global_norm, validate_max_norm};
 use gradus_nn::{Module, Visitor};
 
 /// A matrix under two names, as the embedding and the head of a GPT share one, and a vector.
@@ -63,6 +63,51 @@ fn the_schedule_is_nano_gpts() {
     for (step, rate) in rates {
         assert!((schedule.at(step) / rate - 1.0).abs() < 1e-12, "step {step}: {}, not {rate}", schedule.at(step));
     }
+}
+
+#[test]
+fn the_longest_warm_up_is_no_division_by_zero() {
+    let schedule = Schedule { learning_rate: 1.0, min_learning_rate: 0.1, warmup: u64::MAX, steps: u64::MAX };
+    assert_eq!(schedule.at(0), 1.0 / 2f64.powi(64));
+    assert_eq!(schedule.at(u64::MAX - 1), 1.0);
+    assert_eq!(schedule.at(u64::MAX), 0.1);
+}
+
+/// A number that is in range in `f64` may be out of range in the `f32` of the kernels.
+#[test]
+fn settings_are_checked_in_the_type_that_computes() {
+    let adamw = |change: fn(&mut AdamWConfig)| {
+        let mut config = AdamWConfig::default();
+        change(&mut config);
+        config.validate().map_err(|wrong| wrong.name)
+    };
+    assert_eq!(adamw(|_| ()), Ok(()));
+    assert_eq!(adamw(|c| c.beta2 = 1.0 - f32::EPSILON / 2.0), Ok(()));
+    assert_eq!(adamw(|c| c.beta1 = 0.99999999999_f64 as f32), Err("beta1"));
+    assert_eq!(adamw(|c| c.beta2 = f32::NAN), Err("beta2"));
+    assert_eq!(adamw(|c| c.beta2 = -0.1), Err("beta2"));
+    assert_eq!(adamw(|c| c.eps = 1e-60_f64 as f32), Err("eps"));
+    assert_eq!(adamw(|c| c.eps = f32::INFINITY), Err("eps"));
+    assert_eq!(adamw(|c| c.weight_decay = 1e39_f64 as f32), Err("weight_decay"));
+    assert_eq!(adamw(|c| c.weight_decay = -1.0), Err("weight_decay"));
+
+    let schedule = |learning_rate: f64, min_learning_rate: f64| {
+        Schedule { learning_rate, min_learning_rate, warmup: u64::MAX, steps: 0 }.validate().map_err(|wrong| wrong.name)
+    };
+    assert_eq!([schedule(0.1, 0.01), schedule(0.0, 0.0), schedule(0.1, 0.1)], [const { Ok(()) }; 3]);
+    assert_eq!([1e39, f64::NAN, -1.0, 1e-60].map(|rate| schedule(rate, 0.0)), [const { Err("learning_rate") }; 4]);
+    assert_eq!([1e39, f64::NAN, -1.0, 0.2].map(|rate| schedule(0.1, rate)), [const { Err("min_learning_rate") }; 4]);
+
+    assert_eq!([0.0, 1e-30, 1e30].map(validate_max_norm), [const { Ok(()) }; 3]);
+    assert!([-1.0, 1e-60, 1e39, f64::NAN].iter().all(|&norm| validate_max_norm(norm).is_err()));
+    assert!(SgdConfig { momentum: f32::NAN, ..SgdConfig::default() }.validate().is_err());
+    assert!(SgdConfig { weight_decay: -1.0, ..SgdConfig::default() }.validate().is_err());
+}
+
+#[test]
+#[should_panic = "AdamW: beta2 is 1, and must be at least 0 and below 1"]
+fn an_optimiser_is_not_made_with_settings_that_it_cannot_use() {
+    AdamW::new(&Tied::new(), AdamWConfig { beta2: 1.0, ..AdamWConfig::default() });
 }
 
 #[test]

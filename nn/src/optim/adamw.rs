@@ -1,5 +1,6 @@
-//! AdamW: steps of a size of their own for every weight, and weight decay that the gradient's size does not touch.
+//! AdamW: a step size of its own for every weight, and weight decay that does not depend on the gradient.
 
+use super::setting::{InvalidSetting, check, not_negative};
 use crate::module::Module;
 use gradus_autograd::{Parameter, Tensor};
 use gradus_tensor::ops::optimizer;
@@ -7,15 +8,30 @@ use gradus_tensor::ops::optimizer;
 /// The settings of [`AdamW`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamWConfig {
-    /// How fast the mean of the gradient forgets.
+    /// The decay rate of the first moment, the running mean of the gradient, in [0, 1).
     pub beta1: f32,
-    /// How fast the mean of its square forgets.
+    /// The decay rate of the second moment, the running mean of the squared gradient, in [0, 1).
     pub beta2: f32,
-    /// Added to the root in the denominator.
+    /// Added to the root of the second moment in the denominator; above 0.
     pub eps: f32,
-    /// The share of a weight, times the learning rate, that is taken away at each step: of matrices only. Shifts and
-    /// scales are not decayed, for nothing is learned by their being small.
+    /// The share of a weight, times the learning rate, that is taken away at each step; at least 0. It acts on matrices
+    /// only: biases and the scales of norms are not decayed.
     pub weight_decay: f32,
+}
+
+impl AdamWConfig {
+    /// That a step can be computed with these settings. They are checked as `f32`, in which the kernels compute: a beta
+    /// that is below 1 in `f64` may be 1 here.
+    ///
+    /// # Errors
+    /// The first setting that is out of its range.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
+        for (name, beta) in [("beta1", self.beta1), ("beta2", self.beta2)] {
+            check(name, beta, "must be at least 0 and below 1", (0.0..1.0).contains(&beta))?;
+        }
+        check("eps", self.eps, "must be above 0", self.eps > 0.0 && self.eps.is_finite())?;
+        not_negative("weight_decay", self.weight_decay)
+    }
 }
 
 impl Default for AdamWConfig {
@@ -41,7 +57,11 @@ struct Slot {
 
 impl AdamW {
     /// Moments of zero for every parameter of the module.
+    ///
+    /// # Panics
+    /// Where [`AdamWConfig::validate`] refuses the settings.
     pub fn new(module: &dyn Module, config: AdamWConfig) -> AdamW {
+        config.validate().unwrap_or_else(|error| panic!("AdamW: {error}"));
         let slot = |(name, parameter): (String, Parameter)| {
             let value = parameter.value();
             let zeros = || Tensor::zeros_of(value.dtype(), value.shape());

@@ -1,5 +1,6 @@
 //! Clipping by the global norm: one bad batch cannot throw the weights away (Pascanu, Mikolov and Bengio 2013).
 
+use super::setting::{InvalidSetting, check, not_negative};
 use crate::module::Module;
 
 /// The norm of all gathered gradients together, √(Σ g²); parameters without a gradient count as 0.
@@ -7,6 +8,17 @@ pub fn global_norm(module: &dyn Module) -> f64 {
     let parameters = module.distinct_parameters();
     let squares = parameters.iter().filter_map(|(_, parameter)| parameter.grad()).map(|grad| grad.sum_of_squares());
     squares.sum::<f64>().sqrt()
+}
+
+/// That gradients can be clipped to `max_norm`: a finite number of at least 0 in `f32`, which the factor is applied in. A
+/// norm above 0 that rounds to 0 there is refused, for it would clip every gradient to nothing.
+///
+/// # Errors
+/// With the name `max_norm`.
+pub fn validate_max_norm(max_norm: f64) -> Result<(), InvalidSetting> {
+    let in_f32 = max_norm as f32;
+    not_negative("max_norm", in_f32)?;
+    check("max_norm", in_f32, "must be 0, for no limit, or at least 1e-45", in_f32 > 0.0 || max_norm == 0.0)
 }
 
 /// What gradients of this norm are to be multiplied with so that it is at most `max_norm`: as PyTorch, with 1e-6 added

@@ -1,5 +1,6 @@
 //! The learning rate over a run: a warm-up, for the moments know nothing yet, then half a cosine down.
 
+use super::setting::{InvalidSetting, check, not_negative};
 use std::f64::consts::PI;
 
 /// Linear warm-up, then a cosine from the full rate to the least (Loshchilov and Hutter 2017, eq. 5, one cycle).
@@ -16,6 +17,23 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// That every rate is a finite number of at least 0, and the minimum is not above the full rate. The rates are
+    /// checked as `f32`, in which optimisers take them. A rate above 0 that rounds to 0 there is refused: nothing would
+    /// be learned with it. Any `warmup` and `steps` will do.
+    ///
+    /// # Errors
+    /// The first setting that is wrong.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
+        let Schedule { learning_rate, min_learning_rate, .. } = *self;
+        let (full, least) = (learning_rate as f32, min_learning_rate as f32);
+        not_negative("learning_rate", full)?;
+        not_negative("min_learning_rate", least)?;
+        let vanishes = learning_rate > 0.0 && full == 0.0;
+        check("learning_rate", full, "must be 0 or at least 1e-45, the smallest number of f32", !vanishes)?;
+        let rule = "must not be above the learning rate: it falls from that to this";
+        check("min_learning_rate", least, rule, min_learning_rate <= learning_rate)
+    }
+
     /// The rate of a step, counted from 0.
     ///
     /// ```
@@ -28,7 +46,7 @@ impl Schedule {
     /// ```
     pub fn at(&self, step: u64) -> f64 {
         if step < self.warmup {
-            return self.learning_rate * (step + 1) as f64 / (self.warmup + 1) as f64;
+            return self.learning_rate * (step as f64 + 1.0) / (self.warmup as f64 + 1.0); // in f64: u64::MAX + 1 is no u64
         }
         if step >= self.steps {
             return self.min_learning_rate;

@@ -1,5 +1,6 @@
 //! Stochastic gradient descent with momentum: the ball that rolls downhill.
 
+use super::setting::{InvalidSetting, not_negative};
 use crate::module::Module;
 use gradus_autograd::{Parameter, Tensor};
 use gradus_tensor::ops::optimizer;
@@ -15,6 +16,17 @@ pub struct SgdConfig {
     pub nesterov: bool,
 }
 
+impl SgdConfig {
+    /// That both numbers are finite and at least 0.
+    ///
+    /// # Errors
+    /// The first setting that is not.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
+        not_negative("momentum", self.momentum)?;
+        not_negative("weight_decay", self.weight_decay)
+    }
+}
+
 /// v ← momentum·v + g, p ← p − lr·v.
 pub struct Sgd {
     config: SgdConfig,
@@ -23,7 +35,11 @@ pub struct Sgd {
 
 impl Sgd {
     /// Velocities of zero for every parameter of the module.
+    ///
+    /// # Panics
+    /// Where [`SgdConfig::validate`] refuses the settings.
     pub fn new(module: &dyn Module, config: SgdConfig) -> Sgd {
+        config.validate().unwrap_or_else(|error| panic!("SGD: {error}"));
         let slot = |(_, parameter): (String, Parameter)| {
             let value = parameter.value();
             let velocity = Tensor::zeros_of(value.dtype(), value.shape());
