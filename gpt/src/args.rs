@@ -5,6 +5,7 @@
 //! refuses only what is no number at all; which numbers are valid is decided by the types that compute with them.
 
 use crate::{
+    final_eval::FinalEval,
     precision::Precision,
     preset::{self, Preset},
     tokenizer::TokenizerKind,
@@ -167,6 +168,9 @@ pub struct TrainFlags {
     /// Steps between lines of metrics.jsonl
     #[arg(long, value_name = "N", value_parser = whole, allow_negative_numbers = true)]
     pub log_every: Option<u64>,
+    /// Validation tokens that the last validation covers, or all of them [default: a tenth of the tokens trained on]
+    #[arg(long, value_name = "all|N", allow_negative_numbers = true)]
+    pub final_eval: Option<FinalEval>,
 }
 
 /// The flags of `gradus sample`.
@@ -283,9 +287,11 @@ mod tests {
     fn every_flag_of_the_documentation_is_there() {
         let line = "gradus train --data a.txt --preset small --out d --resume --steps 9 --stop-at 5 --seed 3 --threads 2 \
                     --layers 1 --heads 2 --width 4 --context 8 --batch 2 --grad-accum 3 --lr 1e-3 --min-lr 1e-4 --warmup 2 \
-                    --weight-decay 0.1 --dropout 0.2 --eval-every 3 --eval-batches 4 --tokenizer byte --bias --precision bf16";
+                    --weight-decay 0.1 --dropout 0.2 --eval-every 3 --eval-batches 4 --tokenizer byte --bias --precision bf16 \
+                    --final-eval 5000";
         let Ok(Command::Train(args)) = parse(&line.split_whitespace().collect::<Vec<_>>().join(" ")) else { panic!() };
         assert_eq!((args.preset, args.resume, args.stop_at), (Some(Preset::Small), true, Some(5)));
+        assert_eq!(args.train.final_eval, Some(FinalEval::Tokens(5000)));
         assert_eq!((args.train.lr, args.train.steps, args.model.bias), (Some(1e-3), Some(9), Some(true)));
         assert_eq!((args.model.tokenizer, args.train.precision), (Some(TokenizerKind::Byte), Some(Precision::Bf16)));
         let line = "gradus sample --model d --prompt -a --tokens 9 --temperature 0 --top-k 3 --top-p 0.9 --seed 1 \

@@ -7,6 +7,7 @@ use crate::{
     dataset::{Fingerprint, Source},
     error::{Error, Result},
     files::{self, FileSystem},
+    final_eval::FinalEval,
     precision::Precision,
     preset::Preset,
     run_folder::ownership,
@@ -86,6 +87,14 @@ pub struct TrainConfig {
     pub eval_batches: usize,
     /// Steps from one line of metrics to the next.
     pub log_every: u64,
+    /// How much of the validation part the last validation covers.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub final_eval: FinalEval,
+}
+
+/// Leaves a setting out of `config.json`: earlier versions of the program do not know it.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// All that `config.json` holds.
@@ -156,6 +165,9 @@ impl TrainConfig {
         within("eval-batches", self.eval_batches, 1, 1 << 24)?;
         at_least_one("eval-every", self.eval_every)?;
         at_least_one("log-every", self.log_every)?;
+        if self.final_eval == FinalEval::Tokens(0) {
+            return Err(Error::setting("final-eval", 0, "must be at least 1 token, or all"));
+        }
         self.schedule().validate().map_err(|wrong| self.refuse(&wrong))?;
         self.adamw().validate().map_err(|wrong| self.refuse(&wrong))?;
         validate_max_norm(self.clip).map_err(|wrong| self.refuse(&wrong))?;
@@ -192,6 +204,12 @@ impl TrainConfig {
         let rounded = given.is_finite() && used.to_string() != given.to_string();
         let note = if rounded { format!("; it is {used} in f32, which is computed in") } else { String::new() };
         Error::setting(name, given, format!("{}{note}", wrong.rule))
+    }
+
+    /// The tokens of `steps` updates: B·T for each of their micro-batches.
+    pub fn tokens(&self, model: &ModelConfig, steps: u64) -> u128 {
+        let step = [self.batch, self.grad_accum, model.context].map(|size| size as u128).iter().product::<u128>();
+        step.saturating_mul(u128::from(steps))
     }
 
     /// The bytes that training takes, roughly: weights, gradients and two moments, and the activations of a micro-batch,

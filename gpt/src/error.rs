@@ -266,8 +266,8 @@ pub enum Error {
     },
 
     /// The signal handler could not be installed.
-    #[error("cannot listen for Ctrl-C: {0}")]
-    Interrupt(#[from] ctrlc::Error),
+    #[error("cannot listen for signals such as Ctrl-C: {0}")]
+    Interrupt(#[source] io::Error),
 
     /// A picture could not be drawn.
     #[error("cannot draw {what}: {problem}")]

@@ -14,6 +14,7 @@ pub mod tokenizer;
 // Settings.
 pub mod args;
 pub mod config;
+pub mod final_eval;
 pub mod precision;
 pub mod preset;
 pub mod settings;

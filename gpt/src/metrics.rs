@@ -24,6 +24,12 @@ pub struct Metric {
     pub train_loss: f32,
     /// The loss on the validation part, where it was measured.
     pub val_loss: Option<f32>,
+    /// Over how many tokens that is.
+    #[serde(default)]
+    pub val_tokens: Option<usize>,
+    /// Its standard error as an estimate of the loss on the whole part; none where it is over the whole part.
+    #[serde(default)]
+    pub val_standard_error: Option<f32>,
     /// The learning rate of the last update.
     #[serde(deserialize_with = "number_or_null")]
     pub lr: f64,
@@ -149,6 +155,8 @@ mod tests {
             step,
             train_loss: 1.0 / (step + 3) as f32,
             val_loss,
+            val_tokens: val_loss.map(|_| 640),
+            val_standard_error: val_loss.map(|_| 1.0 / 7.0),
             lr: 1e-3 / 3.0,
             grad_norm: 0.7,
             tokens_per_second: 1e4 / 7.0,
@@ -164,7 +172,17 @@ mod tests {
         (1..4).for_each(|step| log.push(&metric(step)).unwrap());
         assert_eq!(read(folder.path()).unwrap(), [metric(1), metric(2), metric(3)]);
         let text = fs::read_to_string(folder.path().join(FILE)).unwrap();
-        assert!(text.starts_with(r#"{"step":1,"train_loss":0.25,"val_loss":null,"lr":"#), "{text}");
+        let first = r#"{"step":1,"train_loss":0.25,"val_loss":null,"val_tokens":null,"val_standard_error":null,"lr":"#;
+        assert!(text.starts_with(first), "{text}");
+    }
+
+    #[test]
+    fn a_line_of_an_earlier_version_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let line = r#"{"step":2,"train_loss":0.2,"val_loss":2.5,"lr":0.001,"grad_norm":0.7,"tokens_per_second":9.0,"elapsed_s":0.2}"#;
+        fs::write(folder.path().join(FILE), format!("{line}\n")).unwrap();
+        let metric = &read(folder.path()).unwrap()[0];
+        assert_eq!((metric.val_loss, metric.val_tokens, metric.val_standard_error), (Some(2.5), None, None));
     }
 
     #[test]

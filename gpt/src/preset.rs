@@ -3,6 +3,7 @@
 use crate::{
     config::{ModelConfig, TrainConfig},
     dataset::Source,
+    final_eval::FinalEval,
     precision::Precision,
     tokenizer::TokenizerKind,
 };
@@ -47,6 +48,7 @@ impl Preset {
             eval_every: 250,
             eval_batches: 20,
             log_every: 10,
+            final_eval: FinalEval::Default,
         };
         let (model, train) = match self {
             // A somewhat larger batch: two thirds of the two minutes that it may take on two cores.

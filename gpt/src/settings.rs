@@ -2,7 +2,7 @@
 //!
 //! A resumed run must go on bit for bit as if it had never stopped, so a flag that says something else than the saved
 //! settings is refused by its name. Free are only `--steps` (train longer), `--stop-at`, `--threads` (no result depends
-//! on them) and what only watches: `--eval-every`, `--eval-batches`, `--log-every`.
+//! on them) and what only watches: `--eval-every`, `--eval-batches`, `--log-every`, `--final-eval`.
 
 use crate::{
     args::TrainArgs,
@@ -122,6 +122,7 @@ fn watch(args: &TrainArgs, train: &mut TrainConfig) {
     set(&mut train.eval_every, args.train.eval_every);
     set(&mut train.eval_batches, args.train.eval_batches);
     set(&mut train.log_every, args.train.log_every);
+    set(&mut train.final_eval, args.train.final_eval);
 }
 
 fn same<T: PartialEq + ToString>(flag: &'static str, given: Option<T>, saved: T) -> Result<()> {
@@ -140,6 +141,19 @@ fn kind_name(kind: TokenizerKind) -> &'static str {
     }
 }
 
+/// That a run that goes on after `step` is not asked to end before it.
+///
+/// # Errors
+/// [`Error::Setting`] with both steps.
+pub fn not_before(step: u64, stop_at: Option<u64>, train: &TrainConfig) -> Result<()> {
+    let (name, end) = stop_at.map_or(("steps", train.steps), |stop_at| ("stop-at", stop_at));
+    if end < step {
+        let problem = format!("the run is at step {step} already; give --{name} {step} or more");
+        return Err(Error::setting(name, end, problem));
+    }
+    Ok(())
+}
+
 /// A preset's warm-up may be longer than a run that is cut short by `--steps`; one that is asked for may not.
 fn warmup_fits(asked: Option<u64>, train: &TrainConfig) -> Result<()> {
     match asked {
@@ -149,6 +163,21 @@ fn warmup_fits(asked: Option<u64>, train: &TrainConfig) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// What to say of a run whose warm-up, that of its preset, does not end before the run does.
+pub fn long_warmup(train: &TrainConfig) -> Option<String> {
+    (train.steps > 0 && train.warmup >= train.steps).then(|| {
+        format!(
+            "the warm-up of {} steps is not shorter than the run of {}: the learning rate only comes to {:.2e} of --lr {}; \
+             give --warmup {} to reach it",
+            train.warmup,
+            train.steps,
+            train.schedule().at(train.steps - 1),
+            train.lr,
+            train.steps / 10,
+        )
+    })
 }
 
 fn stop_fits(stop_at: Option<u64>, train: &TrainConfig) -> Result<()> {
@@ -168,6 +197,7 @@ mod tests {
     use crate::{
         args::{Cli, Command},
         config::FORMAT,
+        final_eval::FinalEval,
         precision::Precision,
         tokenizer::Tokenizer,
     };
@@ -215,6 +245,12 @@ mod tests {
             "warmup 51: is more than the 50 steps of the run; choose fewer, or more --steps"
         );
         assert!(fresh(&args("--steps 50 --stop-at 51")).unwrap_err().to_string().starts_with("stop-at 51"));
+        let said = |flags: &str| long_warmup(&fresh(&args(flags)).unwrap().1);
+        let text = said("--steps 50").unwrap();
+        assert!(text.starts_with("the warm-up of 100 steps is not shorter than the run of 50"), "{text}");
+        assert!(text.contains("only comes to 4.95e-4 of --lr 0.001") && text.contains("--warmup 5 "), "{text}");
+        assert!(said("--steps 100").is_some());
+        assert_eq!([said("--steps 101"), said("--steps 0"), said("--steps 50 --warmup 5")], [None, None, None]);
     }
 
     #[test]
@@ -222,13 +258,23 @@ mod tests {
         let saved = saved();
         assert_eq!(resumed(&args("--resume"), &saved).unwrap(), saved);
         assert_eq!(resumed(&args("--resume --lr 0.0003 --layers 4 --preset small"), &saved).unwrap(), saved);
-        let free = "--resume --steps 200 --stop-at 150 --threads 4 --eval-every 1 --eval-batches 2 --log-every 3";
+        let free = "--resume --steps 200 --stop-at 150 --threads 4 --eval-every 1 --eval-batches 2 --log-every 3 \
+                    --final-eval all";
         let run = resumed(&args(free), &saved).unwrap();
         assert_eq!(
-            (run.train.steps, run.train.eval_every, run.train.eval_batches, run.train.log_every),
-            (200, 1, 2, 3)
+            (run.train.steps, run.train.eval_every, run.train.eval_batches, run.train.log_every, run.train.final_eval),
+            (200, 1, 2, 3, FinalEval::All)
         );
         assert_eq!((run.train.lr, run.train.warmup), (saved.train.lr, saved.train.warmup));
+    }
+
+    #[test]
+    fn a_run_is_not_asked_to_end_before_the_step_it_is_at() {
+        let train = saved().train; // of 100 steps
+        assert!(not_before(100, None, &train).is_ok() && not_before(4, Some(4), &train).is_ok());
+        let problem = |step, stop_at| not_before(step, stop_at, &train).unwrap_err().to_string();
+        assert_eq!(problem(101, None), "steps 100: the run is at step 101 already; give --steps 101 or more");
+        assert_eq!(problem(4, Some(2)), "stop-at 2: the run is at step 4 already; give --stop-at 4 or more");
     }
 
     #[test]

@@ -1,18 +1,19 @@
-//! The loop around the trainer: progress, metrics, validation, checkpoints, Ctrl-C.
+//! The loop around the trainer: progress, metrics, validation, checkpoints, signals.
 
 use crate::checkpoint;
 use crate::clock::Clock;
 use crate::config::RunConfig;
 use crate::dataset::{Dataset, Part};
 use crate::error::{Error, Result};
-use crate::evaluation::Coverage;
+use crate::evaluation::{Coverage, Evaluation};
 use crate::files::FileSystem;
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, Signal};
 use crate::metrics::{self, Metric, MetricsLog};
 use crate::output;
 use crate::plot::loss_curve;
 use crate::progress::{Counter, Progress, State};
 use crate::run_folder::{RunFolder, ownership};
+use crate::settings;
 use crate::trainer::{Step, Trainer};
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -38,6 +39,10 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    fn asked_stop(&self) -> Option<u64> {
+        (self.stop_at < self.run.train.steps).then_some(self.stop_at)
+    }
+
     /// Makes the folder ready: a new run moves an older one aside, a resumed one drops the metrics after `step`, where
     /// its checkpoint stands. All that can be wrong is found before the first change.
     ///
@@ -82,26 +87,29 @@ pub struct Opened {
 pub struct Outcome<'a> {
     /// The trainer with the model.
     pub trainer: Trainer<'a>,
-    /// Whether Ctrl-C ended it.
-    pub interrupted: bool,
+    /// The signal that ended it before its time.
+    pub stopped_by: Option<Signal>,
     /// The loss of the last batch; of one random batch where no step was made.
     pub train_loss: f32,
-    /// The loss on the whole validation part; after Ctrl-C the last estimate, or that of one batch.
-    pub val_loss: f32,
+    /// The last validation: as much of the validation part as `--final-eval` says. After a signal, the last estimate of this
+    /// process, or one on as many tokens as a batch has.
+    pub validation: Evaluation,
     /// Over the training time of this run.
     pub tokens_per_second: f64,
 }
 
-/// Trains from where the run stands to where it is to stop, and saves.
+/// Trains from where the run stands to where it is to stop, or until `interrupt` asks to, and saves.
 ///
 /// # Errors
-/// Those of the trainer, and of writing the folder.
-pub fn train(prepared: &Prepared) -> Result<Outcome<'_>> {
+/// Those of the trainer, and of writing the folder; [`crate::error::Error::Setting`] where the run is beyond the step that
+/// it is to stop at.
+pub fn train<'a>(prepared: &'a Prepared, interrupt: &'a Interrupt) -> Result<Outcome<'a>> {
     let Prepared { run, data, dir, .. } = prepared;
     let trainer = match prepared.resumes() {
         true => Trainer::resume(run, data, dir)?,
         false => Trainer::new(run, data),
     };
+    settings::not_before(trainer.step_count(), prepared.asked_stop(), &run.train)?;
     let Opened { _folder, log, metrics } = prepared.open(trainer.step_count())?;
     data.keep(&*prepared.files, dir, run);
     let mut training = Training {
@@ -115,29 +123,33 @@ pub fn train(prepared: &Prepared) -> Result<Outcome<'_>> {
         clock: Clock::new(run, &metrics),
         trainer,
         prepared,
+        interrupt,
         log,
         metrics,
         unrecorded: None,
+        validation: None,
     };
     if !prepared.resumes() {
         training.trainer.save(&*prepared.files, dir)?; // so that there is something to go on with from the first moment
     }
-    let interrupt = Interrupt::listen()?;
-    while training.trainer.step_count() < prepared.stop_at && !interrupt.requested() {
+    while training.trainer.step_count() < prepared.stop_at && interrupt.requested().is_none() {
         training.step()?;
     }
-    training.end(interrupt.requested())
+    training.end()
 }
 
 struct Training<'a> {
     trainer: Trainer<'a>,
     prepared: &'a Prepared,
+    interrupt: &'a Interrupt,
     progress: Progress,
     state: State,
     clock: Clock,
     log: MetricsLog,
     metrics: Vec<Metric>,
     unrecorded: Option<Step>,
+    /// The last one of this process.
+    validation: Option<Evaluation>,
 }
 
 impl<'a> Training<'a> {
@@ -151,15 +163,11 @@ impl<'a> Training<'a> {
         let last = done == self.prepared.stop_at;
         let evaluate = train.eval_every > 0 && done.is_multiple_of(train.eval_every) && !last;
         self.state = State { step: done, train_loss: Some(step.loss), ..self.state };
-        if evaluate {
-            let Training { trainer, progress, .. } = self;
-            let show = |done, total| progress.phase("validation", done, total);
-            self.state.val_loss = Some(trainer.estimate(Part::Validation, train.eval_batches, show));
-        }
+        let estimate = if evaluate { self.estimate() } else { None };
         if last {
             self.unrecorded = Some(step); // until its validation loss is known
         } else if evaluate || done == 1 || done.is_multiple_of(train.log_every.max(1)) {
-            self.record(step, evaluate)?;
+            self.record(step, estimate)?;
         }
         if evaluate {
             self.progress.show(&self.state);
@@ -170,12 +178,50 @@ impl<'a> Training<'a> {
         }
     }
 
-    fn record(&mut self, step: Step, evaluated: bool) -> Result<()> {
+    fn batch_tokens(&self) -> usize {
+        self.prepared.run.train.batch * self.prepared.run.model.context
+    }
+
+    /// The validation loss on `--eval-batches` batches; `None` where a signal broke the validation off.
+    fn estimate(&mut self) -> Option<Evaluation> {
+        let train = &self.prepared.run.train;
+        let tokens = train.eval_batches.saturating_mul(self.batch_tokens());
+        let Training { trainer, progress, interrupt, .. } = self;
+        let show = |done, total| progress.phase("validation", done, total);
+        let estimate = validate(trainer, Coverage::Tokens(tokens), interrupt, show);
+        self.validated(estimate)
+    }
+
+    /// The last validation, which says how large it is and how far it has come; `None` where a signal broke it off.
+    fn validate_finally(&mut self) -> Option<Evaluation> {
+        let Prepared { run, data, .. } = self.prepared;
+        let coverage = run.train.final_eval.coverage(run.train.tokens(&run.model, self.trainer.step_count()));
+        let all = data.len(Part::Validation) - 1; // the first token is an input only
+        let (tokens, more) = match coverage {
+            Coverage::Tokens(tokens) if tokens < all => (tokens, "; --final-eval all takes all of them"),
+            _ => (all, ""),
+        };
+        let [part, whole] = [tokens, all].map(|count| output::thousands(count as u128));
+        output::note(&format!("validation on {part} of {whole} tokens{more}"));
+        let counter = Counter::new("validation", tokens);
+        let validation = validate(&self.trainer, coverage, self.interrupt, |done, _| counter.at(done));
+        self.validated(validation)
+    }
+
+    fn validated(&mut self, validation: Option<Evaluation>) -> Option<Evaluation> {
+        self.validation = validation.or(self.validation);
+        self.state.val_loss = self.validation.map(|validation| validation.loss as f32).or(self.state.val_loss);
+        validation
+    }
+
+    fn record(&mut self, step: Step, validation: Option<Evaluation>) -> Result<()> {
         self.state.tokens_per_second = self.clock.lap();
         let metric = Metric {
             step: self.state.step,
             train_loss: step.loss,
-            val_loss: self.state.val_loss.filter(|_| evaluated),
+            val_loss: validation.map(|validation| validation.loss as f32),
+            val_tokens: validation.map(|validation| validation.tokens),
+            val_standard_error: validation.and_then(|validation| validation.standard_error.map(|error| error as f32)),
             lr: step.learning_rate,
             grad_norm: step.grad_norm,
             tokens_per_second: self.state.tokens_per_second,
@@ -206,35 +252,45 @@ impl<'a> Training<'a> {
         ownership::write_picture(&*self.prepared.files, &dir.join(checkpoint::LOSS_PLOT), &curve)
     }
 
-    fn end(mut self, interrupted: bool) -> Result<Outcome<'a>> {
+    fn end(mut self) -> Result<Outcome<'a>> {
         self.save(None)?;
         self.progress.finish();
+        let validation = if self.interrupt.requested().is_none() { self.validate_finally() } else { None };
+        if let Some(step) = self.unrecorded.take() {
+            self.record(step, validation)?;
+            self.draw()?;
+        }
+        let stopped_by = self.interrupt.release();
         let Prepared { run, dir, .. } = self.prepared;
-        if interrupted || self.trainer.step_count() < run.train.steps {
+        if stopped_by.is_some() || self.trainer.step_count() < run.train.steps {
             let how = format!("gradus train --resume --out {}", dir.display());
             output::note(&format!("stopped after step {} and saved; go on with `{how}`", self.state.step));
         }
-        let val_loss = if interrupted {
-            self.state.val_loss.unwrap_or_else(|| self.trainer.estimate(Part::Validation, 1, |_, _| ()))
-        } else {
-            let counter = Counter::new("validation", self.prepared.data.len(Part::Validation));
-            let Ok(evaluation) = self.trainer.evaluate(Part::Validation, Coverage::Whole, |done, _| {
-                counter.at(done);
-                Ok::<(), Infallible>(())
-            });
-            evaluation.loss as f32
+        let estimate = |part| {
+            let Ok(evaluation) =
+                self.trainer.evaluate(part, Coverage::Tokens(self.batch_tokens()), |_, _| Ok::<(), Infallible>(()));
+            evaluation
         };
-        if let Some(step) = self.unrecorded.take() {
-            self.state.val_loss = Some(val_loss);
-            self.record(step, true)?;
-            self.draw()?;
-        }
         Ok(Outcome {
-            interrupted,
-            train_loss: self.state.train_loss.unwrap_or_else(|| self.trainer.estimate(Part::Training, 1, |_, _| ())),
-            val_loss,
+            stopped_by,
+            train_loss: self.state.train_loss.unwrap_or_else(|| estimate(Part::Training).loss as f32),
+            validation: self.validation.unwrap_or_else(|| estimate(Part::Validation)),
             tokens_per_second: self.clock.tokens_per_second(),
             trainer: self.trainer,
         })
     }
+}
+
+/// Evaluates the validation part; `None` where a signal broke that off.
+fn validate(
+    trainer: &Trainer<'_>,
+    coverage: Coverage,
+    interrupt: &Interrupt,
+    mut show: impl FnMut(usize, usize),
+) -> Option<Evaluation> {
+    let progress = |done, total| {
+        show(done, total);
+        interrupt.requested().map_or(Ok(()), Err)
+    };
+    trainer.evaluate(Part::Validation, coverage, progress).ok()
 }

@@ -4,7 +4,7 @@ mod common;
 
 #[cfg(unix)]
 use common::Running;
-use common::{Done, Place, contains, metrics, succeeds};
+use common::{Done, Place, contains, metrics, refused, succeeds};
 use std::fs;
 
 const LN_VOCABULARY: f64 = 3.713_572; // 41 distinct characters in the text
@@ -39,7 +39,17 @@ fn the_metrics_have_a_line_for_each_logged_step() {
     let lines = metrics(&place.path("run"));
     let steps: Vec<u64> = lines.iter().map(|line| line["step"].as_u64().unwrap()).collect();
     assert_eq!(steps, [1, 10, 20, 25, 30, 40, 50, 60]);
-    let names = ["elapsed_s", "grad_norm", "lr", "step", "tokens_per_second", "train_loss", "val_loss"];
+    let names = [
+        "elapsed_s",
+        "grad_norm",
+        "lr",
+        "step",
+        "tokens_per_second",
+        "train_loss",
+        "val_loss",
+        "val_standard_error",
+        "val_tokens",
+    ];
     let mut elapsed = 0.0;
     for line in &lines {
         let mut keys: Vec<&String> = line.as_object().unwrap().keys().collect();
@@ -47,6 +57,8 @@ fn the_metrics_have_a_line_for_each_logged_step() {
         assert_eq!(keys, names);
         let step = line["step"].as_u64().unwrap();
         assert_eq!(line["val_loss"].is_number(), [25, 50, 60].contains(&step), "{line}");
+        assert_eq!(line["val_tokens"].is_number(), line["val_loss"].is_number(), "{line}");
+        assert_eq!(line["val_standard_error"].is_number(), [25, 50].contains(&step), "the last is over all: {line}");
         assert!(line["grad_norm"].as_f64().unwrap() > 0.0 && line["tokens_per_second"].as_f64().unwrap() > 0.0);
         assert!(line["elapsed_s"].as_f64().unwrap() > elapsed, "{line}");
         elapsed = line["elapsed_s"].as_f64().unwrap();
@@ -60,6 +72,85 @@ fn the_metrics_have_a_line_for_each_logged_step() {
     let rounded = |x: &serde_json::Value| format!("{:.4}", x.as_f64().unwrap());
     assert_eq!(rounded(&last["train_loss"]), format!("{:.4}", done.train_loss));
     assert_eq!(rounded(&last["val_loss"]), format!("{:.4}", done.val_loss));
+    assert_eq!((last["val_tokens"].as_u64().unwrap() as usize, done.val_standard_error), (done.val_tokens, None));
+}
+
+/// A long text is validated on no more than a share of the training, and says so.
+#[test]
+fn the_last_validation_of_a_long_text_is_an_estimate() {
+    let place = Place::new();
+    let text = fs::read_to_string(place.text()).unwrap();
+    fs::write(place.text(), text.repeat(400_000 / text.chars().count() + 1)).unwrap();
+    let flags = "--steps 20 --warmup 0 --layers 1 --batch 64";
+    let (out, err) = succeeds(place.train("run", flags));
+    let estimate = Done::read(&out);
+    contains(&err, &["validation on 16,384 of 40,", " tokens; --final-eval all takes all of them"]);
+    assert_eq!(estimate.val_tokens, 16_384);
+    let error = estimate.val_standard_error.unwrap();
+    let last = metrics(&place.path("run")).pop().unwrap();
+    assert_eq!(last["val_tokens"], 16_384);
+    assert!((last["val_standard_error"].as_f64().unwrap() - error).abs() < 1e-4, "{last}");
+
+    // A setting that only watches: another one is no contradiction, and is remembered.
+    let (out, err) = succeeds(place.resume("run", "--final-eval all"));
+    let whole = Done::read(&out);
+    assert!(err.contains("validation on 40,") && !err.contains("takes all of them"), "{err}");
+    assert!(whole.val_tokens > 40_000 && whole.val_standard_error.is_none(), "{out}");
+    assert!((whole.val_loss - estimate.val_loss).abs() < 5.0 * error + 1e-3, "{estimate:?} {whole:?}");
+    let (out, _) = succeeds(place.resume("run", ""));
+    assert_eq!(Done::read(&out).val_tokens, whole.val_tokens);
+    contains(&refused(place.resume("run", "--final-eval 0"), 2), &["final-eval 0: must be at least 1 token, or all"]);
+}
+
+/// Every file of a folder with its content.
+fn contents(dir: &std::path::Path) -> Vec<(String, Vec<u8>)> {
+    let mut all: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn a_run_is_not_resumed_to_a_step_before_the_one_it_is_at() {
+    let place = Place::new();
+    succeeds(place.train("run", "--steps 9 --stop-at 4"));
+    let before = contents(&place.path("run"));
+    let error = refused(place.resume("run", "--steps 2"), 2);
+    assert_eq!(error, "steps 2: the run is at step 4 already; give --steps 4 or more");
+    let error = refused(place.resume("run", "--stop-at 3"), 2);
+    assert_eq!(error, "stop-at 3: the run is at step 4 already; give --stop-at 4 or more");
+    assert!(contents(&place.path("run")) == before, "a refused resume has changed something");
+    let (out, _) = succeeds(place.resume("run", "--steps 4"));
+    assert_eq!(Done::read(&out).step, 4);
+}
+
+#[test]
+fn what_makes_a_run_slow_or_weak_is_said_at_its_start() {
+    let place = Place::new();
+    let (_, err) = succeeds(place.train("run", "--steps 3 --threads 64"));
+    contains(&err, &["--threads 64 is more than the processors that this process may use", ", threads 64"]);
+    contains(&err, &["the warm-up of 5 steps is not shorter than the run of 3"]);
+    let (_, err) = succeeds(place.train("run", "--steps 6 --threads 1"));
+    assert!(!err.contains("warm-up") && !err.contains("is more than"), "{err}");
+}
+
+/// The default number of threads is what the system lets the process use, and not what the machine has.
+#[cfg(target_os = "linux")]
+#[test]
+fn threads_follow_the_affinity_of_the_process() {
+    let place = Place::new();
+    let train = place.train("run", "--steps 1");
+    let mut pinned = std::process::Command::new("taskset");
+    // The first processor that this process may use.
+    let allowed = fs::read_to_string("/proc/self/status").unwrap();
+    let allowed = allowed.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
+    let first = allowed.split([',', '-']).next().unwrap();
+    pinned.args(["-c", first]).arg(train.get_program()).args(train.get_args());
+    let (_, err) = succeeds(pinned);
+    contains(&err, &[", threads 1"]);
 }
 
 #[test]
@@ -67,7 +158,7 @@ fn no_steps_write_the_model_as_it_is_initialised() {
     let place = Place::new();
     let (out, _) = succeeds(place.train("run", "--steps 0 --warmup 0"));
     contains(out.lines().last().unwrap(), &["done: step 0, train loss ", ", val loss ", " tokens/s, peak memory "]);
-    let val = out.rsplit("val loss ").next().unwrap().split(',').next().unwrap().parse::<f64>().unwrap();
+    let val = Done::read(&out).val_loss;
     assert!((val / LN_VOCABULARY - 1.0).abs() < 0.02, "{val}");
     let (sample, _) = succeeds(place.with_model("run", "sample", &["--tokens", "5"]));
     assert_eq!(sample.chars().count(), 6, "five characters and a line break: {sample:?}");
@@ -171,49 +262,4 @@ fn killed_while_it_saves_it_goes_on_bit_for_bit() {
     succeeds(place.train("whole", &format!("{flags} --stop-at {end}")));
     assert!(state_at(end, &place, "whole") == state_at(end, &place, "run"), "the weights or moments differ");
     assert!(half_written().is_empty(), "nothing is left over: {:?}", half_written());
-}
-
-#[cfg(unix)]
-#[test]
-fn ctrl_c_finishes_the_step_saves_and_says_how_to_go_on() {
-    let place = Place::new();
-    let flags = "--steps 1000000";
-    let mut run = Running::start(place.train("run", flags));
-    run.wait_until("the tenth step", || last_step(&place, "run") >= 10);
-    run.interrupt();
-    let (code, out, err) = run.finish();
-    assert_eq!(code, Some(0), "{out}\n{err}");
-    let step = Done::read(&out).step;
-    contains(&err, &["stopping after this step", &format!("stopped after step {step} and saved"), "--resume"]);
-    assert!((10..1_000_000).contains(&step), "{step}");
-    assert!(!err.contains("panicked") && !err.contains("error"), "{err}");
-
-    let (end, whole) = (step + 7, format!("{flags} --stop-at {}", step + 7));
-    let (out, _) = succeeds(place.resume("run", &format!("--stop-at {end}")));
-    assert_eq!(Done::read(&out).step, end);
-    succeeds(place.train("whole", &whole));
-    assert!(place.model_bytes("run") == place.model_bytes("whole"), "the interrupted run ended elsewhere");
-}
-
-/// Both signals arrive within one step, which takes minutes. A run that waited for its end would say that it stopped after
-/// step 1.
-#[cfg(unix)]
-#[test]
-fn a_second_ctrl_c_stops_at_once() {
-    for attempt in 0.. {
-        let place = Place::new();
-        let mut run = Running::start(place.train("run", "--steps 5 --width 64 --grad-accum 1000000"));
-        run.wait_until("the first save", || place.path("run").join("model.safetensors").exists());
-        run.interrupt();
-        let heard = run.says("once more stops at once");
-        run.interrupt();
-        let (code, _, err) = run.finish();
-        if code == Some(130) {
-            assert!(heard, "it says that once more stops at once");
-            break;
-        }
-        // Between the first save and the first step a signal finds nobody who listens, or ends the run before the step.
-        assert!(!heard && code.is_none() || err.contains("stopped after step 0"), "{code:?}: {err}");
-        assert!(attempt < 100, "the first step never begins");
-    }
 }

@@ -9,23 +9,26 @@ pub mod train;
 use crate::{
     args::Command,
     error::{Error, Result},
-    run_folder,
+    interrupt, run_folder,
 };
 use gradus_kernels::{Isa, isa::ISA_VARIABLE};
 use std::path::Path;
 
-/// Runs one command.
+/// Runs one command. Returns the exit status of the process: 0, or for a training that a signal stopped that of the
+/// signal.
 ///
 /// # Errors
 /// Whatever the command meets.
-pub fn run(command: Command) -> Result<()> {
+pub fn run(command: Command) -> Result<u8> {
     instruction_set()?;
+    interrupt::outlive_file_size_limit()?;
     match command {
-        Command::Train(args) => train::run(&args),
-        Command::Sample(args) => sample::run(&args).map_err(|error| explain(&args.model, error)),
-        Command::Eval(args) => eval::run(&args).map_err(|error| explain(&args.model, error)),
-        Command::Inspect(args) => inspect::run(&args).map_err(|error| explain(&args.model, error)),
+        Command::Train(args) => return train::run(&args),
+        Command::Sample(args) => sample::run(&args).map_err(|error| explain(&args.model, error))?,
+        Command::Eval(args) => eval::run(&args).map_err(|error| explain(&args.model, error))?,
+        Command::Inspect(args) => inspect::run(&args).map_err(|error| explain(&args.model, error))?,
     }
+    Ok(0)
 }
 
 /// A folder without a model may be one in which a run is just beginning.

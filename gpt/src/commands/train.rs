@@ -9,6 +9,7 @@ use crate::{
     error::Result,
     files::Disk,
     generate::{Generator, stream},
+    interrupt::{Interrupt, Signal},
     memory, metrics,
     model::Gpt,
     output,
@@ -16,29 +17,31 @@ use crate::{
     sampler::{Sampler, Sampling},
     settings, threads,
     tokenizer::{Tokenizer, TokenizerKind},
-    training::{self, Prepared},
+    training::{self, Outcome, Prepared},
 };
 use std::path::Path;
 
-/// Trains.
+/// Trains. Returns the exit status: 0, or that of the signal that stopped the run.
 ///
 /// # Errors
 /// Those of [`prepare`], and of writing the folder.
-pub fn run(args: &TrainArgs) -> Result<()> {
+pub fn run(args: &TrainArgs) -> Result<u8> {
     let prepared = prepare(args)?;
     output::note(&describe(&prepared));
     large_vocabulary(&prepared.run).iter().for_each(|text| output::note(text));
+    settings::long_warmup(&prepared.run.train).iter().for_each(|text| output::note(text));
     threads::run(prepared.threads, || {
-        let outcome = training::train(&prepared)?;
-        if !outcome.interrupted {
+        let interrupt = Interrupt::listen()?;
+        let outcome = training::train(&prepared, &interrupt)?;
+        if outcome.stopped_by.is_none() {
             show_sample(outcome.trainer.model(), &prepared.run.tokenizer)?;
         }
         let Prepared { dir, .. } = &prepared;
         let files = [checkpoint::MODEL, config::FILE, metrics::FILE, checkpoint::LOSS_PLOT];
         let paths = files.map(|file| dir.join(file).display().to_string());
         output::note(&format!("wrote {}", paths.join(", ")));
-        let step = outcome.trainer.step_count();
-        output::line(&summary(step, outcome.train_loss, outcome.val_loss, outcome.tokens_per_second))
+        output::line(&summary(&outcome, prepared.run.train.steps))?;
+        Ok(outcome.stopped_by.map_or(0, Signal::exit_code))
     })
 }
 
@@ -97,7 +100,7 @@ pub fn describe(prepared: &Prepared) -> String {
     let count = |number: usize| output::thousands(number as u128);
     format!(
         "text   {}: {} tokens train, {} validate, vocabulary {}\n\
-         model  {} parameters: {} layers, {} heads, width {}, context {}, precision {}",
+         model  {} parameters: {} layers, {} heads, width {}, context {}, precision {}, threads {}",
         train.data.name(),
         count(data.len(Part::Training)),
         count(data.len(Part::Validation)),
@@ -108,6 +111,7 @@ pub fn describe(prepared: &Prepared) -> String {
         model.width,
         model.context,
         train.precision,
+        prepared.threads.unwrap_or_else(threads::default_count),
     )
 }
 
@@ -129,12 +133,19 @@ pub fn large_vocabulary(run: &RunConfig) -> Option<String> {
     })
 }
 
-/// The last line of a run.
-pub fn summary(step: u64, train_loss: f32, val_loss: f32, tokens_per_second: f64) -> String {
-    let peak = memory::peak_text();
+/// The last line of a run of `steps` steps: it begins with `done:` where the run has come to its end, and with `stopped:`
+/// where a signal or `--stop-at` ended it before.
+pub fn summary(outcome: &Outcome<'_>, steps: u64) -> String {
+    let step = outcome.trainer.step_count();
+    let finished = step >= steps && outcome.stopped_by.is_none();
     format!(
-        "done: step {step}, train loss {train_loss:.4}, val loss {val_loss:.4}, {tokens_per_second:.0} tokens/s, \
-         peak memory {peak}"
+        "{}: step {step}, train loss {:.4}, val loss {} over {} tokens, {:.0} tokens/s, peak memory {}",
+        if finished { "done" } else { "stopped" },
+        outcome.train_loss,
+        outcome.validation,
+        outcome.validation.tokens,
+        outcome.tokens_per_second,
+        memory::peak_text(),
     )
 }
 
@@ -144,7 +155,9 @@ mod tests {
     use crate::{
         checkpoint::{Checkpoint, NamedArray},
         error::Error,
+        evaluation::Evaluation,
         metrics,
+        trainer::Trainer,
         training::Opened,
     };
     use std::fs;
@@ -182,6 +195,8 @@ mod tests {
             step: 0,
             train_loss: 1.0,
             val_loss: None,
+            val_tokens: None,
+            val_standard_error: None,
             lr: 0.0,
             grad_norm: 0.0,
             tokens_per_second: 0.0,
@@ -216,7 +231,24 @@ mod tests {
 
     #[test]
     fn the_last_line_has_the_form_that_scripts_read() {
-        let line = summary(2000, 1.234_56, 1.5, 45_678.9);
-        assert!(line.starts_with("done: step 2000, train loss 1.2346, val loss 1.5000, 45679 tokens/s, peak memory "));
+        let folder = tempfile::tempdir().unwrap();
+        let prepared = prepare(&args(folder.path())).unwrap();
+        let mut outcome = Outcome {
+            trainer: Trainer::new(&prepared.run, &prepared.data),
+            stopped_by: None,
+            train_loss: 1.234_56,
+            validation: Evaluation { loss: 1.5, tokens: 640, standard_error: None },
+            tokens_per_second: 45_678.9,
+        };
+        let line = summary(&outcome, 0);
+        let form = "step 0, train loss 1.2346, val loss 1.5000 over 640 tokens, 45679 tokens/s, peak memory ";
+        assert!(line.starts_with(&format!("done: {form}")), "{line}");
+        assert!(summary(&outcome, 1).starts_with(&format!("stopped: {form}")), "it is not at its end");
+        (outcome.stopped_by, outcome.validation.standard_error) = (Some(Signal::Interrupt), Some(0.01));
+        let line = summary(&outcome, 0);
+        assert!(
+            line.starts_with("stopped: step 0, train loss 1.2346, val loss 1.5000 ± 0.0100 over 640 tokens"),
+            "{line}"
+        );
     }
 }

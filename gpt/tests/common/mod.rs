@@ -111,12 +111,14 @@ pub struct Done {
     pub step: u64,
     pub train_loss: f64,
     pub val_loss: f64,
+    pub val_standard_error: Option<f64>,
+    pub val_tokens: usize,
     pub tokens_per_second: f64,
     pub memory: f64,
 }
 
 impl Done {
-    /// Reads the last line of standard output.
+    /// Reads the last line of standard output: of a run that came to its end, or was stopped before.
     #[track_caller]
     pub fn read(out: &str) -> Done {
         let line = out.lines().last().expect("a last line");
@@ -125,13 +127,19 @@ impl Done {
             let (number, rest) = rest.split_at(rest.find(end).unwrap_or_else(|| panic!("{end:?} in {line:?}")));
             (number.parse().unwrap_or_else(|_| panic!("{number:?} in {line:?}")), rest.to_string())
         };
-        let (step, rest) = part(line, "done: step ", ",");
+        let ended = line.strip_prefix("done: ").or(line.strip_prefix("stopped: "));
+        let (step, rest) = part(ended.unwrap_or_else(|| panic!("{line:?}")), "step ", ",");
         let (train_loss, rest) = part(&rest, ", train loss ", ",");
-        let (val_loss, rest) = part(&rest, ", val loss ", ",");
+        let (val_loss, rest) = part(&rest, ", val loss ", " ");
+        let error = rest.strip_prefix(" ± ").map(|_| part(&rest, " ± ", " "));
+        let (val_standard_error, rest) = error.map_or((None, rest), |(error, rest)| (Some(error), rest));
+        let (val_tokens, rest) = part(&rest, " over ", " tokens");
+        let rest = rest.replacen(" tokens", "", 1);
         let (tokens_per_second, rest) = part(&rest, ", ", " tokens/s");
         let (memory, rest) = part(&rest, " tokens/s, peak memory ", " MiB");
         assert_eq!(rest, " MiB", "{line:?}");
-        Done { step: step as u64, train_loss, val_loss, tokens_per_second, memory }
+        let (step, val_tokens) = (step as u64, val_tokens as usize);
+        Done { step, train_loss, val_loss, val_standard_error, val_tokens, tokens_per_second, memory }
     }
 }
 
@@ -188,9 +196,10 @@ impl Running {
         self.child.id()
     }
 
-    /// What Ctrl-C does; nothing where it has ended.
-    pub fn interrupt(&self) {
-        let status = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+    /// Sends a signal, `INT` as Ctrl-C does; nothing where it has ended.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap();
         assert!(status.success());
     }
 
