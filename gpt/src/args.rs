@@ -77,7 +77,7 @@ pub struct TrainArgs {
     /// Continue the run in --out from its last checkpoint
     #[arg(long)]
     pub resume: bool,
-    /// Save and stop after this step, as Ctrl-C would; the learning rate schedule still spans --steps
+    /// Save and stop after this step; the learning rate schedule still spans --steps
     #[arg(long, value_name = "N", value_parser = whole, allow_negative_numbers = true)]
     pub stop_at: Option<u64>,
     /// Number of threads; it does not change the result [default: all cores]
@@ -171,6 +171,9 @@ pub struct TrainFlags {
     /// Validation tokens that the last validation covers, or all of them [default: a tenth of the tokens trained on]
     #[arg(long, value_name = "all|N", allow_negative_numbers = true)]
     pub final_eval: Option<FinalEval>,
+    /// Also keep the weights with the lowest validation loss, in the folder best of --out
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub best: Option<bool>,
 }
 
 /// The flags of `gradus sample`.

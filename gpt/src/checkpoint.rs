@@ -69,6 +69,17 @@ impl Checkpoint<'_> {
         self.sweep(files, dir)
     }
 
+    /// Saves the weights alone into `dir`: a model to infer with.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::save`].
+    pub fn save_model(&self, files: &dyn FileSystem, dir: &Path) -> Result<()> {
+        self.check()?;
+        let path = dir.join(MODEL);
+        ownership::check(&path)?;
+        weights_file::write(files, &path, self.step, self.meaning, self.model)
+    }
+
     /// That it can be loaded again.
     fn check(&self) -> Result<()> {
         let wild = |array: &&NamedArray<'_>| !array.data.iter().all(|x| x.is_finite());

@@ -84,7 +84,17 @@ mod tests {
 
     fn metric(elapsed_s: f64) -> Metric {
         let tokens_per_second = 1.0;
-        Metric { step: 1, train_loss: 1.0, val_loss: None, lr: 1e-3, grad_norm: 1.0, tokens_per_second, elapsed_s }
+        Metric {
+            step: 1,
+            train_loss: 1.0,
+            val_loss: None,
+            val_tokens: None,
+            val_standard_error: None,
+            lr: 1e-3,
+            grad_norm: 1.0,
+            tokens_per_second,
+            elapsed_s,
+        }
     }
 
     #[test]

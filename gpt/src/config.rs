@@ -90,6 +90,9 @@ pub struct TrainConfig {
     /// How much of the validation part the last validation covers.
     #[serde(default, skip_serializing_if = "is_default")]
     pub final_eval: FinalEval,
+    /// Whether the weights with the lowest validation loss are kept too.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub best: bool,
 }
 
 /// Leaves a setting out of `config.json`: earlier versions of the program do not know it.

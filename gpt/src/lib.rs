@@ -20,6 +20,7 @@ pub mod preset;
 pub mod settings;
 
 // Files and pictures.
+pub mod best;
 pub mod checkpoint;
 pub mod files;
 pub mod metrics;
@@ -40,6 +41,7 @@ pub mod error;
 pub mod interrupt;
 pub mod memory;
 pub mod output;
+pub mod overfitting;
 pub mod progress;
 pub mod threads;
 pub mod training;

@@ -91,6 +91,14 @@ impl MetricsLog {
     }
 }
 
+/// Writes a file of one line into `dir`.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_line(files: &dyn FileSystem, dir: &Path, metric: &Metric) -> Result<()> {
+    files::write(files, &dir.join(FILE), line(metric)?.as_bytes())
+}
+
 /// The lines in `dir`; none where there is no file. A last line that was cut off is left out.
 ///
 /// # Errors
@@ -212,6 +220,8 @@ mod tests {
                 step: 1,
                 train_loss: value,
                 val_loss,
+                val_tokens: None,
+                val_standard_error: val_loss,
                 lr: wide,
                 grad_norm: value,
                 tokens_per_second: wide,

@@ -133,7 +133,8 @@ mod tests {
     /// The validations, counted from 0, at which something is told, and what.
     fn told(losses: impl IntoIterator<Item = (f64, f64)>) -> Vec<(usize, Notice)> {
         let mut watch = Overfitting::default();
-        let metrics = losses.into_iter().enumerate().map(|(i, (train, val))| (i, metric(i as u64 * 50, train, Some(val))));
+        let metrics =
+            losses.into_iter().enumerate().map(|(i, (train, val))| (i, metric(i as u64 * 50, train, Some(val))));
         metrics.filter_map(|(i, metric)| watch.push(&metric).map(|notice| (i, notice))).collect()
     }
 
@@ -144,7 +145,8 @@ mod tests {
 
     #[test]
     fn a_rise_is_told_once_soon_after_the_minimum() {
-        let losses = |i: usize| (3.0 * (-0.2 * i as f64).exp() + 0.3, 2.0 + 1.5 * (-0.5 * i as f64).exp() + 0.05 * i as f64);
+        let losses =
+            |i: usize| (3.0 * (-0.2 * i as f64).exp() + 0.3, 2.0 + 1.5 * (-0.5 * i as f64).exp() + 0.05 * i as f64);
         let notices = told((0..40).map(losses));
         let best = (0..40).min_by(|&a, &b| losses(a).1.total_cmp(&losses(b).1)).unwrap();
         assert_eq!(notices.len(), 1, "{notices:?}");
@@ -161,14 +163,17 @@ mod tests {
 
     #[test]
     fn a_noisy_rise_is_told_too() {
-        let losses = |i: usize| (2.0 - 0.03 * i as f64, 2.0 + 1.5 * (-0.5 * i as f64).exp() + 0.05 * i as f64 + 0.03 * jitter(i));
+        let losses = |i: usize| {
+            (2.0 - 0.03 * i as f64, 2.0 + 1.5 * (-0.5 * i as f64).exp() + 0.05 * i as f64 + 0.03 * jitter(i))
+        };
         assert_eq!(told((0..40).map(losses)).len(), 1);
     }
 
     #[test]
     fn noise_on_a_plateau_is_no_rise() {
         for amplitude in [0.001, 0.01, 0.1] {
-            let losses = |i: usize| (2.0 - 0.01 * i as f64, 2.0 + 1.5 * (-0.3 * i as f64).exp() + amplitude * jitter(i));
+            let losses =
+                |i: usize| (2.0 - 0.01 * i as f64, 2.0 + 1.5 * (-0.3 * i as f64).exp() + amplitude * jitter(i));
             assert_eq!(told((0..150).map(losses)), [], "amplitude {amplitude}");
         }
     }
@@ -178,7 +183,11 @@ mod tests {
         assert_eq!(told((0..40).map(|i| (3.0 - 0.05 * i as f64, 3.2 - 0.05 * i as f64))), []);
         assert_eq!(told((0..40).map(|i| (2.0 + 0.05 * i as f64, 2.2 + 0.05 * i as f64))), [], "it diverges");
         assert_eq!(told([(1.0, 1.0), (0.9, 1.1), (0.8, 1.2)]), [], "too few to tell");
-        assert_eq!(told((0..40).map(|i| (3.0 - 0.05 * i as f64, 2.0 + 0.0002 * i as f64))), [], "less than a hundredth");
+        assert_eq!(
+            told((0..40).map(|i| (3.0 - 0.05 * i as f64, 2.0 + 0.0002 * i as f64))),
+            [],
+            "less than a hundredth"
+        );
     }
 
     #[test]

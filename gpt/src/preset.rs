@@ -49,6 +49,7 @@ impl Preset {
             eval_batches: 20,
             log_every: 10,
             final_eval: FinalEval::Default,
+            best: false,
         };
         let (model, train) = match self {
             // A somewhat larger batch: two thirds of the two minutes that it may take on two cores.

@@ -91,6 +91,14 @@ impl Progress {
         }
     }
 
+    /// Says something beside the progress.
+    pub fn note(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| output::note(text)),
+            None => output::note(text),
+        }
+    }
+
     /// Takes its hands off the terminal; the bar stays as it is.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {

@@ -2,7 +2,8 @@
 //!
 //! A resumed run must go on bit for bit as if it had never stopped, so a flag that says something else than the saved
 //! settings is refused by its name. Free are only `--steps` (train longer), `--stop-at`, `--threads` (no result depends
-//! on them) and what only watches: `--eval-every`, `--eval-batches`, `--log-every`, `--final-eval`.
+//! on them) and what only watches: `--eval-every`, `--eval-batches`, `--log-every`, `--final-eval`,
+//! `--best`.
 
 use crate::{
     args::TrainArgs,
@@ -123,6 +124,7 @@ fn watch(args: &TrainArgs, train: &mut TrainConfig) {
     set(&mut train.eval_batches, args.train.eval_batches);
     set(&mut train.log_every, args.train.log_every);
     set(&mut train.final_eval, args.train.final_eval);
+    set(&mut train.best, args.train.best);
 }
 
 fn same<T: PartialEq + ToString>(flag: &'static str, given: Option<T>, saved: T) -> Result<()> {
@@ -259,12 +261,14 @@ mod tests {
         assert_eq!(resumed(&args("--resume"), &saved).unwrap(), saved);
         assert_eq!(resumed(&args("--resume --lr 0.0003 --layers 4 --preset small"), &saved).unwrap(), saved);
         let free = "--resume --steps 200 --stop-at 150 --threads 4 --eval-every 1 --eval-batches 2 --log-every 3 \
-                    --final-eval all";
+                    --final-eval all --best";
         let run = resumed(&args(free), &saved).unwrap();
         assert_eq!(
             (run.train.steps, run.train.eval_every, run.train.eval_batches, run.train.log_every, run.train.final_eval),
             (200, 1, 2, 3, FinalEval::All)
         );
+        assert!(run.train.best && !saved.train.best);
+        assert!(!resumed(&args("--resume --best false"), &run).unwrap().train.best);
         assert_eq!((run.train.lr, run.train.warmup), (saved.train.lr, saved.train.warmup));
     }
 

@@ -205,6 +205,19 @@ impl<'a> Trainer<'a> {
         evaluate(&self.model, self.data, part, self.run.train.batch, coverage, progress)
     }
 
+    /// Saves the weights alone into `dir`, with their configuration: a model to infer with.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::save_model`] and [`RunConfig::save`].
+    pub fn save_model(&self, files: &dyn FileSystem, dir: &Path) -> Result<()> {
+        self.run.save(files, dir)?;
+        let model: Vec<(String, Tensor)> =
+            self.model.named_parameters().into_iter().map(|(name, parameter)| (name, parameter.value())).collect();
+        let meaning = self.run.meaning();
+        Checkpoint { step: self.step_count(), meaning: &meaning, model: &arrays(&model), optimizer: &[] }
+            .save_model(files, dir)
+    }
+
     /// Saves weights and moments into `dir`.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The loop around the trainer: progress, metrics, validation, checkpoints, signals.
 
+use crate::best::{self, Best};
 use crate::checkpoint;
 use crate::clock::Clock;
 use crate::config::RunConfig;
@@ -10,6 +11,7 @@ use crate::files::FileSystem;
 use crate::interrupt::{Interrupt, Signal};
 use crate::metrics::{self, Metric, MetricsLog};
 use crate::output;
+use crate::overfitting::Overfitting;
 use crate::plot::loss_curve;
 use crate::progress::{Counter, Progress, State};
 use crate::run_folder::{RunFolder, ownership};
@@ -51,6 +53,9 @@ impl Prepared {
     pub fn open(&self, step: u64) -> Result<Opened> {
         let files = &*self.files;
         self.run.to_json(&self.dir)?;
+        if self.run.train.best {
+            best::check(&self.dir)?;
+        }
         let folder = if self.folder.is_some() {
             metrics::up_to(&self.dir, step)?;
             ownership::files_of_the_run(&self.dir)?;
@@ -112,7 +117,13 @@ pub fn train<'a>(prepared: &'a Prepared, interrupt: &'a Interrupt) -> Result<Out
     settings::not_before(trainer.step_count(), prepared.asked_stop(), &run.train)?;
     let Opened { _folder, log, metrics } = prepared.open(trainer.step_count())?;
     data.keep(&*prepared.files, dir, run);
+    let mut overfitting = Overfitting::default();
+    for metric in &metrics {
+        overfitting.push(metric); // told already, by the process that wrote it
+    }
     let mut training = Training {
+        best: if run.train.best { Some(Best::open(&*prepared.files, dir)?) } else { None },
+        overfitting,
         progress: Progress::new(trainer.step_count(), prepared.stop_at),
         state: State {
             step: trainer.step_count(),
@@ -148,6 +159,8 @@ struct Training<'a> {
     log: MetricsLog,
     metrics: Vec<Metric>,
     unrecorded: Option<Step>,
+    best: Option<Best>,
+    overfitting: Overfitting,
     /// The last one of this process.
     validation: Option<Evaluation>,
 }
@@ -171,7 +184,8 @@ impl<'a> Training<'a> {
         }
         if evaluate {
             self.progress.show(&self.state);
-            self.save(self.state.val_loss)
+            self.keep_best(step, estimate)?;
+            self.save(estimate.map(|estimate| estimate.loss as f32))
         } else {
             self.progress.step(&self.state);
             Ok(())
@@ -214,9 +228,8 @@ impl<'a> Training<'a> {
         validation
     }
 
-    fn record(&mut self, step: Step, validation: Option<Evaluation>) -> Result<()> {
-        self.state.tokens_per_second = self.clock.lap();
-        let metric = Metric {
+    fn metric(&self, step: Step, validation: Option<Evaluation>) -> Metric {
+        Metric {
             step: self.state.step,
             train_loss: step.loss,
             val_loss: validation.map(|validation| validation.loss as f32),
@@ -226,10 +239,30 @@ impl<'a> Training<'a> {
             grad_norm: step.grad_norm,
             tokens_per_second: self.state.tokens_per_second,
             elapsed_s: self.clock.elapsed_s(),
-        };
+        }
+    }
+
+    fn record(&mut self, step: Step, validation: Option<Evaluation>) -> Result<()> {
+        self.state.tokens_per_second = self.clock.lap();
+        let metric = self.metric(step, validation);
         self.log.push(&metric)?;
+        if let Some(notice) = self.overfitting.push(&metric) {
+            let Prepared { run, data, .. } = self.prepared;
+            let tokens = data.len(Part::Training);
+            let epochs = run.train.tokens(&run.model, metric.step) as f64 / tokens as f64;
+            self.progress.note(&notice.text(epochs, &output::thousands(tokens as u128), self.best.is_some()));
+        }
         self.metrics.push(metric);
         Ok(())
+    }
+
+    /// Keeps the weights beside the last ones if none before had so low an estimate of the validation loss.
+    fn keep_best(&mut self, step: Step, estimate: Option<Evaluation>) -> Result<()> {
+        let metric = self.metric(step, estimate);
+        match &mut self.best {
+            Some(best) => best.offer(&*self.prepared.files, &self.trainer, &metric),
+            None => Ok(()),
+        }
     }
 
     /// Saves, where the state is worth it: `loss` is one of the weights as they are now, where it has been measured.
@@ -253,7 +286,12 @@ impl<'a> Training<'a> {
     }
 
     fn end(mut self) -> Result<Outcome<'a>> {
-        self.save(None)?;
+        let mut estimate = None;
+        if let (Some(step), Some(_)) = (self.unrecorded, &self.best) {
+            estimate = self.estimate(); // the last validation may be on another sample, which cannot be compared
+            self.keep_best(step, estimate)?;
+        }
+        self.save(estimate.map(|estimate| estimate.loss as f32))?;
         self.progress.finish();
         let validation = if self.interrupt.requested().is_none() { self.validate_finally() } else { None };
         if let Some(step) = self.unrecorded.take() {

@@ -18,6 +18,9 @@ use std::{fs, io, path::Path};
 /// The name of the picture that `gradus inspect` draws.
 pub const ATTENTION_MAP: &str = "attention.svg";
 
+/// The name of the folder with the best weights of a run.
+pub const BEST: &str = "best";
+
 /// What every picture of ours holds.
 const PICTURE_MARK: &str = "<!-- drawn by gradus -->";
 
@@ -71,6 +74,8 @@ pub fn files_of_the_run(dir: &Path) -> Result<Vec<String>> {
         if let Some(kind) = kind(&name) {
             check(&dir.join(&name))?;
             ours.extend((kind != Kind::Lock).then_some(name));
+        } else if name == BEST && holds_ours_alone(&dir.join(&name))? {
+            ours.push(name);
         }
     }
     ours.sort_by_key(|name| name != MODEL);
@@ -83,6 +88,29 @@ pub fn files_of_the_run(dir: &Path) -> Result<Vec<String>> {
 /// [`Error::Foreign`]; [`Error::Io`].
 pub fn check(path: &Path) -> Result<()> {
     if is_ours(path)? { Ok(()) } else { Err(Error::Foreign { path: path.to_path_buf() }) }
+}
+
+/// That the folder at `path`, which the best weights go into, is ours or is not there.
+///
+/// # Errors
+/// [`Error::Foreign`]; [`Error::Io`].
+pub fn check_best(path: &Path) -> Result<()> {
+    let free = fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    if free || holds_ours_alone(path)? { Ok(()) } else { Err(Error::Foreign { path: path.to_path_buf() }) }
+}
+
+/// Whether this is a folder in which nothing is of others.
+fn holds_ours_alone(path: &Path) -> Result<bool> {
+    if !path.is_dir() {
+        return Ok(false);
+    }
+    for entry in fs::read_dir(path).map_err(Error::io("read", path))? {
+        let entry = entry.map_err(Error::io("read", path))?.path();
+        if !is_ours(&entry)? && !is_leftover(&entry)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn is_ours(path: &Path) -> Result<bool> {
