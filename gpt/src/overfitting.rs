@@ -174,26 +174,30 @@ mod tests {
         for amplitude in [0.001, 0.01, 0.1] {
             let losses =
                 |i: usize| (2.0 - 0.01 * i as f64, 2.0 + 1.5 * (-0.3 * i as f64).exp() + amplitude * jitter(i));
-            assert_eq!(told((0..150).map(losses)), [], "amplitude {amplitude}");
+            assert!(told((0..150).map(losses)).is_empty(), "amplitude {amplitude}");
         }
     }
 
     #[test]
     fn both_falling_and_both_rising_are_no_overfitting() {
-        assert_eq!(told((0..40).map(|i| (3.0 - 0.05 * i as f64, 3.2 - 0.05 * i as f64))), []);
-        assert_eq!(told((0..40).map(|i| (2.0 + 0.05 * i as f64, 2.2 + 0.05 * i as f64))), [], "it diverges");
-        assert_eq!(told([(1.0, 1.0), (0.9, 1.1), (0.8, 1.2)]), [], "too few to tell");
-        assert_eq!(
-            told((0..40).map(|i| (3.0 - 0.05 * i as f64, 2.0 + 0.0002 * i as f64))),
-            [],
+        assert!(told((0..40).map(|i| (3.0 - 0.05 * i as f64, 3.2 - 0.05 * i as f64))).is_empty());
+        assert!(told((0..40).map(|i| (2.0 + 0.05 * i as f64, 2.2 + 0.05 * i as f64))).is_empty(), "it diverges");
+        assert!(told([(1.0, 1.0), (0.9, 1.1), (0.8, 1.2)]).is_empty(), "too few to tell");
+        assert!(
+            told((0..40).map(|i| (3.0 - 0.05 * i as f64, 2.0 + 0.0002 * i as f64))).is_empty(),
             "less than a hundredth"
         );
     }
 
     #[test]
     fn it_is_told_again_after_a_new_minimum() {
-        let val = |i: usize| if i < 12 { 2.0 + 0.05 * i as f64 } else { 1.5 + 0.05 * (i - 12) as f64 };
-        assert_eq!(told((0..24).map(|i| (3.0 - 0.1 * i as f64, val(i)))).len(), 2);
+        let val = |i: usize| match i {
+            0..10 => 2.0 + 0.05 * i as f64,
+            10..30 => 2.45 - 0.0475 * (i - 10) as f64,
+            _ => 1.5 + 0.05 * (i - 30) as f64,
+        };
+        let notices = told((0..45).map(|i| (5.0 - 0.1 * i as f64, val(i))));
+        assert_eq!(notices.iter().map(|(_, notice)| notice.best_step).collect::<Vec<_>>(), [0, 1500]);
     }
 
     #[test]

@@ -287,7 +287,7 @@ impl<'a> Training<'a> {
 
     fn end(mut self) -> Result<Outcome<'a>> {
         let mut estimate = None;
-        if let (Some(step), Some(_)) = (self.unrecorded, &self.best) {
+        if let Some(step) = self.unrecorded.filter(|_| self.best.is_some()) {
             estimate = self.estimate(); // the last validation may be on another sample, which cannot be compared
             self.keep_best(step, estimate)?;
         }
