@@ -11,6 +11,7 @@ use gradus_gpt::{
     checkpoint::{self, MODEL},
     commands::train::prepare,
     config::{self, RunConfig},
+    interrupt::Interrupt,
     metrics,
     run_folder::RunFolder,
     trainer::Trainer,
@@ -93,7 +94,7 @@ fn a_power_cut_at_any_point_leaves_a_whole_checkpoint() {
     let recorder = Recorder::new(&root);
     let mut prepared = run_in(&root, 1);
     prepared.files = Box::new(recorder.clone());
-    training::train(&prepared).unwrap();
+    training::train(&prepared, &Interrupt::default()).unwrap();
 
     let reference = reference(&prepared);
     let ops = recorder.ops();
