@@ -171,7 +171,7 @@ pub struct TrainFlags {
     /// Validation tokens that the last validation covers, or all of them [default: a tenth of the tokens trained on]
     #[arg(long, value_name = "all|N", allow_negative_numbers = true)]
     pub final_eval: Option<FinalEval>,
-    /// Also keep the weights with the lowest validation loss, in the folder best of --out
+    /// Also keep the weights with the lowest validation loss, in the folder best of --out [default: false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub best: Option<bool>,
 }

@@ -16,6 +16,9 @@ const DEVIATIONS: f64 = 8.0;
 /// The share of a loss that is too small a change to speak of, whatever the noise.
 const LEAST: f64 = 0.01;
 
+/// The share of the loss by which a rise is clear without a look at the noise.
+const CLEAR: f64 = 0.25;
+
 /// What is told once, when the validation loss has been rising while the training loss fell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Notice {
@@ -99,7 +102,7 @@ fn rising(points: &[Point]) -> Option<Notice> {
     let at_best = [points[best].train, points[best].val];
     let since = &points[best.saturating_sub(2)..]; // the steep begin of a training is no noise
     let noise = [noise(since, |point| point.train)?, noise(since, |point| point.val)?];
-    let rises = now[1] - at_best[1] > (DEVIATIONS * noise[1]).max(LEAST * at_best[1]);
+    let rises = now[1] - at_best[1] > (DEVIATIONS * noise[1]).clamp(LEAST * at_best[1], CLEAR * at_best[1]);
     let falls = at_best[0] - now[0] > noise[0].max(LEAST * at_best[0]);
     (rises && falls).then_some(Notice { best_step: points[best].step, best: at_best, now })
 }

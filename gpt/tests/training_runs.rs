@@ -143,7 +143,7 @@ fn what_makes_a_run_slow_or_weak_is_said_at_its_start() {
 #[test]
 fn threads_follow_the_affinity_of_the_process() {
     let place = Place::new();
-    let train = place.train("run", "--steps 1");
+    let train = place.train("run", "--steps 1 --warmup 0");
     let mut pinned = std::process::Command::new("taskset");
     // The first processor that this process may use.
     let allowed = fs::read_to_string("/proc/self/status").unwrap();
