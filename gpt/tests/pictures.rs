@@ -14,7 +14,17 @@ use gradus_gpt::{
 use svg::{Element, elements};
 
 fn metric(step: u64, train_loss: f32, val_loss: Option<f32>) -> Metric {
-    Metric { step, train_loss, val_loss, lr: 1e-3, grad_norm: 1.0, tokens_per_second: 1.0, elapsed_s: 1.0 }
+    Metric {
+        step,
+        train_loss,
+        val_loss,
+        val_tokens: None,
+        val_standard_error: None,
+        lr: 1e-3,
+        grad_norm: 1.0,
+        tokens_per_second: 1.0,
+        elapsed_s: 1.0,
+    }
 }
 
 /// A number between 0 and 1 that looks random.
