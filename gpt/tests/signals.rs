@@ -18,6 +18,26 @@ fn last_step(dir: &Path) -> u64 {
     line.map_or(0, |line| line["step"].as_u64().unwrap())
 }
 
+/// The command with no signal ignored: whoever runs the tests may ignore some (`nohup`, a script's background job), and
+/// children inherit that. Where the system does not say so, or ignores none, it is the command itself.
+fn hearing(command: &Command) -> Command {
+    const ASKING_TO_STOP: u64 = 0b0100_0000_0000_0011; // bit n − 1 for signal n: SIGHUP 1, SIGINT 2, SIGTERM 15
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.map_or(0, |mask| u64::from_str_radix(mask.trim(), 16).unwrap());
+    let mut hearing = Command::new(command.get_program());
+    if ignored & ASKING_TO_STOP != 0 {
+        hearing = Command::new("env");
+        hearing.arg("--default-signal=HUP,INT,TERM").arg(command.get_program());
+    }
+    hearing.args(command.get_args());
+    hearing
+}
+
+fn start(command: Command) -> Running {
+    Running::start(hearing(&command))
+}
+
 /// `command` in a shell that runs `script` with it as "$@".
 fn shell(script: &str, command: &Command) -> Command {
     let mut shell = Command::new("sh");
@@ -48,7 +68,7 @@ fn ends_stopped(place: &Place, run: Running, status: i32) -> u64 {
 fn each_signal_stops_after_the_step_saves_and_has_its_exit_status() {
     for (signal, status) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let place = Place::new();
-        let mut run = Running::start(place.train("run", ENDLESS));
+        let mut run = start(place.train("run", ENDLESS));
         run.wait_until("the tenth step", || last_step(&place.path("run")) >= 10);
         run.signal(signal);
         assert!(run.says("stopping after this step; once more stops at once"));
@@ -62,7 +82,7 @@ fn each_signal_stops_after_the_step_saves_and_has_its_exit_status() {
 fn a_second_signal_stops_at_once() {
     for attempt in 0.. {
         let place = Place::new();
-        let mut run = Running::start(place.train("run", "--steps 5 --width 64 --grad-accum 1000000"));
+        let mut run = start(place.train("run", "--steps 5 --width 64 --grad-accum 1000000"));
         run.wait_until("the first save", || place.path("run").join("model.safetensors").exists());
         run.signal("INT");
         assert!(run.says("once more stops at once"));
@@ -83,7 +103,7 @@ fn nohup_lets_a_run_outlive_its_terminal() {
     let train = place.train("run", ENDLESS);
     let mut nohup = Command::new("nohup");
     nohup.arg(train.get_program()).args(train.get_args());
-    let mut run = Running::start(nohup);
+    let mut run = start(nohup);
     run.wait_until("the tenth step", || last_step(&place.path("run")) >= 10);
     let before = last_step(&place.path("run"));
     run.signal("HUP");
@@ -97,7 +117,7 @@ fn a_background_job_of_a_script_leaves_ctrl_c_to_others() {
     let place = Place::new();
     let pid_file = place.path("pid");
     let script = format!("\"$@\" & echo $! >'{}'; wait $!", pid_file.display());
-    let mut run = Running::start(shell(&script, &place.train("run", ENDLESS)));
+    let mut run = start(shell(&script, &place.train("run", ENDLESS)));
     run.wait_until("the tenth step", || last_step(&place.path("run")) >= 10);
     let pid = fs::read_to_string(pid_file).unwrap().trim().to_string();
     let _end = KillOnDrop(pid.clone());
@@ -146,7 +166,7 @@ fn long_text(place: &Place) {
 fn ctrl_c_during_the_last_validation_loses_nothing() {
     let place = Place::new();
     long_text(&place);
-    let mut run = Running::start(place.train("run", "--steps 3 --warmup 0 --width 64 --batch 1 --final-eval all"));
+    let mut run = start(place.train("run", "--steps 3 --warmup 0 --width 64 --batch 1 --final-eval all"));
     assert!(run.says("validation on 400,"));
     run.signal("INT");
     let (code, out, err) = run.finish();

@@ -157,8 +157,8 @@ pub struct Running {
 
 impl Running {
     /// Its output is kept for [`Running::finish`].
-    pub fn start(command: Command) -> Running {
-        let mut child = hearing(&command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    pub fn start(mut command: Command) -> Running {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         Running { err: child.stderr.take().map(BufReader::new), child }
     }
 
@@ -223,20 +223,4 @@ impl Drop for Running {
         let _ = self.child.kill(); // it has ended where all went well
         let _ = self.child.wait();
     }
-}
-
-/// The command with no signal ignored: whoever runs the tests may ignore some (`nohup`, a script's background job), and
-/// children inherit that. Where the system does not say so, or ignores none, it is the command itself.
-fn hearing(command: &Command) -> Command {
-    const ASKING_TO_STOP: u64 = 1 << (1 - 1) | 1 << (2 - 1) | 1 << (15 - 1); // SIGHUP, SIGINT, SIGTERM
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = ignored.map_or(0, |mask| u64::from_str_radix(mask.trim(), 16).unwrap());
-    let mut hearing = Command::new(command.get_program());
-    if ignored & ASKING_TO_STOP != 0 {
-        hearing = Command::new("env");
-        hearing.arg("--default-signal=HUP,INT,TERM").arg(command.get_program());
-    }
-    hearing.args(command.get_args());
-    hearing
 }
