@@ -130,3 +130,21 @@ fn eval_of_the_validation_part_is_the_last_validation_loss() {
     let (threads, _) = succeeds(place.with_model("run", "eval", &["--data", path.to_str().unwrap(), "--threads", "3"]));
     assert_eq!(threads, out);
 }
+
+#[test]
+fn eval_of_some_tokens_is_an_estimate_that_says_so() {
+    let place = &trained().0;
+    let eval = |flags: &[&str]| {
+        let text = place.text();
+        let flags = [&["--data", text.to_str().unwrap()], flags].concat();
+        succeeds(place.with_model("run", "eval", &flags)).0
+    };
+    let loss = |line: &str| line.split(' ').nth(1).unwrap().trim_end_matches(',').parse::<f64>().unwrap();
+    let (whole, some) = (eval(&[]), eval(&["--tokens", "500"]));
+    let targets: usize = whole.trim_end().rsplit(' ').nth(1).unwrap().parse().unwrap();
+    contains(&some, &[" ± ", &format!("over 512 of {targets} tokens")]); // 32 windows of 16
+    assert!((loss(&some) / loss(&whole) - 1.0).abs() < 0.2, "{some} {whole}");
+    assert_eq!(eval(&["--tokens", &targets.to_string()]), whole);
+    let none = place.with_model("run", "eval", &["--data", "x", "--tokens", "0"]);
+    assert_eq!(refused(none, 2), "tokens 0: must be at least 1");
+}
