@@ -236,7 +236,7 @@ impl Report {
         Ok(Report { settings, machine, ladders, scaling, seconds })
     }
 
-    /// Its text in `report.jsonl`, every number rounded to [`DIGITS`].
+    /// Its text in `report.jsonl`, every number rounded to four significant digits.
     ///
     /// # Errors
     /// Never for a report of finite times.

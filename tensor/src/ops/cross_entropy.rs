@@ -10,7 +10,7 @@ use gradus_kernels::cross_entropy::{BackwardInput, Input, Output};
 pub struct Loss {
     /// The mean over the counted rows, a tensor of no axes.
     pub mean: Tensor,
-    /// The loss of each row, [rows]; 0 for an ignored one.
+    /// The loss of each row, `[rows]`; 0 for an ignored one.
     pub losses: Tensor,
     /// ln Σ e^logits of each row.
     pub log_sum_exp: Tensor,
