@@ -24,7 +24,7 @@ impl Var {
         })
     }
 
-    /// −ln softmax(logits)\[target\] of each row, [rows], 0 for an ignored one: what [`Var::cross_entropy`] is the mean
+    /// −ln softmax(logits)\[target\] of each row, `[rows]`, 0 for an ignored one: what [`Var::cross_entropy`] is the mean
     /// of. Nothing is recorded.
     ///
     /// # Panics
