@@ -45,5 +45,6 @@ pub mod overfitting;
 pub mod progress;
 pub mod threads;
 pub mod training;
+pub mod usage;
 
 pub use error::{Error, Result};

@@ -18,21 +18,16 @@ fn gradus() -> Command {
     Command::new(env!("CARGO_BIN_EXE_gradus"))
 }
 
-/// Runs `gradus`, and returns what it says after `error: ` in its last line.
+/// Runs `gradus`, and returns its error, which is one line: what it says after `error: ` in its last line.
 fn refused(arguments: &[&str], code: i32) -> String {
     let output = gradus().args(arguments).output().unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
     assert!(!errors.contains("panicked"), "{errors}");
     assert_eq!(errors.matches("error: ").count(), 1, "{arguments:?}: one error: {errors}");
-    errors[errors.find("error: ").unwrap() + 7..].to_string()
-}
-
-/// The same for the errors of the program itself, which are the last line.
-fn refused_in_one_line(arguments: &[&str], code: i32) -> String {
-    let error = refused(arguments, code);
-    assert_eq!(error.trim_end().lines().count(), 1, "{error}");
-    error.trim_end().to_string()
+    let error = errors[errors.find("error: ").unwrap() + 7..].trim_end();
+    assert_eq!(error.lines().count(), 1, "{error}");
+    error.to_string()
 }
 
 fn contains(error: &str, parts: &[&str]) {
@@ -72,7 +67,7 @@ fn texts_that_cannot_be_learnt() {
     let with = |content: &[u8]| {
         let path = folder.path().join("bad.txt");
         fs::write(&path, content).unwrap();
-        refused_in_one_line(&["train", "--data", path.to_str().unwrap(), "--out", &out], 1)
+        refused(&["train", "--data", path.to_str().unwrap(), "--out", &out], 1)
     };
     contains(&with(b""), &["bad.txt is empty"]);
     contains(
@@ -82,8 +77,8 @@ fn texts_that_cannot_be_learnt() {
     contains(&with(&[b'a'; 600]), &["validation part has 60 tokens"]);
     contains(&with(b"good so far \xff\xfe"), &["bad.txt is not UTF-8 text", "byte 12"]);
     contains(&with("é".as_bytes().split_last().unwrap().1), &["byte 0"]);
-    contains(&refused_in_one_line(&["train", "--data", "no/such/file.txt"], 1), &["cannot read", "no/such/file.txt"]);
-    contains(&refused_in_one_line(&["train", "--data", folder.path().to_str().unwrap()], 1), &["cannot read"]);
+    contains(&refused(&["train", "--data", "no/such/file.txt"], 1), &["cannot read", "no/such/file.txt"]);
+    contains(&refused(&["train", "--data", folder.path().to_str().unwrap()], 1), &["cannot read"]);
     assert!(!Path::new(&out).exists(), "nothing is written for a text that cannot be learnt");
 }
 
@@ -131,16 +126,10 @@ fn sizes_and_numbers_that_make_no_sense() {
 fn folders_that_cannot_be_written() {
     let (_folder, text, _) = folder();
     let below_a_file = format!("{text}/run");
-    contains(
-        &refused_in_one_line(&["train", "--data", &text, "--out", &below_a_file], 1),
-        &["cannot create", &below_a_file],
-    );
-    contains(&refused_in_one_line(&["train", "--data", &text, "--out", &text], 1), &["cannot", &text]);
+    contains(&refused(&["train", "--data", &text, "--out", &below_a_file], 1), &["cannot create", &below_a_file]);
+    contains(&refused(&["train", "--data", &text, "--out", &text], 1), &["cannot", &text]);
     if cfg!(target_os = "linux") {
-        contains(
-            &refused_in_one_line(&["train", "--data", &text, "--out", "/proc/run"], 1),
-            &["cannot create /proc/run"],
-        );
+        contains(&refused(&["train", "--data", &text, "--out", "/proc/run"], 1), &["cannot create /proc/run"]);
     }
 }
 
@@ -155,7 +144,7 @@ fn models_that_are_not_there() {
         &["train", "--data", &text, "--out", empty, "--resume"],
         &["train", "--data", &text, "--out", &out, "--resume"],
     ] {
-        contains(&refused_in_one_line(arguments, 1), &["no model in", "is missing", "gradus train"]);
+        contains(&refused(arguments, 1), &["no model in", "is missing", "gradus train"]);
     }
     contains(&refused(&["sample"], 2), &["--model <DIR>"]);
 }
@@ -171,7 +160,7 @@ fn models_that_are_damaged_or_foreign() {
         let path = dir.join(file);
         let good = fs::read(&path).unwrap();
         fs::write(&path, change(&good)).unwrap();
-        refused_in_one_line(&["inspect", "--model", &name], 1)
+        refused(&["inspect", "--model", &name], 1)
     };
     for length in [0, 1, 8, 40] {
         contains(&damage("model.safetensors", &|good| good[..length].to_vec()), &["model.safetensors is damaged"]);
@@ -200,7 +189,7 @@ fn models_that_are_damaged_or_foreign() {
     contains(&damage("config.json", &edit("\"vocab_size\": 5", "\"vocab_size\": 6")), &["the vocabulary has 5 tokens"]);
     contains(&damage("config.json", &edit("\\n abc", "abca")), &["the vocabulary is not in order"]);
     contains(&damage("config.json", &edit("\"lr\": 0.001", "\"lr\": 1e999")), &["config.json is damaged"]);
-    contains(&refused_in_one_line(&["sample", "--model", &text], 1), &["cannot read", "text.txt/config.json"]);
+    contains(&refused(&["sample", "--model", &text], 1), &["cannot read", "text.txt/config.json"]);
 }
 
 #[test]
@@ -209,7 +198,7 @@ fn a_text_of_one_token_has_no_loss() {
     let dir = folder.path().join("model");
     write_model(&dir);
     fs::write(&text, "a").unwrap();
-    let error = refused_in_one_line(&["eval", "--model", dir.to_str().unwrap(), "--data", &text], 1);
+    let error = refused(&["eval", "--model", dir.to_str().unwrap(), "--data", &text], 1);
     contains(&error, &["text.txt is too short: a loss needs at least two tokens", "give a longer text"]);
     assert!(!error.contains("--"), "`eval` has no flag that would help: {error}");
 }
@@ -217,9 +206,9 @@ fn a_text_of_one_token_has_no_loss() {
 #[cfg(unix)]
 #[test]
 fn a_file_name_with_line_breaks_and_escapes_stays_on_one_line() {
-    let error = refused_in_one_line(&["train", "--data", "no\nsuch\u{1b}[2J.txt"], 1);
+    let error = refused(&["train", "--data", "no\nsuch\u{1b}[2J.txt"], 1);
     contains(&error, &["cannot read", r"no\nsuch\u{1b}[2J.txt: No such file", "; check the path"]);
-    contains(&refused_in_one_line(&["sample", "--model", "my run"], 1), &["`gradus train --out 'my run'`"]);
+    contains(&refused(&["sample", "--model", "my run"], 1), &["`gradus train --out 'my run'`"]);
 }
 
 #[test]
@@ -228,12 +217,9 @@ fn prompts_and_texts_with_unknown_characters() {
     let dir = folder.path().join("model");
     write_model(&dir);
     let model = dir.to_str().unwrap();
-    let error = refused_in_one_line(&["sample", "--model", model, "--prompt", "a 天"], 1);
+    let error = refused(&["sample", "--model", model, "--prompt", "a 天"], 1);
     contains(&error, &["does not know the character '天'", "5 characters such as abc"]);
-    contains(
-        &refused_in_one_line(&["eval", "--model", model, "--data", &text], 1),
-        &["does not know the character 't'"],
-    );
+    contains(&refused(&["eval", "--model", model, "--data", &text], 1), &["does not know the character 't'"]);
 }
 
 #[test]
@@ -256,9 +242,7 @@ fn a_resumed_run_refuses_what_contradicts_it() {
     let (folder, ..) = folder();
     let dir = folder.path().join("model");
     write_model(&dir);
-    let with = |flags: &[&str]| {
-        refused_in_one_line(&[&["train", "--resume", "--out", dir.to_str().unwrap()], flags].concat(), 2)
-    };
+    let with = |flags: &[&str]| refused(&[&["train", "--resume", "--out", dir.to_str().unwrap()], flags].concat(), 2);
     contains(&with(&["--layers", "2"]), &["--layers 2 contradicts the saved run, which has 4"]);
     contains(&with(&["--lr", "0.5"]), &["--lr 0.5 contradicts the saved run, which has 0.001"]);
     contains(&with(&["--seed", "7", "--threads", "2"]), &["--seed 7 contradicts", "1337"]);
@@ -275,7 +259,7 @@ fn a_resumed_run_refuses_another_text() {
     run.train.data.path = Some(folder.path().join("text.txt"));
     run.train.data.fingerprint = "2205 bytes, 0000000000000000".into();
     run.save(&Disk, dir).unwrap();
-    let error = refused_in_one_line(&["train", "--resume", "--out", &out, "--data", &text], 1);
+    let error = refused(&["train", "--resume", "--out", &out, "--data", &text], 1);
     contains(&error, &["text.txt has changed since the run began", "2205 bytes"]);
 }
 
