@@ -28,7 +28,7 @@ thread_local! {
     static AWAY_UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Runs `work` while the other threads of its pool spin, that is, look for tasks again and again instead of going to sleep.
+/// Runs `work` while the other threads of its pool spin: they poll the queues of the pool for tasks instead of sleeping.
 ///
 /// rayon's idle threads sleep after some 20 µs, about as long as the serial operations of a small training step take, and
 /// waking one takes longer than a small operation. Outside a pool, or with one thread, this is `work()`.
@@ -58,7 +58,7 @@ struct Region {
     watch: Arc<Mutex<Watch>>,
 }
 
-/// Looks for tasks, or stays away from the core for a while.
+/// Polls the queues of the pool for tasks, or leaves the core to other programs for a while.
 ///
 /// A thread that finds nothing for some 0.2 ms, or has slept for [`NAP`], returns to rayon before it goes on, and must: it
 /// may have come here in the middle of a task, while that waited for a part of itself that another thread had taken. The
@@ -121,7 +121,7 @@ fn lock(watch: &Mutex<Watch>) -> MutexGuard<'_, Watch> {
     watch.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Says that the work is done, also where it panicked: the others need not look for tasks any longer.
+/// Says that the work is done, also where it panicked: the other threads need not spin any longer.
 struct EndOnDrop(Arc<Region>);
 
 impl Drop for EndOnDrop {
