@@ -5,6 +5,7 @@
 //! would take, which makes one an estimate of the other.
 
 use crate::dataset::{Dataset, Part};
+use crate::error::Error;
 use crate::model::Gpt;
 use gradus_autograd::ops::cross_entropy::Options;
 use gradus_autograd::{DType, Tape, Tensor};
@@ -38,11 +39,11 @@ pub struct Evaluation {
 /// standard deviation of the mean losses of the n windows out of N (Cochran, Sampling Techniques, 1977, section 2.6).
 ///
 /// # Errors
-/// That of `progress`, which breaks the evaluation off.
+/// Those of reading the text; that of `progress`, which breaks the evaluation off.
 ///
 /// # Panics
 /// Where the part has no target (see [`Dataset::check`]), the batch is 0, or a token is not in the vocabulary.
-pub fn evaluate<E>(
+pub fn evaluate<E: From<Error>>(
     model: &Gpt,
     data: &Dataset,
     part: Part,
@@ -60,7 +61,7 @@ pub fn evaluate<E>(
     assert!(total > 0, "a part of {} tokens has no target", data.len(part));
     let (mut inputs, mut targets, mut means) = (Vec::new(), Vec::new(), Vec::new());
     let (mut sum, mut done) = (0.0, 0);
-    while let Some((rows, time)) = sample.next_batch(&mut inputs, &mut targets) {
+    while let Some((rows, time)) = sample.next_batch(&mut inputs, &mut targets)? {
         for window in token_losses(model, &inputs, &targets, [rows, time]).chunks(time) {
             let window_sum: f64 = window.iter().sum();
             sum += window_sum;
@@ -108,7 +109,6 @@ mod tests {
     use crate::tokenizer::{Tokenizer, TokenizerKind};
     use gradus_autograd::Precision;
     use gradus_nn::Init;
-    use std::convert::Infallible;
 
     /// An untrained model and a text in which the letters change from one end to the other.
     fn model_and_text() -> (Gpt, Dataset) {
@@ -125,8 +125,7 @@ mod tests {
     }
 
     fn on(model: &Gpt, data: &Dataset, batch: usize, coverage: Coverage) -> Evaluation {
-        let Ok(evaluation) = evaluate(model, data, Part::Whole, batch, coverage, |_, _| Ok::<(), Infallible>(()));
-        evaluation
+        evaluate(model, data, Part::Whole, batch, coverage, |_, _| Ok::<(), Error>(())).unwrap()
     }
 
     #[test]
@@ -137,7 +136,7 @@ mod tests {
 
         let (mut inputs, mut targets, mut sum) = (Vec::new(), Vec::new(), 0.0);
         let mut sweep = data.sweep(Part::Whole, 1, 16);
-        while let Some((_, time)) = sweep.next_batch(&mut inputs, &mut targets) {
+        while let Some((_, time)) = sweep.next_batch(&mut inputs, &mut targets).unwrap() {
             let (ids, next) = (Tensor::from_slice(&inputs, &[1, time]), Tensor::from_slice(&targets, &[1, time]));
             sum += model.loss(&Tape::inference(), &ids, &next).value().item() * time as f64;
         }
@@ -171,12 +170,19 @@ mod tests {
     #[test]
     fn progress_counts_to_the_end_and_can_break_off() {
         let (model, data) = model_and_text();
+        #[derive(Debug, PartialEq)]
+        struct Enough;
+        impl From<Error> for Enough {
+            fn from(error: Error) -> Enough {
+                panic!("{error}")
+            }
+        }
         let mut seen = Vec::new();
         let broken = evaluate(&model, &data, Part::Whole, 4, Coverage::Tokens(160), |done, total| {
             seen.push((done, total));
-            if done >= 128 { Err("enough") } else { Ok(()) }
+            if done >= 128 { Err(Enough) } else { Ok(()) }
         });
-        assert_eq!((broken, seen), (Err("enough"), vec![(64, 160), (128, 160)]));
+        assert_eq!((broken, seen), (Err(Enough), vec![(64, 160), (128, 160)]));
     }
 
     #[test]

@@ -17,7 +17,6 @@ use gradus_kernels::parallel::with_spinning_pool;
 use gradus_nn::optim::{AdamW, Schedule, clip_factor, global_norm};
 use gradus_nn::{Init, Module, Parameter};
 use gradus_tensor::trim_pool;
-use std::convert::Infallible;
 use std::path::Path;
 
 /// A model in training.
@@ -139,7 +138,8 @@ impl<'a> Trainer<'a> {
     /// One update: forward and backward over every micro-batch, clipping, AdamW.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] where the loss or a gradient ran away; the weights are as they were before.
+    /// [`Error::NotFinite`] where the loss or a gradient ran away; those of reading the text. The weights are as they were
+    /// before.
     pub fn step(&mut self) -> Result<Step> {
         with_spinning_pool(|| self.update())
     }
@@ -148,7 +148,7 @@ impl<'a> Trainer<'a> {
         let (step, accum) = (self.step_count(), self.run.train.grad_accum as u64);
         let mut loss = 0.0;
         for index in step * accum..(step + 1) * accum {
-            loss += self.micro_batch(index) / accum as f64;
+            loss += self.micro_batch(index)? / accum as f64;
         }
         let grad_norm = global_norm(&self.model);
         if !loss.is_finite() || !grad_norm.is_finite() {
@@ -162,9 +162,9 @@ impl<'a> Trainer<'a> {
     }
 
     /// Adds the gradients of one micro-batch to those of the parameters, and returns its loss.
-    fn micro_batch(&mut self, index: u64) -> f64 {
+    fn micro_batch(&mut self, index: u64) -> Result<f64> {
         let RunConfig { model, train, .. } = self.run;
-        self.fill(Part::Training, index);
+        self.fill(Part::Training, index)?;
         let shape = [train.batch, model.context];
         let (ids, targets) = (Tensor::from_slice(&self.inputs, &shape), Tensor::from_slice(&self.targets, &shape));
         let tape = Tape::training(train.seed, index).with_precision(self.model.precision);
@@ -172,31 +172,34 @@ impl<'a> Trainer<'a> {
         // The mean over all micro-batches: each contributes its share.
         let share = Tensor::scalar(loss.value().dtype(), 1.0 / train.grad_accum as f64);
         tape.backward_from(&loss, share);
-        loss.value().item()
+        Ok(loss.value().item())
     }
 
-    fn fill(&mut self, part: Part, index: u64) {
+    fn fill(&mut self, part: Part, index: u64) -> Result<()> {
         let RunConfig { model, train, .. } = self.run;
         let (inputs, targets) = (&mut self.inputs, &mut self.targets);
-        self.data.batch(part, train.seed, index, train.batch, model.context, inputs, targets);
+        self.data.batch(part, train.seed, index, train.batch, model.context, inputs, targets)
     }
 
     /// The loss of a part, estimated on as many targets as `batches` training batches have, always the same ones.
     /// `progress` is told how many targets are done, and of how many.
-    pub fn estimate(&self, part: Part, batches: usize, mut progress: impl FnMut(usize, usize)) -> f32 {
+    ///
+    /// # Errors
+    /// Those of reading the text.
+    pub fn estimate(&self, part: Part, batches: usize, mut progress: impl FnMut(usize, usize)) -> Result<f32> {
         let tokens = batches.saturating_mul(self.run.train.batch).saturating_mul(self.run.model.context);
-        let Ok(evaluation) = self.evaluate(part, Coverage::Tokens(tokens), |done, total| {
+        let evaluation = self.evaluate(part, Coverage::Tokens(tokens), |done, total| {
             progress(done, total);
-            Ok::<(), Infallible>(())
-        });
-        evaluation.loss as f32
+            Ok::<(), Error>(())
+        })?;
+        Ok(evaluation.loss as f32)
     }
 
     /// The loss over a part, or over an evenly spread sample of it; see [`evaluate`].
     ///
     /// # Errors
-    /// That of `progress`, which breaks the evaluation off.
-    pub fn evaluate<E>(
+    /// Those of reading the text; that of `progress`, which breaks the evaluation off.
+    pub fn evaluate<E: From<Error>>(
         &self,
         part: Part,
         coverage: Coverage,

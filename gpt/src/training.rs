@@ -17,7 +17,6 @@ use crate::progress::{Counter, Progress, State};
 use crate::run_folder::{RunFolder, ownership};
 use crate::settings;
 use crate::trainer::{Step, Trainer};
-use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -176,7 +175,7 @@ impl<'a> Training<'a> {
         let last = done == self.prepared.stop_at;
         let evaluate = train.eval_every > 0 && done.is_multiple_of(train.eval_every) && !last;
         self.state = State { step: done, train_loss: Some(step.loss), ..self.state };
-        let estimate = if evaluate { self.estimate() } else { None };
+        let estimate = if evaluate { self.estimate()? } else { None };
         if last {
             self.unrecorded = Some(step); // until its validation loss is known
         } else if evaluate || done == 1 || done.is_multiple_of(train.log_every.max(1)) {
@@ -197,17 +196,17 @@ impl<'a> Training<'a> {
     }
 
     /// The validation loss on `--eval-batches` batches; `None` where a signal broke the validation off.
-    fn estimate(&mut self) -> Option<Evaluation> {
+    fn estimate(&mut self) -> Result<Option<Evaluation>> {
         let train = &self.prepared.run.train;
         let tokens = train.eval_batches.saturating_mul(self.batch_tokens());
         let Training { trainer, progress, interrupt, .. } = self;
         let show = |done, total| progress.phase("validation", done, total);
-        let estimate = validate(trainer, Coverage::Tokens(tokens), interrupt, show);
-        self.validated(estimate)
+        let estimate = validate(trainer, Coverage::Tokens(tokens), interrupt, show)?;
+        Ok(self.validated(estimate))
     }
 
     /// The last validation, which says how large it is and how far it has come; `None` where a signal broke it off.
-    fn validate_finally(&mut self) -> Option<Evaluation> {
+    fn validate_finally(&mut self) -> Result<Option<Evaluation>> {
         let Prepared { run, data, .. } = self.prepared;
         let coverage = run.train.final_eval.coverage(run.train.tokens(&run.model, self.trainer.step_count()));
         let all = data.len(Part::Validation) - 1; // the first token is an input only
@@ -218,8 +217,8 @@ impl<'a> Training<'a> {
         let [part, whole] = [tokens, all].map(|count| output::thousands(count as u128));
         output::note(&format!("validation on {part} of {whole} tokens{more}"));
         let counter = Counter::new("validation", tokens);
-        let validation = validate(&self.trainer, coverage, self.interrupt, |done, _| counter.at(done));
-        self.validated(validation)
+        let validation = validate(&self.trainer, coverage, self.interrupt, |done, _| counter.at(done))?;
+        Ok(self.validated(validation))
     }
 
     fn validated(&mut self, validation: Option<Evaluation>) -> Option<Evaluation> {
@@ -269,7 +268,7 @@ impl<'a> Training<'a> {
     fn save(&mut self, loss: Option<f32>) -> Result<()> {
         // Weights can be finite and yet so large that nothing can be computed from them any more. The loss of the last
         // batch does not show it: that is of the weights before its update.
-        let loss = loss.unwrap_or_else(|| self.trainer.estimate(Part::Validation, 1, |_, _| ()));
+        let loss = loss.map_or_else(|| self.trainer.estimate(Part::Validation, 1, |_, _| ()), Ok)?;
         if !loss.is_finite() {
             let hint = "it is not saved, and what was saved before stays; start again with a smaller --lr or a longer --warmup";
             return Err(Error::NotFinite { what: "the validation loss", at: Some(self.trainer.step_count()), hint });
@@ -288,12 +287,12 @@ impl<'a> Training<'a> {
     fn end(mut self) -> Result<Outcome<'a>> {
         let mut estimate = None;
         if let Some(step) = self.unrecorded.filter(|_| self.best.is_some()) {
-            estimate = self.estimate(); // the last validation may be on another sample, which cannot be compared
+            estimate = self.estimate()?; // the last validation may be on another sample, which cannot be compared
             self.keep_best(step, estimate)?;
         }
         self.save(estimate.map(|estimate| estimate.loss as f32))?;
         self.progress.finish();
-        let validation = if self.interrupt.requested().is_none() { self.validate_finally() } else { None };
+        let validation = if self.interrupt.requested().is_none() { self.validate_finally()? } else { None };
         if let Some(step) = self.unrecorded.take() {
             self.record(step, validation)?;
             self.draw()?;
@@ -304,18 +303,30 @@ impl<'a> Training<'a> {
             let how = format!("gradus train --resume --out {}", dir.display());
             output::note(&format!("stopped after step {} and saved; go on with `{how}`", self.state.step));
         }
-        let estimate = |part| {
-            let Ok(evaluation) =
-                self.trainer.evaluate(part, Coverage::Tokens(self.batch_tokens()), |_, _| Ok::<(), Infallible>(()));
-            evaluation
-        };
+        let estimate =
+            |part| self.trainer.evaluate(part, Coverage::Tokens(self.batch_tokens()), |_, _| Ok::<(), Error>(()));
         Ok(Outcome {
             stopped_by,
-            train_loss: self.state.train_loss.unwrap_or_else(|| estimate(Part::Training).loss as f32),
-            validation: self.validation.unwrap_or_else(|| estimate(Part::Validation)),
+            train_loss: match self.state.train_loss {
+                Some(loss) => loss,
+                None => estimate(Part::Training)?.loss as f32,
+            },
+            validation: self.validation.map_or_else(|| estimate(Part::Validation), Ok)?,
             tokens_per_second: self.clock.tokens_per_second(),
             trainer: self.trainer,
         })
+    }
+}
+
+/// What ends a validation early.
+enum Stop {
+    Signal,
+    Failure(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        Stop::Failure(error)
     }
 }
 
@@ -325,10 +336,14 @@ fn validate(
     coverage: Coverage,
     interrupt: &Interrupt,
     mut show: impl FnMut(usize, usize),
-) -> Option<Evaluation> {
+) -> Result<Option<Evaluation>> {
     let progress = |done, total| {
         show(done, total);
-        interrupt.requested().map_or(Ok(()), Err)
+        interrupt.requested().map_or(Ok(()), |_| Err(Stop::Signal))
     };
-    trainer.evaluate(Part::Validation, coverage, progress).ok()
+    match trainer.evaluate(Part::Validation, coverage, progress) {
+        Ok(evaluation) => Ok(Some(evaluation)),
+        Err(Stop::Signal) => Ok(None),
+        Err(Stop::Failure(error)) => Err(error),
+    }
 }

@@ -5,9 +5,9 @@ mod common;
 use common::{Place, metrics, succeeds};
 use gradus_gpt::config::RunConfig;
 use gradus_gpt::dataset::{Dataset, Part};
+use gradus_gpt::error::Error;
 use gradus_gpt::evaluation::Coverage;
 use gradus_gpt::trainer::Trainer;
-use std::convert::Infallible;
 
 #[test]
 fn each_line_has_the_numbers_of_its_step() {
@@ -31,11 +31,12 @@ fn each_line_has_the_numbers_of_its_step() {
         assert_eq!(line["lr"].as_f64().unwrap(), step.learning_rate, "step {number}");
         match number {
             2 | 4 => {
-                let expected = trainer.estimate(Part::Validation, 1, |_, _| {});
+                let expected = trainer.estimate(Part::Validation, 1, |_, _| {}).unwrap();
                 assert_eq!(bits("val_loss"), expected.to_bits(), "step {number}");
             }
             6 => {
-                let Ok(whole) = trainer.evaluate(Part::Validation, Coverage::Whole, |_, _| Ok::<(), Infallible>(()));
+                let go_on = |_, _| Ok::<(), Error>(());
+                let whole = trainer.evaluate(Part::Validation, Coverage::Whole, go_on).unwrap();
                 assert_eq!(bits("val_loss"), (whole.loss as f32).to_bits(), "the last step");
             }
             _ => assert!(line["val_loss"].is_null(), "{line}"),

@@ -7,11 +7,12 @@ use common::{Place, metrics, succeeds};
 use gradus_gpt::{
     config::RunConfig,
     dataset::{Dataset, Part},
+    error::Error,
     evaluation::Coverage,
     trainer::Trainer,
 };
 use serde_json::Value;
-use std::{convert::Infallible, fs};
+use std::fs;
 
 fn number(line: &Value, key: &str) -> f64 {
     line[key].as_f64().unwrap_or_else(|| panic!("{key} in {line}"))
@@ -29,8 +30,7 @@ fn learning_rate(step: u64, warmup: u64, steps: u64, lr: f64) -> f64 {
 
 /// The loss on the whole validation part.
 fn whole(trainer: &Trainer<'_>) -> f32 {
-    let Ok(evaluation) = trainer.evaluate(Part::Validation, Coverage::Whole, |_, _| Ok::<(), Infallible>(()));
-    evaluation.loss as f32
+    trainer.evaluate(Part::Validation, Coverage::Whole, |_, _| Ok::<(), Error>(())).unwrap().loss as f32
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn loss_norm_and_learning_rate_are_those_of_their_step() {
         let rate = learning_rate(done - 1, 5, 22, 0.01);
         assert!((number(logged, "lr") / rate - 1.0).abs() < 1e-12, "{rate} in {logged}");
         let measured = match done {
-            7 | 14 | 21 => Some(trainer.estimate(Part::Validation, 3, |_, _| ())),
+            7 | 14 | 21 => Some(trainer.estimate(Part::Validation, 3, |_, _| ()).unwrap()),
             8 | 22 => Some(whole(&trainer)), // the last step of a process
             _ => None,
         };

@@ -2,6 +2,7 @@
 
 use gradus_autograd::{DType, Precision, Tape, Tensor};
 use gradus_gpt::dataset::Part;
+use gradus_gpt::error::Error;
 use gradus_gpt::evaluation::Coverage;
 use gradus_gpt::model::Reader;
 use gradus_gpt::precision;
@@ -9,7 +10,6 @@ use gradus_gpt::trainer::Trainer;
 use gradus_nn::Module;
 use gradus_tests::isa;
 use gradus_tests::models::{bits, ids, lively, small_run};
-use std::convert::Infallible;
 
 /// The losses of the first `steps`, and the loss on the whole validation part after them.
 fn train(precision: precision::Precision, seed: u64, steps: usize) -> (Vec<f32>, f32) {
@@ -18,8 +18,8 @@ fn train(precision: precision::Precision, seed: u64, steps: usize) -> (Vec<f32>,
     (run.train.steps, run.train.seed, run.train.precision) = (steps as u64, seed, precision);
     let mut trainer = Trainer::new(&run, &data);
     let losses = (0..steps).map(|_| trainer.step().unwrap().loss).collect();
-    let go_on = |_, _| Ok::<(), Infallible>(());
-    let Ok(validation) = trainer.evaluate(Part::Validation, Coverage::Whole, go_on);
+    let go_on = |_, _| Ok::<(), Error>(());
+    let validation = trainer.evaluate(Part::Validation, Coverage::Whole, go_on).unwrap();
     (losses, validation.loss as f32)
 }
 

@@ -8,13 +8,13 @@
 use gradus_autograd::{DType, Tape, Tensor};
 use gradus_gpt::config::RunConfig;
 use gradus_gpt::dataset::{Dataset, Part};
+use gradus_gpt::error::Error;
 use gradus_gpt::evaluation::Coverage;
 use gradus_gpt::model::Gpt;
 use gradus_gpt::trainer::Trainer;
 use gradus_nn::{Init, Module, Parameter};
 use gradus_tests::compare::assert_close;
 use gradus_tests::models::{lively, small_run, without_noise};
-use std::convert::Infallible;
 use std::f64::consts::PI;
 
 const STEPS: u64 = 10;
@@ -51,7 +51,8 @@ impl<'a> ByHand<'a> {
     fn batch(&self, index: u64) -> [Tensor; 2] {
         let (batch, context) = (self.run.train.batch, self.run.model.context);
         let (mut inputs, mut targets) = (Vec::new(), Vec::new());
-        self.data.batch(Part::Training, self.run.train.seed, index, batch, context, &mut inputs, &mut targets);
+        let seed = self.run.train.seed;
+        self.data.batch(Part::Training, seed, index, batch, context, &mut inputs, &mut targets).unwrap();
         [inputs, targets].map(|ids| Tensor::from_slice(&ids, &[batch, context]))
     }
 
@@ -200,20 +201,20 @@ fn validation_draws_no_dropout() {
             let (mut sum, mut dropped, mut count) = (0.0, 0.0, 0);
             let (mut inputs, mut targets) = (Vec::new(), Vec::new());
             let mut windows = data.sample(part, windows, 1, run.model.context);
-            while let Some((rows, time)) = windows.next_batch(&mut inputs, &mut targets) {
+            while let Some((rows, time)) = windows.next_batch(&mut inputs, &mut targets).unwrap() {
                 let [ids, targets] = [&inputs, &targets].map(|ids| Tensor::from_slice(ids, &[rows, time]));
                 sum += loss(Tape::inference(), [&ids, &targets]) * time as f64;
                 dropped += loss(Tape::training(run.train.seed, count as u64), [&ids, &targets]) * time as f64;
                 count += time;
             }
-            let Ok(got) = trainer.evaluate(part, coverage, |_, _| Ok::<(), Infallible>(()));
+            let got = trainer.evaluate(part, coverage, |_, _| Ok::<(), Error>(())).unwrap();
             assert_eq!(got.tokens, count, "{part:?} {coverage:?}");
             assert_close(&format!("{part:?} {coverage:?}"), &[got.loss], &[sum / count as f64], 1e-6);
             assert!((dropped / sum - 1.0).abs() > 1e-4, "dropout shows: {dropped} for {sum}");
         }
     }
-    let whole_sample = trainer.estimate(Part::Validation, 1, |_, _| {});
+    let whole_sample = trainer.estimate(Part::Validation, 1, |_, _| {}).unwrap();
     let tokens = Coverage::Tokens(run.train.batch * run.model.context);
-    let Ok(same) = trainer.evaluate(Part::Validation, tokens, |_, _| Ok::<(), Infallible>(()));
+    let same = trainer.evaluate(Part::Validation, tokens, |_, _| Ok::<(), Error>(())).unwrap();
     assert_eq!(whole_sample, same.loss as f32, "an estimate has as many targets as its batches");
 }

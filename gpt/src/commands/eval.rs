@@ -10,7 +10,6 @@ use crate::{
     progress::Counter,
     settings, threads, trainer,
 };
-use std::convert::Infallible;
 
 /// All that the measurement needs besides the weights.
 #[derive(Debug)]
@@ -35,10 +34,10 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         let targets = data.len(Part::Whole) - 1; // the first token is predicted by nothing
         let coverage = args.tokens.map_or(Coverage::Whole, Coverage::Tokens);
         let counter = Counter::new("tokens", args.tokens.unwrap_or(targets).min(targets));
-        let Ok(evaluation) = evaluate(&model, data, Part::Whole, run.train.batch, coverage, |done, _| {
+        let evaluation = evaluate(&model, data, Part::Whole, run.train.batch, coverage, |done, _| {
             counter.at(done);
-            Ok::<(), Infallible>(())
-        });
+            Ok::<(), Error>(())
+        })?;
         output::line(&result_line(&evaluation, targets))
     })
 }

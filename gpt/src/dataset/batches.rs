@@ -2,6 +2,7 @@
 //! some of them, to evaluate on.
 
 use super::{Dataset, Part};
+use crate::error::Result;
 use gradus_kernels::philox;
 
 impl Dataset {
@@ -10,6 +11,9 @@ impl Dataset {
     ///
     /// Training takes `index` = step · grad_accum + micro-batch; an estimate of the loss takes 0, 1, 2 … every time, so
     /// that two estimates differ because the model does, and not because the text does.
+    ///
+    /// # Errors
+    /// Those of reading the tokens from a file.
     ///
     /// # Panics
     /// Where the part has no more than `context` tokens; [`Dataset::check`] tells before.
@@ -22,7 +26,7 @@ impl Dataset {
         context: usize,
         inputs: &mut Vec<u32>,
         targets: &mut Vec<u32>,
-    ) {
+    ) -> Result<()> {
         inputs.clear();
         targets.clear();
         let range = self.range(part);
@@ -30,9 +34,18 @@ impl Dataset {
         let places = (range.len() - context) as u64;
         for row in 0..batch {
             let start = range.start + place(seed, part, index, row as u32, places) as usize;
-            self.tokens.append_to(start..start + context, inputs);
-            self.tokens.append_to(start + 1..start + context + 1, targets);
+            self.window(start, context, inputs, targets)?;
         }
+        Ok(())
+    }
+
+    /// Appends the `time` tokens from `start` on to `inputs`, and to `targets` the token after each of them.
+    fn window(&self, start: usize, time: usize, inputs: &mut Vec<u32>, targets: &mut Vec<u32>) -> Result<()> {
+        let begin = inputs.len();
+        self.tokens.append_to(start..start + time + 1, inputs);
+        targets.extend_from_slice(&inputs[begin + 1..]);
+        inputs.truncate(begin + time);
+        Ok(())
     }
 
     /// The windows of `part` one after the other, `batch` rows at a time: every token but the first is a target once.
@@ -105,31 +118,32 @@ impl Sweep<'_> {
     /// Fills `inputs` and `targets` with the next (rows, tokens in a row), or says that there are no more.
     ///
     /// Rows are full windows as long as there are any; a last one may be shorter, and comes alone.
-    pub fn next_batch(&mut self, inputs: &mut Vec<u32>, targets: &mut Vec<u32>) -> Option<(usize, usize)> {
+    ///
+    /// # Errors
+    /// Those of reading the tokens from a file.
+    pub fn next_batch(&mut self, inputs: &mut Vec<u32>, targets: &mut Vec<u32>) -> Result<Option<(usize, usize)>> {
         inputs.clear();
         targets.clear();
         let rows = self.batch.min(self.chosen - self.next);
         if rows > 0 {
             for window in self.next..self.next + rows {
-                self.append(self.place(window), self.context, inputs, targets);
+                let start = self.start + self.place(window) * self.context;
+                self.dataset.window(start, self.context, inputs, targets)?;
             }
             self.next += rows;
-            return Some((rows, self.context));
+            return Ok(Some((rows, self.context)));
         }
         let time = std::mem::take(&mut self.rest);
-        self.append(self.full, time, inputs, targets);
-        (time > 0).then_some((1, time))
+        if time == 0 {
+            return Ok(None);
+        }
+        self.dataset.window(self.start + self.full * self.context, time, inputs, targets)?;
+        Ok(Some((1, time)))
     }
 
     /// Which of the full windows is the `index`-th that is taken: the middle one of its share of them.
     fn place(&self, index: usize) -> usize {
         ((2 * index as u128 + 1) * self.full as u128 / (2 * self.chosen as u128)) as usize
-    }
-
-    fn append(&self, window: usize, time: usize, inputs: &mut Vec<u32>, targets: &mut Vec<u32>) {
-        let start = self.start + window * self.context;
-        self.dataset.tokens.append_to(start..start + time, inputs);
-        self.dataset.tokens.append_to(start + 1..start + time + 1, targets);
     }
 }
 
@@ -140,7 +154,7 @@ mod tests {
 
     fn batch(data: &Dataset, part: Part, seed: u64, index: u64) -> (Vec<u32>, Vec<u32>) {
         let (mut inputs, mut targets) = (vec![9; 3], vec![9; 3]);
-        data.batch(part, seed, index, 5, 7, &mut inputs, &mut targets);
+        data.batch(part, seed, index, 5, 7, &mut inputs, &mut targets).unwrap();
         (inputs, targets)
     }
 
@@ -224,7 +238,7 @@ mod tests {
             for part in [Part::Training, Part::Validation, Part::Whole] {
                 let (mut inputs, mut targets) = (Vec::new(), Vec::new());
                 let (mut seen, mut sweep) = (Vec::new(), data.sweep(part, 3, 7));
-                while let Some((rows, time)) = sweep.next_batch(&mut inputs, &mut targets) {
+                while let Some((rows, time)) = sweep.next_batch(&mut inputs, &mut targets).unwrap() {
                     assert_eq!((inputs.len(), targets.len()), (rows * time, rows * time));
                     assert!(inputs.iter().zip(&targets).all(|(input, target)| input + 1 == *target));
                     assert!(rows <= 3 && (time == 7 || rows == 1));
@@ -243,7 +257,7 @@ mod tests {
             let (mut inputs, mut targets, mut starts) = (Vec::new(), Vec::new(), Vec::new());
             let mut sample = data.sample(Part::Whole, windows, 4, 7);
             let (promised, mut seen) = (sample.targets(), 0);
-            while let Some((rows, time)) = sample.next_batch(&mut inputs, &mut targets) {
+            while let Some((rows, time)) = sample.next_batch(&mut inputs, &mut targets).unwrap() {
                 assert!(inputs.iter().zip(&targets).all(|(input, target)| input + 1 == *target));
                 assert!(rows <= 4 && (time == 7 || (time == 5 && windows >= 142)));
                 starts.extend(inputs.chunks(time).map(|row| row[0] as usize));
