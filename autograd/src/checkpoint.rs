@@ -15,7 +15,7 @@ use gradus_tensor::{Precision, Tensor};
 /// Where f brings in a tracked value, for its gradient would be lost.
 #[track_caller]
 pub fn checkpoint(tape: &Tape, x: &Var, f: impl Fn(&Tape, &Var) -> Var + 'static) -> Var {
-    let (randomness, precision) = (tape.randomness(), tape.precision());
+    let (randomness, precision, recomputes) = (tape.randomness(), tape.precision(), tape.recomputes());
     let inner = Tape::with_randomness(randomness, false).with_precision(precision);
     let y = f(&inner, &x.detach());
     assert!(!y.is_tracked(), "checkpoint: the block brings in a tracked value: pass it in as x, or detach() it");
@@ -23,7 +23,7 @@ pub fn checkpoint(tape: &Tape, x: &Var, f: impl Fn(&Tape, &Var) -> Var + 'static
     tape.set_randomness(inner.randomness());
     // Recorded even where x is a constant: the parameters inside need their gradients.
     let anchor = if x.is_tracked() { x.clone() } else { tape.leaf(x.value().clone()) };
-    record(&[&anchor], y, |_| Checkpoint { f: Box::new(f), x: x.value().clone(), randomness, precision })
+    record(&[&anchor], y, |_| Checkpoint { f: Box::new(f), x: x.value().clone(), randomness, precision, recomputes })
 }
 
 type Function = dyn Fn(&Tape, &Var) -> Var;
@@ -33,6 +33,7 @@ struct Checkpoint {
     x: Tensor,
     randomness: Option<Randomness>,
     precision: Precision,
+    recomputes: bool,
 }
 
 impl Backward for Checkpoint {
@@ -42,6 +43,7 @@ impl Backward for Checkpoint {
 
     fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
         let tape = Tape::with_randomness(self.randomness, true).with_precision(self.precision);
+        let tape = tape.with_recomputation(self.recomputes);
         let x = tape.leaf(self.x);
         let y = (self.f)(&tape, &x);
         let gradients = tape.backward_from(&y, dy);

@@ -8,6 +8,7 @@
 
 pub mod checkpoint;
 pub mod gradcheck;
+mod kept;
 pub mod ops;
 pub mod parameter;
 pub mod scalar;

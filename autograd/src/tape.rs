@@ -68,6 +68,7 @@ struct Inner {
     recording: bool,
     randomness: Option<Randomness>,
     precision: Precision,
+    recomputes: bool,
     consumed: bool,
 }
 
@@ -85,8 +86,9 @@ pub struct Tape(Rc<RefCell<Inner>>);
 
 impl Tape {
     fn with(recording: bool, randomness: Option<Randomness>) -> Tape {
-        let precision = Precision::F32;
-        Tape(Rc::new(RefCell::new(Inner { nodes: Vec::new(), recording, randomness, precision, consumed: false })))
+        let (nodes, precision) = (Vec::new(), Precision::F32);
+        let inner = Inner { nodes, recording, randomness, precision, recomputes: false, consumed: false };
+        Tape(Rc::new(RefCell::new(inner)))
     }
 
     /// A tape that records; dropout does nothing.
@@ -121,6 +123,22 @@ impl Tape {
         assert!(self.is_empty(), "the precision of a tape is chosen before anything is recorded");
         self.0.borrow_mut().precision = precision;
         self
+    }
+
+    /// The same tape, still empty, with outputs of norms and activations computed again in the backward pass instead of
+    /// being kept, where `recomputes` says so. The results have the same bits; [`Tape::saved_bytes`] is smaller.
+    ///
+    /// # Panics
+    /// Where something is on the tape already.
+    pub fn with_recomputation(self, recomputes: bool) -> Tape {
+        assert!(self.is_empty(), "recomputation is chosen before anything is recorded");
+        self.0.borrow_mut().recomputes = recomputes;
+        self
+    }
+
+    /// Whether outputs of norms and activations are computed again in the backward pass.
+    pub fn recomputes(&self) -> bool {
+        self.0.borrow().recomputes
     }
 
     /// What matrix products round their operands to.

@@ -1,8 +1,10 @@
 //! A value and, where it is tracked, its place on a tape. The operations on it are in [`crate::ops`].
 
+use crate::kept::{Kept, Recipe};
 use crate::tape::{Backward, NodeId, Tape};
 use gradus_tensor::{Precision, Tensor};
 use std::fmt;
+use std::rc::Rc;
 
 /// A tensor that knows where it came from, if a tape tracks it.
 #[derive(Clone)]
@@ -10,17 +12,31 @@ pub struct Var {
     value: Tensor,
     node: Option<(Tape, NodeId)>,
     precision: Precision,
+    recipe: Option<Recipe>,
 }
 
 impl Var {
     /// A value that no gradient flows to.
     pub fn constant(value: Tensor) -> Var {
-        Var { value, node: None, precision: Precision::F32 }
+        Var { value, node: None, precision: Precision::F32, recipe: None }
     }
 
     pub(crate) fn tracked(value: Tensor, tape: Tape, id: NodeId) -> Var {
         let precision = tape.precision();
-        Var { value, node: Some((tape, id)), precision }
+        Var { value, node: Some((tape, id)), precision, recipe: None }
+    }
+
+    /// The same value with a recipe, if its tape recomputes. The recipe may hold only what the tape keeps anyway.
+    pub(crate) fn with_recipe<F: Fn() -> Tensor + 'static>(self, recipe: impl FnOnce() -> F) -> Var {
+        match &self.node {
+            Some((tape, _)) if tape.recomputes() => Var { recipe: Some(Rc::new(recipe())), ..self },
+            _ => self,
+        }
+    }
+
+    /// What an operation keeps of this input for its backward pass.
+    pub(crate) fn keep(&self) -> Kept {
+        self.recipe.clone().map_or_else(|| Kept::Value(self.value.clone()), Kept::Recipe)
     }
 
     /// The same value, of which products are computed at `precision`.

@@ -2,6 +2,7 @@
 
 use super::Op;
 use crate::gradcheck::Case;
+use crate::kept::Kept;
 use crate::tape::Backward;
 use crate::var::{Var, record};
 use gradus_tensor::Tensor;
@@ -15,14 +16,22 @@ impl Var {
     /// For indices.
     #[track_caller]
     pub fn unary(&self, op: Unary) -> Var {
-        record(&[self], self.value().unary(op), |y| {
+        let x = self.value();
+        let y = record(&[self], x.unary(op), |y| {
             let saved = match op.saves() {
                 Saves::Nothing => None,
-                Saves::Input => Some(self.value().clone()),
+                Saves::Input => Some(x.clone()),
                 Saves::Output => Some(y.clone()),
             };
             UnaryBackward { op, saved }
-        })
+        });
+        match op.saves() {
+            Saves::Input => y.with_recipe(|| {
+                let x = x.clone();
+                move || x.unary(op)
+            }),
+            Saves::Nothing | Saves::Output => y,
+        }
     }
 
     /// op(a, b) for each element, under NumPy's broadcasting.
@@ -32,17 +41,25 @@ impl Var {
     #[track_caller]
     pub fn binary(&self, op: Binary, other: &Var) -> Var {
         let (a, b) = (self.value(), other.value());
-        record(&[self, other], a.binary(op, b), |y| {
-            let keep = |wanted: bool, t: &Tensor| wanted.then(|| t.clone());
+        let output = record(&[self, other], a.binary(op, b), |y| {
+            let keep = |wanted: bool, x: &Var| wanted.then(|| x.keep());
             use Binary::*;
             assert!(!matches!(op, Gt | Ge | Eq), "{op:?} has no derivative: compare detached values");
             BinaryBackward {
                 op,
                 shapes: [a, b].map(|t| t.shape().iter().copied().collect()),
-                a: keep(matches!(op, Pow | Max | Min) || (op == Mul && other.is_tracked()), a),
-                b: keep(matches!(op, Div | Pow | Max | Min) || (op == Mul && self.is_tracked()), b),
-                y: keep(matches!(op, Div | Pow), y),
+                a: keep(matches!(op, Pow | Max | Min) || (op == Mul && other.is_tracked()), self),
+                b: keep(matches!(op, Div | Pow | Max | Min) || (op == Mul && self.is_tracked()), other),
+                y: matches!(op, Div | Pow).then(|| y.clone()),
             }
+        });
+        // A gate such as that of SwiGLU: both factors are kept for their gradients, and their product need not be.
+        if op != Binary::Mul || !self.is_tracked() || !other.is_tracked() {
+            return output;
+        }
+        output.with_recipe(|| {
+            let (a, b) = (self.keep(), other.keep());
+            move || &a.get() * &b.get()
         })
     }
 
@@ -160,15 +177,16 @@ impl Backward for UnaryBackward {
 struct BinaryBackward {
     op: Binary,
     shapes: [Dims; 2],
-    a: Option<Tensor>,
-    b: Option<Tensor>,
+    a: Option<Kept>,
+    b: Option<Kept>,
     y: Option<Tensor>,
 }
 
 impl BinaryBackward {
     /// The gradients in the broadcast shape; they are summed down to the shapes of the inputs afterwards.
     fn gradients(&self, dy: &Tensor, needed: &[bool]) -> [Option<Tensor>; 2] {
-        let saved = |t: &Option<Tensor>| t.clone().expect("saved in the forward pass");
+        let saved = |kept: &Option<Kept>| kept.as_ref().expect("saved in the forward pass").get();
+        let output = || self.y.clone().expect("saved in the forward pass");
         let [need_a, need_b] = [needed[0], needed[1]];
         match self.op {
             Binary::Add => [need_a.then(|| dy.clone()), need_b.then(|| dy.clone())],
@@ -177,10 +195,10 @@ impl BinaryBackward {
             Binary::Div => {
                 let b = saved(&self.b);
                 // y / b first: dy / b may be infinite where y is 0.
-                [need_a.then(|| dy / &b), need_b.then(|| -&(dy * &(&saved(&self.y) / &b)))]
+                [need_a.then(|| dy / &b), need_b.then(|| -&(dy * &(&output() / &b)))]
             }
             Binary::Pow => {
-                let (a, b, y) = (saved(&self.a), saved(&self.b), saved(&self.y));
+                let (a, b, y) = (saved(&self.a), saved(&self.b), output());
                 let zero = Tensor::scalar(a.dtype(), 0.0);
                 // a⁰ is 1 whatever a is, also where b·aᵇ⁻¹ is 0·∞.
                 let da = need_a.then(|| {
@@ -221,8 +239,9 @@ impl Backward for BinaryBackward {
     }
 
     fn saved(&self) -> Vec<(&'static str, &Tensor)> {
-        let all = [("a", &self.a), ("b", &self.b), ("y", &self.y)];
-        all.into_iter().filter_map(|(name, tensor)| Some((name, tensor.as_ref()?))).collect()
+        let [a, b] = [&self.a, &self.b].map(|kept| kept.as_ref().and_then(Kept::value));
+        let all = [("a", a), ("b", b), ("y", self.y.as_ref())];
+        all.into_iter().filter_map(|(name, tensor)| Some((name, tensor?))).collect()
     }
 }
 

@@ -5,8 +5,10 @@
 
 use super::Op;
 use crate::gradcheck::Case;
+use crate::kept::Kept;
 use crate::tape::Backward;
 use crate::var::{Var, lowest_precision, record};
+use gradus_tensor::layout::Dims;
 use gradus_tensor::ops::matmul::linear;
 use gradus_tensor::{Precision, Tensor};
 
@@ -29,7 +31,7 @@ impl Var {
     pub fn linear(&self, weight: &Var, bias: Option<&Var>) -> Var {
         let (x, w, precision) = (self.value(), weight.value(), lowest_precision(&[self, weight]));
         let y = crate::ok(linear(x, w, precision));
-        let y = record(&[self, weight], y, |_| Linear { x: x.clone(), w: w.clone(), precision });
+        let y = record(&[self, weight], y, |_| Linear { x: self.keep(), w: w.clone(), precision });
         match bias {
             Some(bias) => &y + bias,
             None => y,
@@ -77,7 +79,7 @@ impl Backward for Matmul {
 }
 
 struct Linear {
-    x: Tensor,
+    x: Kept,
     w: Tensor,
     precision: Precision,
 }
@@ -88,14 +90,16 @@ impl Backward for Linear {
     }
 
     fn backward(self: Box<Self>, dy: Tensor, needed: &[bool]) -> Vec<Option<Tensor>> {
+        let shape: Dims = dy.shape()[..dy.rank() - 1].iter().copied().chain([self.w.shape()[1]]).collect();
         let dy = as_rows(&dy);
-        let dw = needed[1].then(|| dy.transpose(0, 1).matmul_at(&as_rows(&self.x), self.precision));
-        let dx = needed[0].then(|| dy.matmul_at(&self.w, self.precision).reshape(self.x.shape()));
+        let dw = needed[1].then(|| dy.transpose(0, 1).matmul_at(&as_rows(&self.x.get()), self.precision));
+        let dx = needed[0].then(|| dy.matmul_at(&self.w, self.precision).reshape(&shape));
         vec![dx, dw]
     }
 
     fn saved(&self) -> Vec<(&'static str, &Tensor)> {
-        vec![("x", &self.x), ("w", &self.w)]
+        let x = self.x.value().map(|x| ("x", x));
+        x.into_iter().chain([("w", &self.w)]).collect()
     }
 }
 

@@ -17,7 +17,8 @@ impl Var {
     #[track_caller]
     pub fn layer_norm(&self, gamma: Option<&Var>, beta: Option<&Var>, eps: f32) -> Var {
         let x = self.value();
-        let normed = crate::ok(layer_norm(x, gamma.map(Var::value), beta.map(Var::value), eps));
+        let weights = [gamma, beta].map(|weight| weight.map(|weight| weight.value().clone()));
+        let normed = crate::ok(layer_norm(x, weights[0].as_ref(), weights[1].as_ref(), eps));
         let inputs: Vec<&Var> = [Some(self), gamma, beta].into_iter().flatten().collect();
         record(&inputs, normed.y, |_| LayerNorm {
             x: x.clone(),
@@ -25,6 +26,10 @@ impl Var {
             has_beta: beta.is_some(),
             mean: normed.mean.expect("layer norm has a mean"),
             rstd: normed.rstd,
+        })
+        .with_recipe(|| {
+            let x = x.clone();
+            move || crate::ok(layer_norm(&x, weights[0].as_ref(), weights[1].as_ref(), eps)).y
         })
     }
 
@@ -41,6 +46,10 @@ impl Var {
             x: x.clone(),
             gamma: gamma.map(|gamma| gamma.value().clone()),
             rrms: normed.rstd,
+        })
+        .with_recipe(|| {
+            let (x, gamma) = (x.clone(), gamma.map(|gamma| gamma.value().clone()));
+            move || crate::ok(rms_norm(&x, gamma.as_ref(), eps)).y
         })
     }
 }
