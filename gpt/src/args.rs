@@ -1,14 +1,13 @@
 //! The command line. `gradus` alone is `gradus train --preset demo`.
 //!
-//! A flag of `train` that is not given is `None`, and its value comes from the preset, or with `--resume` from the
-//! saved run: see `settings`. The help names the value of each preset, which `preset` adds to the text here. This file
-//! refuses only what is no number at all; which numbers are valid is decided by the types that compute with them.
+//! The flags of a setting of the model or of the training are declared with the setting, in the tables of `config`. One that
+//! is not given is `None`, and its value comes from the preset, or with `--resume` from the saved run: see `settings`.
 
 use crate::{
-    final_eval::FinalEval,
+    config::{self, ModelFlags, TokenizerFlags, TrainFlags},
+    parse::{real, size, whole},
     precision::Precision,
-    preset::{self, Preset},
-    tokenizer::TokenizerKind,
+    preset::Preset,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -63,7 +62,7 @@ impl Cli {
 
 /// The flags of `gradus train`.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
-#[command(mut_args = preset::with_defaults)]
+#[command(mut_args = config::with_defaults)]
 pub struct TrainArgs {
     /// Text file to train on, UTF-8, or - for standard input; its last tenth is held out for validation [default: the source code of gradus]
     #[arg(long, value_name = "FILE")]
@@ -83,97 +82,15 @@ pub struct TrainArgs {
     /// Number of threads; it does not change the result [default: all cores]
     #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
     pub threads: Option<usize>,
+    /// What a token is.
+    #[command(flatten)]
+    pub tokens: TokenizerFlags,
     /// The sizes of the model.
     #[command(flatten)]
     pub model: ModelFlags,
     /// How it is trained.
     #[command(flatten)]
     pub train: TrainFlags,
-}
-
-/// The flags for the sizes of the model.
-#[derive(Clone, Debug, Default, PartialEq, Args)]
-#[command(next_help_heading = "Model")]
-pub struct ModelFlags {
-    /// What a token is: a character of the text, or a byte of its UTF-8 encoding
-    #[arg(long)]
-    pub tokenizer: Option<TokenizerKind>,
-    /// Number of transformer blocks
-    #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
-    pub layers: Option<usize>,
-    /// Attention heads per block; must divide --width
-    #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
-    pub heads: Option<usize>,
-    /// Width of the residual stream, also called embedding size
-    #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
-    pub width: Option<usize>,
-    /// Context length: the most preceding tokens that a prediction can use
-    #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
-    pub context: Option<usize>,
-    /// Dropout probability during training
-    #[arg(long, value_name = "P", value_parser = real, allow_negative_numbers = true)]
-    pub dropout: Option<f64>,
-    /// Whether linear layers and layer norms have a bias
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
-    pub bias: Option<bool>,
-}
-
-/// The flags for the training.
-#[derive(Clone, Debug, Default, PartialEq, Args)]
-#[command(next_help_heading = "Training")]
-pub struct TrainFlags {
-    /// Number of training steps (updates of the weights); 0 saves the model as initialised
-    #[arg(long, value_name = "N", value_parser = whole, allow_negative_numbers = true)]
-    pub steps: Option<u64>,
-    /// Seed of the initial weights, the batches and the dropout masks
-    #[arg(long, value_name = "N", value_parser = whole, allow_negative_numbers = true)]
-    pub seed: Option<u64>,
-    /// Batch size: sequences of --context tokens per micro-batch
-    #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
-    pub batch: Option<usize>,
-    /// Gradient accumulation: micro-batches per step, whose gradients are averaged
-    #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
-    pub grad_accum: Option<usize>,
-    /// Peak learning rate, at the end of the warm-up
-    #[arg(long, value_name = "X", value_parser = real, allow_negative_numbers = true)]
-    pub lr: Option<f64>,
-    /// Learning rate at the last step, after cosine decay; where only --lr is given, a tenth of that
-    #[arg(long, value_name = "X", value_parser = real, allow_negative_numbers = true)]
-    pub min_lr: Option<f64>,
-    /// Warm-up: steps over which the learning rate rises linearly to --lr
-    #[arg(long, value_name = "N", value_parser = whole, allow_negative_numbers = true)]
-    pub warmup: Option<u64>,
-    /// Weight decay of AdamW, applied to matrices and embeddings, not to biases and norms
-    #[arg(long, value_name = "X", value_parser = real, allow_negative_numbers = true)]
-    pub weight_decay: Option<f64>,
-    /// Decay rate of AdamW's first moment, the running mean of the gradient
-    #[arg(long, value_name = "X", value_parser = real, allow_negative_numbers = true)]
-    pub beta1: Option<f64>,
-    /// Decay rate of AdamW's second moment, the running mean of the squared gradient
-    #[arg(long, value_name = "X", value_parser = real, allow_negative_numbers = true)]
-    pub beta2: Option<f64>,
-    /// Gradient clipping: the largest norm of the gradient over all parameters; 0 turns clipping off
-    #[arg(long, value_name = "X", value_parser = real, allow_negative_numbers = true)]
-    pub clip: Option<f64>,
-    /// Type that matrix products and attention round their operands to. Sums, weights, gradients and optimizer state
-    /// stay f32, so bf16 is faster on processors with bf16 instructions, and memory is unchanged
-    #[arg(long)]
-    pub precision: Option<Precision>,
-    /// Steps between validations; each also saves a checkpoint and draws loss.svg
-    #[arg(long, value_name = "N", value_parser = whole, allow_negative_numbers = true)]
-    pub eval_every: Option<u64>,
-    /// Batches per validation: the loss is estimated on so many
-    #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
-    pub eval_batches: Option<usize>,
-    /// Steps between lines of metrics.jsonl
-    #[arg(long, value_name = "N", value_parser = whole, allow_negative_numbers = true)]
-    pub log_every: Option<u64>,
-    /// Validation tokens that the last validation covers, or all of them [default: a tenth of the tokens trained on]
-    #[arg(long, value_name = "all|N", allow_negative_numbers = true)]
-    pub final_eval: Option<FinalEval>,
-    /// Also keep the weights with the lowest validation loss, in the folder best of --out [default: false]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
-    pub best: Option<bool>,
 }
 
 /// The flags of `gradus sample`.
@@ -254,21 +171,10 @@ pub struct InspectArgs {
     pub out: Option<PathBuf>,
 }
 
-fn whole(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("give a whole number from 0 to {}", u64::MAX))
-}
-
-fn size(text: &str) -> Result<usize, String> {
-    text.parse().map_err(|_| format!("give a whole number from 0 to {}", usize::MAX))
-}
-
-fn real(text: &str) -> Result<f64, String> {
-    text.parse::<f64>().ok().filter(|x| x.is_finite()).ok_or_else(|| "give a finite number such as 0.001".into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{final_eval::FinalEval, tokenizer::TokenizerKind};
     use clap::CommandFactory;
 
     fn parse(line: &str) -> Result<Command, clap::Error> {
@@ -296,7 +202,7 @@ mod tests {
         assert_eq!((args.preset, args.resume, args.stop_at), (Some(Preset::Small), true, Some(5)));
         assert_eq!(args.train.final_eval, Some(FinalEval::Tokens(5000)));
         assert_eq!((args.train.lr, args.train.steps, args.model.bias), (Some(1e-3), Some(9), Some(true)));
-        assert_eq!((args.model.tokenizer, args.train.precision), (Some(TokenizerKind::Byte), Some(Precision::Bf16)));
+        assert_eq!((args.tokens.tokenizer, args.train.precision), (Some(TokenizerKind::Byte), Some(Precision::Bf16)));
         let line = "gradus sample --model d --prompt -a --tokens 9 --temperature 0 --top-k 3 --top-p 0.9 --seed 1 \
                     --probabilities --precision bf16";
         assert!(parse(&line.split_whitespace().collect::<Vec<_>>().join(" ")).is_ok());
@@ -329,7 +235,7 @@ mod tests {
         }
         let [train, sample] = [help("train"), help("sample")];
         assert!(train.contains("[default: demo 16, small 12, large 64]"), "{train}");
-        assert!(train.contains("[default: demo 0.0, small 0.0, large 0.2]"), "{train}");
+        assert!(train.contains("[default: demo 0, small 0, large 0.2]"), "{train}");
         assert!(train.contains("a tenth of that [default: 0.0001]"), "{train}");
         assert!(!sample.contains("demo 16") && sample.contains("[default: 0.8]"), "{sample}");
     }

@@ -99,7 +99,7 @@ pub enum Error {
     #[error("{name} {value}: {problem}")]
     Setting {
         /// The setting, as it is called on the command line, without dashes.
-        name: &'static str,
+        name: String,
         /// Its value.
         value: String,
         /// What is wrong with it, and what would be right.
@@ -112,7 +112,7 @@ pub enum Error {
     )]
     Contradiction {
         /// The flag, without dashes.
-        flag: &'static str,
+        flag: String,
         /// What the command line says.
         given: String,
         /// What `config.json` says.
@@ -302,8 +302,8 @@ impl Error {
     }
 
     /// A setting with a value that makes no sense.
-    pub fn setting(name: &'static str, value: impl ToString, problem: impl Into<String>) -> Error {
-        Error::Setting { name, value: value.to_string(), problem: problem.into() }
+    pub fn setting(name: &str, value: impl ToString, problem: impl Into<String>) -> Error {
+        Error::Setting { name: name.into(), value: value.to_string(), problem: problem.into() }
     }
 
     /// A file of a checkpoint that cannot be understood.

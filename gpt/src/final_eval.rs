@@ -18,6 +18,14 @@ pub enum FinalEval {
 }
 
 impl FinalEval {
+    /// That it covers something.
+    ///
+    /// # Errors
+    /// For 0 tokens.
+    pub fn check(&self) -> Result<(), String> {
+        if *self == FinalEval::Tokens(0) { Err("must be at least 1 token, or all".into()) } else { Ok(()) }
+    }
+
     /// The least number of tokens by default: a moment's work, and enough for two digits of the loss.
     pub const LEAST: u128 = 1 << 14;
 

@@ -15,6 +15,7 @@ pub mod tokenizer;
 pub mod args;
 pub mod config;
 pub mod final_eval;
+pub mod parse;
 pub mod precision;
 pub mod preset;
 pub mod settings;

@@ -7,7 +7,7 @@
 
 use crate::{
     args::TrainArgs,
-    config::{ModelConfig, RunConfig, TrainConfig},
+    config::{self, ModelConfig, RunConfig, TokenizerConfig, TrainConfig},
     dataset::Source,
     error::{Error, Result},
     tokenizer::TokenizerKind,
@@ -22,35 +22,21 @@ pub const MOST_THREADS: usize = 1024;
 /// # Errors
 /// [`Error::Setting`] for a value that makes no sense.
 pub fn fresh(args: &TrainArgs) -> Result<(ModelConfig, TrainConfig, TokenizerKind)> {
-    let (mut model, mut train, mut tokenizer) = args.preset.unwrap_or_default().settings();
-    set(&mut tokenizer, args.model.tokenizer);
-    set(&mut model.layers, args.model.layers);
-    set(&mut model.heads, args.model.heads);
-    set(&mut model.width, args.model.width);
-    set(&mut model.context, args.model.context);
-    set(&mut model.dropout, args.model.dropout.map(|p| p as f32));
-    set(&mut model.bias, args.model.bias);
-
-    let flags = &args.train;
+    let preset = args.preset.unwrap_or_default();
+    let (mut model, mut train) = (ModelConfig::of(preset), TrainConfig::of(preset));
+    let mut tokens = TokenizerConfig::of(preset);
+    tokens.set(&args.tokens);
+    model.set(&args.model);
+    train.set(&args.train);
     train.data = Source::new(args.data.as_deref());
-    set(&mut train.seed, flags.seed);
-    set(&mut train.steps, flags.steps);
-    set(&mut train.batch, flags.batch);
-    set(&mut train.grad_accum, flags.grad_accum);
-    set(&mut train.lr, flags.lr);
-    set(&mut train.min_lr, flags.min_lr.or(flags.lr.map(|lr| lr / 10.0)));
-    set(&mut train.warmup, flags.warmup);
-    set(&mut train.weight_decay, flags.weight_decay);
-    set(&mut train.beta1, flags.beta1);
-    set(&mut train.beta2, flags.beta2);
-    set(&mut train.clip, flags.clip);
-    set(&mut train.precision, flags.precision);
-    watch(args, &mut train);
-
+    if let (Some(lr), None) = (args.train.lr, args.train.min_lr) {
+        train.min_lr = lr / 10.0;
+    }
+    tokens.validate()?;
     train.validate(&model)?;
-    warmup_fits(flags.warmup, &train)?;
+    warmup_fits(args.train.warmup, &train)?;
     stop_fits(args.stop_at, &train)?;
-    Ok((model, train, tokenizer))
+    Ok((model, train, tokens.tokenizer))
 }
 
 /// The settings of a resumed run: the saved ones, but for what may change.
@@ -59,36 +45,15 @@ pub fn fresh(args: &TrainArgs) -> Result<(ModelConfig, TrainConfig, TokenizerKin
 /// [`Error::Contradiction`] for the first flag that says something else; [`Error::Setting`] for a value that makes no
 /// sense.
 pub fn resumed(args: &TrainArgs, saved: &RunConfig) -> Result<RunConfig> {
-    let (model, train) = (&saved.model, &saved.train);
-    same("preset", args.preset.map(|preset| preset.name()), train.preset.name())?;
-    same("tokenizer", args.model.tokenizer.map(kind_name), kind_name(saved.tokenizer.kind()))?;
-    same("layers", args.model.layers, model.layers)?;
-    same("heads", args.model.heads, model.heads)?;
-    same("width", args.model.width, model.width)?;
-    same("context", args.model.context, model.context)?;
-    same("dropout", args.model.dropout.map(|p| p as f32), model.dropout)?;
-    same("bias", args.model.bias, model.bias)?;
-
-    let flags = &args.train;
-    same("seed", flags.seed, train.seed)?;
-    same("batch", flags.batch, train.batch)?;
-    same("grad-accum", flags.grad_accum, train.grad_accum)?;
-    same("lr", flags.lr, train.lr)?;
-    same("min-lr", flags.min_lr, train.min_lr)?;
-    same("warmup", flags.warmup, train.warmup)?;
-    same("weight-decay", flags.weight_decay, train.weight_decay)?;
-    same("beta1", flags.beta1, train.beta1)?;
-    same("beta2", flags.beta2, train.beta2)?;
-    same("clip", flags.clip, train.clip)?;
-    same("precision", flags.precision, train.precision)?;
-
     let mut run = saved.clone();
+    config::fixed("preset", &args.preset, &mut run.train.preset)?;
+    TokenizerConfig { tokenizer: run.tokenizer.kind() }.set_on_resume(&args.tokens)?;
+    run.model.set_on_resume(&args.model)?;
+    run.train.set_on_resume(&args.train)?;
     if let Some(path) = &args.data {
         // The same text may lie elsewhere by now: reading it compares what it says, not where it is.
         run.train.data.path = Source::new(Some(path)).path;
     }
-    set(&mut run.train.steps, flags.steps);
-    watch(args, &mut run.train);
     run.train.validate(&run.model)?;
     stop_fits(args.stop_at, &run.train)?;
     Ok(run)
@@ -109,37 +74,6 @@ pub fn threads(threads: Option<usize>) -> Result<Option<usize>> {
             Err(Error::setting("threads", n, format!("must be from 1 to {MOST_THREADS}")))
         }
         threads => Ok(threads),
-    }
-}
-
-fn set<T>(setting: &mut T, flag: Option<T>) {
-    if let Some(value) = flag {
-        *setting = value;
-    }
-}
-
-/// The flags that change what is seen of a run, and not the run.
-fn watch(args: &TrainArgs, train: &mut TrainConfig) {
-    set(&mut train.eval_every, args.train.eval_every);
-    set(&mut train.eval_batches, args.train.eval_batches);
-    set(&mut train.log_every, args.train.log_every);
-    set(&mut train.final_eval, args.train.final_eval);
-    set(&mut train.best, args.train.best);
-}
-
-fn same<T: PartialEq + ToString>(flag: &'static str, given: Option<T>, saved: T) -> Result<()> {
-    match given {
-        Some(given) if given != saved => {
-            Err(Error::Contradiction { flag, given: given.to_string(), saved: saved.to_string() })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn kind_name(kind: TokenizerKind) -> &'static str {
-    match kind {
-        TokenizerKind::Char => "char",
-        TokenizerKind::Byte => "byte",
     }
 }
 

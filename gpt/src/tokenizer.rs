@@ -11,7 +11,7 @@ mod encoder;
 use crate::error::{Error, Result};
 pub use encoder::{Encoder, Unknown};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 /// Which kind of tokenizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -21,6 +21,15 @@ pub enum TokenizerKind {
     Char,
     /// 256 tokens, one for each byte: reads every text, with up to four tokens per character
     Byte,
+}
+
+impl fmt::Display for TokenizerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TokenizerKind::Char => "char",
+            TokenizerKind::Byte => "byte",
+        })
+    }
 }
 
 /// What turns text into token ids and back.

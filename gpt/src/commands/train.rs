@@ -215,7 +215,7 @@ mod tests {
         let text: String = (0x4e00..).filter_map(char::from_u32).take(20_000).collect();
         let note = |kind, text: &str| {
             let mut args = args(folder.path());
-            (args.preset, args.model.tokenizer) = (Some(crate::preset::Preset::Small), Some(kind));
+            (args.preset, args.tokens.tokenizer) = (Some(crate::preset::Preset::Small), Some(kind));
             fs::write(args.data.as_ref().unwrap(), text).unwrap();
             large_vocabulary(&prepare(&args).unwrap().run)
         };

@@ -198,3 +198,42 @@ fn all_that_decides_what_weights_compute_is_in_their_meaning() {
     (config.model.dropout, config.train.seed) = (0.5, 9);
     assert_eq!(config.meaning(), meaning, "how it is trained is another matter");
 }
+
+#[test]
+fn the_help_has_the_default_of_each_preset() {
+    let value = |name| Preset::Large.default_of(name);
+    assert_eq!(value("lr").as_deref(), Some("0.001"));
+    assert_eq!(value("dropout").as_deref(), Some("0.2"));
+    assert_eq!(value("bias").as_deref(), Some("false"));
+    assert_eq!(value("tokenizer").as_deref(), Some("char"));
+    assert_eq!(value("precision").as_deref(), Some("f32"));
+    assert_eq!([value("threads"), value("data"), value("preset")], [None, None, None]);
+    let said = |texts: [&str; 2]| summary(&[("demo", texts[0].into()), ("small", texts[1].into())]);
+    assert_eq!([said(["7", "7"]), said(["7", "8"])], ["7", "demo 7, small 8"]);
+}
+
+#[test]
+fn every_preset_is_valid_and_knows_its_name() {
+    for &preset in Preset::value_variants() {
+        let (model, train, _) = preset.settings();
+        train.validate(&model).unwrap();
+        assert_eq!((train.preset, preset.to_string()), (preset, preset.name().to_string()));
+        assert_eq!(Preset::from_str(preset.name(), false), Ok(preset));
+        assert!(train.warmup <= train.steps);
+        assert_eq!(train.min_lr, train.lr / 10.0, "--lr alone takes min-lr along by this rule");
+    }
+}
+
+/// As it was written by version 0.1.0, before `recompute` and with `eps` and `vocab_size` in other places.
+#[test]
+fn a_file_of_an_earlier_version_loads() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"{"format":1,
+        "model":{"layers":4,"heads":4,"width":128,"context":64,"vocab_size":4,"dropout":0.0,"bias":false},
+        "train":{"preset":"small","data":{"path":null,"fingerprint":""},"seed":1337,"steps":2000,"batch":12,
+            "grad_accum":1,"lr":0.001,"min_lr":0.0001,"warmup":100,"weight_decay":0.1,"beta1":0.9,"beta2":0.99,
+            "eps":1e-8,"clip":1.0,"precision":"f32","eval_every":250,"eval_batches":20,"log_every":10},
+        "tokenizer":{"kind":"char","vocabulary":"\nabc"}}"#;
+    fs::write(folder.path().join(FILE), text).unwrap();
+    assert_eq!(RunConfig::load(folder.path()).unwrap(), small());
+}
