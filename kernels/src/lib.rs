@@ -23,6 +23,7 @@ pub mod matmul;
 pub mod optimizer;
 pub mod reduce;
 pub mod rms_norm;
+pub mod rope;
 pub mod softmax;
 
 // What they stand on.

@@ -75,8 +75,11 @@ fn what_does_not_fit_a_cache_is_said_and_changes_nothing() {
             "attention: the cache is full: [1, 2, 24] × [1, 2, 3, 4] (it has room for 3 positions, not 4)",
         ),
         (Tensor::zeros(&[2, 1, 24]), "attention: batches differ: [2, 1, 24] × [1, 2, 3, 4] (2 ≠ 1)"),
-        (Tensor::zeros(&[1, 1, 12]), "attention: the cache is of other heads: [1, 1, 12] × [1, 2, 3, 4] (12 ≠ 3·2·4)"),
-        (Tensor::zeros(&[24]), "attention: qkv needs the axes [B, T, 3·H·D]: [24] × [1, 2, 3, 4]"),
+        (
+            Tensor::zeros(&[1, 1, 12]),
+            "attention: the cache is of other heads: [1, 1, 12] × [1, 2, 3, 4] (12 ≠ (H + 2·2)·4)",
+        ),
+        (Tensor::zeros(&[24]), "attention: qkv needs the axes [B, T, (H + 2·Hkv)·D]: [24] × [1, 2, 3, 4]"),
         (Tensor::zeros_of(DType::F64, &[1, 1, 24]), "attention: types differ: [1, 1, 24] × [1, 2, 3, 4] (f64 and f32)"),
     ];
     for (qkv, text) in wrong {

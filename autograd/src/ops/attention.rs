@@ -8,8 +8,8 @@ use crate::tape::Backward;
 use crate::var::{Var, lowest_precision, record};
 #[cfg(doc)]
 use gradus_tensor::ops::attention;
-pub use gradus_tensor::ops::attention::Options;
 use gradus_tensor::ops::attention::{Attended, backward, forward, packed_backward, packed_forward};
+pub use gradus_tensor::ops::attention::{Heads, Options};
 use gradus_tensor::{Precision, Tensor};
 
 impl Var {
@@ -30,12 +30,13 @@ impl Var {
         })
     }
 
-    /// Self-attention of a packed projection qkv [B, T, 3·C] → [B, T, C]; see [`attention::packed_forward`].
+    /// Self-attention of a packed projection qkv [B, T, (H + 2·Hkv)·D] → [B, T, H·D]; see [`attention::packed_forward`].
     ///
     /// # Panics
-    /// Where the last axis is not three times a multiple of `heads`.
+    /// Where the last axis is no multiple of H + 2·Hkv, or H none of Hkv.
     #[track_caller]
-    pub fn self_attention(&self, heads: usize, options: &Options) -> Var {
+    pub fn self_attention(&self, heads: impl Into<Heads>, options: &Options) -> Var {
+        let heads = heads.into();
         let options = at(self.precision(), options);
         let (output, log_sum_exp) = crate::ok(packed_forward(self.value(), heads, &options));
         record(&[self], output, |output| SelfAttention {
@@ -78,7 +79,7 @@ impl Backward for Attention {
 
 struct SelfAttention {
     qkv: Tensor,
-    heads: usize,
+    heads: Heads,
     output: Tensor,
     log_sum_exp: Tensor,
     options: Options,
@@ -144,6 +145,10 @@ pub const OPS: &[Op] = &[
                 Case::new("causal", &[&[2, 5, 18]], move |x| x[0].self_attention(2, &options)),
                 Case::new("dropout", &[&[1, 4, 12]], move |x| x[0].self_attention(2, &with_dropout)),
                 Case::new("everything seen", &[&[1, 3, 9]], |x| x[0].self_attention(3, &Options::default())),
+                Case::new("grouped queries", &[&[2, 4, 24]], |x| {
+                    let heads = Heads { query: 4, key_value: 2 };
+                    x[0].self_attention(heads, &Options { causal: true, ..Options::default() })
+                }),
             ]
         },
     },

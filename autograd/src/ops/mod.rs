@@ -11,6 +11,7 @@ pub mod embedding;
 pub mod matmul;
 pub mod norm;
 pub mod reduce;
+pub mod rope;
 pub mod shape;
 pub mod softmax;
 
@@ -38,6 +39,7 @@ pub fn registry() -> impl Iterator<Item = &'static Op> {
         matmul::OPS,
         norm::OPS,
         reduce::OPS,
+        rope::OPS,
         shape::OPS,
         softmax::OPS,
     ]

@@ -137,17 +137,39 @@ pub fn backward(
     Ok([dq?, dk?, dv?])
 }
 
-/// Self-attention of a packed projection: qkv [B, T, 3·C], C = H·D, rows ordered q, k, v → O [B, T, C].
+/// The heads of a packed projection. A number of heads, as in `8.into()`, stands for as many of each kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// H: the heads of queries, a multiple of `key_value`.
+    pub query: usize,
+    /// Hkv: the heads of keys, and those of values.
+    pub key_value: usize,
+}
+
+impl Heads {
+    /// H + 2·Hkv: all heads of a packed projection.
+    pub fn packed(self) -> usize {
+        self.query + 2 * self.key_value
+    }
+}
+
+impl From<usize> for Heads {
+    fn from(heads: usize) -> Heads {
+        Heads { query: heads, key_value: heads }
+    }
+}
+
+/// Self-attention of a packed projection: qkv [B, T, (H + 2·Hkv)·D], rows ordered q, k, v → O [B, T, H·D].
 ///
-/// It reads the three parts in place, and its backward pass writes the three gradients into one tensor.
+/// It reads the three parts in place, and its backward pass returns the three gradients in one tensor.
 ///
 /// # Errors
-/// Where the last axis is not three times a multiple of `heads`.
-pub fn packed_forward(qkv: &Tensor, heads: usize, options: &Options) -> Result<(Tensor, Tensor)> {
-    let shape = packed_shape(qkv, heads)?;
+/// Where the last axis is no multiple of H + 2·Hkv, or H none of Hkv.
+pub fn packed_forward(qkv: &Tensor, heads: impl Into<Heads>, options: &Options) -> Result<(Tensor, Tensor)> {
+    let shape = packed_shape(qkv, heads.into())?;
     options.check("attention")?;
     let mask = options.mask("attention", shape)?;
-    if qkv.dtype() != DType::F32 {
+    if qkv.dtype() != DType::F32 || shape.h != shape.h_kv {
         let [q, k, v] = unpacked(qkv, shape)?;
         let attended = forward(&q, &k, &v, options)?;
         let output = attended.output.permute(&[0, 2, 1, 3]).try_reshape(&[shape.b, shape.tq, shape.h * shape.d])?;
@@ -165,10 +187,10 @@ pub fn packed_forward(qkv: &Tensor, heads: usize, options: &Options) -> Result<(
     Ok((o, lse))
 }
 
-/// q, k and v of a packed projection, each [B, H, T, D], as views.
-fn unpacked(qkv: &Tensor, Shape { b, h, tq, d, .. }: Shape) -> Result<[Tensor; 3]> {
-    let qkv = qkv.contiguous().try_reshape(&[b, tq, 3, h, d])?;
-    Ok([0, 1, 2].map(|i| qkv.slice(2, i..i + 1).reshape(&[b, tq, h, d]).permute(&[0, 2, 1, 3])))
+/// q, k and v of a packed projection, [B, H, T, D] and twice [B, Hkv, T, D], as views.
+fn unpacked(qkv: &Tensor, Shape { b, h, h_kv, tq, d, .. }: Shape) -> Result<[Tensor; 3]> {
+    let qkv = qkv.contiguous().try_reshape(&[b, tq, h + 2 * h_kv, d])?;
+    Ok([0..h, h..h + h_kv, h + h_kv..h + 2 * h_kv].map(|heads| qkv.slice(2, heads).permute(&[0, 2, 1, 3])))
 }
 
 /// d(qkv) of [`packed_forward`] from its output and log-sum-exp.
@@ -177,25 +199,24 @@ fn unpacked(qkv: &Tensor, Shape { b, h, tq, d, .. }: Shape) -> Result<[Tensor; 3
 /// As [`packed_forward`].
 pub fn packed_backward(
     qkv: &Tensor,
-    heads: usize,
+    heads: impl Into<Heads>,
     output: &Tensor,
     lse: &Tensor,
     d_output: &Tensor,
     options: &Options,
 ) -> Result<Tensor> {
-    let shape = packed_shape(qkv, heads)?;
+    let shape = packed_shape(qkv, heads.into())?;
     options.check("attention_backward")?;
     check_saved(&[shape.b, shape.tq, shape.h * shape.d], shape, output, lse, d_output)?;
     let mask = options.mask("attention_backward", shape)?;
-    if qkv.dtype() != DType::F32 {
+    if qkv.dtype() != DType::F32 || shape.h != shape.h_kv {
         let heads =
             |t: &Tensor| Ok(t.contiguous().try_reshape(&[shape.b, shape.tq, shape.h, shape.d])?.permute(&[0, 2, 1, 3]));
         let attended = Attended { output: heads(output)?, log_sum_exp: lse.clone() };
         let [q, k, v] = unpacked(qkv, shape)?;
         let gradients = backward(&q, &k, &v, &attended, &heads(d_output)?, options)?;
-        let parts = gradients.map(|g| g.permute(&[0, 2, 1, 3]).contiguous());
-        let parts = parts.map(|g| g.reshape(&[shape.b, shape.tq, shape.h * shape.d]));
-        return super::shape::concat(&[&parts[0], &parts[1], &parts[2]], 2);
+        let [dq, dk, dv] = gradients.map(|g| g.permute(&[0, 2, 1, 3])); // [B, T, H, D]
+        return super::shape::concat(&[&dq, &dk, &dv], 2)?.try_reshape(qkv.shape());
     }
     let [qkv, output, lse, d_output] = [qkv, output, lse, d_output].map(Tensor::contiguous);
     let mut d_qkv = Tensor::recycled(qkv.dtype(), qkv.shape())?;
@@ -243,15 +264,18 @@ fn shape_of(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Shape> {
     Ok(Shape { b: *b, h: *h, h_kv: *h_kv, tq: *tq, tk: *tk, d: *d })
 }
 
-fn packed_shape(qkv: &Tensor, heads: usize) -> Result<Shape> {
+fn packed_shape(qkv: &Tensor, heads: Heads) -> Result<Shape> {
+    let Heads { query: h, key_value: h_kv } = heads;
+    let error = |problem: &str| Error::new("attention", problem).shape(qkv.shape());
+    if h_kv == 0 || !h.is_multiple_of(h_kv) {
+        return Err(error("the heads of q are no multiple of those of k").hint(format!("{h} and {h_kv}")));
+    }
     match *qkv.shape() {
-        [b, t, width] if heads > 0 && width.is_multiple_of(heads) && (width / heads).is_multiple_of(3) => {
-            Ok(Shape { b, h: heads, h_kv: heads, tq: t, tk: t, d: width / heads / 3 })
+        [b, t, width] if width.is_multiple_of(heads.packed()) => {
+            Ok(Shape { b, h, h_kv, tq: t, tk: t, d: width / heads.packed() })
         }
-        _ => {
-            let error = Error::new("attention", "qkv needs the axes [B, T, 3·H·D]").shape(qkv.shape());
-            Err(error.hint(format!("H = {heads}")))
-        }
+        _ if h == h_kv => Err(error("qkv needs the axes [B, T, 3·H·D]").hint(format!("H = {h}"))),
+        _ => Err(error("qkv needs the axes [B, T, (H + 2·Hkv)·D]").hint(format!("H = {h}, Hkv = {h_kv}"))),
     }
 }
 

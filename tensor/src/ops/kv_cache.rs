@@ -11,23 +11,59 @@ use gradus_kernels::attention::{Shape, Strides, View, stored};
 use gradus_kernels::{Bf16Isa, simd::bf16::round_all};
 use half::bf16;
 
-/// Room for the keys and values of B sequences.
+/// What happens where a cache has no room for another position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WhenFull {
+    Refuse,
+    Grow,
+    /// Forget all but this many positions.
+    Slide(usize),
+}
+
+/// The keys and values of the positions so far, of B sequences.
+///
+/// Learned positions end at the context, so a model with them takes a cache of that size ([`KvCache::new`]). Rotary positions
+/// do not: a key is turned by its own position once and keeps it, so decoding goes on, with ever more memory
+/// ([`KvCache::growing`]) or with a window of the last positions ([`KvCache::sliding`]).
 #[derive(Debug)]
 pub struct KvCache {
-    /// [B, H, context, D], as `v`.
+    /// [B, Hkv, room, D], as `v`.
     k: Tensor,
     v: Tensor,
     filled: usize,
+    /// How many positions have been forgotten.
+    dropped: usize,
+    when_full: WhenFull,
 }
 
 impl KvCache {
-    /// Room for `context` positions of B sequences, in the type of the activations, or in bf16 where these are `f32`.
+    /// Room for `context` positions of B sequences, and no more. It is stored in the type of the activations, or in bf16 where
+    /// these are `f32`. `heads` are those of keys and values; queries may have a multiple of them.
     ///
     /// # Panics
     /// Where that is more than can be addressed.
     pub fn new(dtype: DType, batch: usize, heads: usize, context: usize, head_size: usize) -> KvCache {
         let zeros = || Tensor::zeros_of(dtype, &[batch, heads, context, head_size]);
-        KvCache { k: zeros(), v: zeros(), filled: 0 }
+        KvCache { k: zeros(), v: zeros(), filled: 0, dropped: 0, when_full: WhenFull::Refuse }
+    }
+
+    /// The same with room for `context` positions at first, and twice as many whenever it is full.
+    ///
+    /// # Panics
+    /// As [`KvCache::new`].
+    pub fn growing(dtype: DType, batch: usize, heads: usize, context: usize, head_size: usize) -> KvCache {
+        KvCache { when_full: WhenFull::Grow, ..KvCache::new(dtype, batch, heads, context, head_size) }
+    }
+
+    /// The same where a position sees itself and the `window − 1` before it, which are all that is kept. There is room for
+    /// twice as many, so that old ones are dropped once in `window` positions.
+    ///
+    /// # Panics
+    /// As [`KvCache::new`], and where the window is 0.
+    pub fn sliding(dtype: DType, batch: usize, heads: usize, window: usize, head_size: usize) -> KvCache {
+        assert!(window > 0, "a cache with a window of 0 positions holds nothing: a position sees at least itself");
+        let room = window.saturating_mul(2);
+        KvCache { when_full: WhenFull::Slide(window), ..KvCache::new(dtype, batch, heads, room, head_size) }
     }
 
     /// The number of positions in it.
@@ -40,38 +76,58 @@ impl KvCache {
         self.filled == 0
     }
 
+    /// The position of the next key, counted from 0: all positions so far, also those that a sliding cache has forgotten.
+    pub fn next_position(&self) -> usize {
+        self.dropped + self.filled
+    }
+
+    /// The positions of the keys that T more queries meet, their own included: the columns of their mask.
+    pub fn positions_with(&self, t: usize) -> std::ops::Range<usize> {
+        let end = self.next_position() + t;
+        end - (self.kept_for(t) + t)..end
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.filled = 0;
+        (self.filled, self.dropped) = (0, 0);
     }
 
     /// Causal self-attention of T new positions, which see those in the cache and are added to it: the packed projection
-    /// qkv [B, T, 3·C], C = H·D, rows ordered q, k, v → O [B, T, C]. As [`super::attention::packed_forward`] of all
-    /// positions, for the last T of them. In a cache in bf16 keys and values are rounded, those of the new positions too;
+    /// qkv [B, T, (H + 2·Hkv)·D], rows ordered q, k, v → O [B, T, H·D]. As [`super::attention::packed_forward`] of all
+    /// positions, for the last T of them; a mask in the options is broadcast to [B, H, T, keys], the keys at
+    /// [`KvCache::positions_with`] T. In a cache in bf16 keys and values are rounded, those of the new positions too;
     /// queries and everything else are then `f32`, whatever the precision in the options.
     ///
     /// # Errors
     /// Where the shape or type is not that of the cache, or it has no room; it is then as it was.
     pub fn try_attend(&mut self, qkv: &Tensor, options: &Options) -> Result<Tensor> {
         let shape = self.shape_with(qkv)?;
-        let Shape { b, h, tq: t, d, .. } = shape;
+        let Shape { b, h, h_kv, tq: t, d, .. } = shape;
         options.check("attention")?;
-        let (options, precision) = (Options { causal: true, ..options.clone() }, options.precision);
+        let mut options = Options { causal: true, ..options.clone() };
+        if let WhenFull::Slide(window) = self.when_full {
+            options.window = Some(options.window.map_or(window, |own| own.min(window)));
+        }
+        let precision = options.precision;
         let mask = options.mask("attention", shape)?;
         let qkv = qkv.contiguous();
+        if !matches!(qkv.dtype(), DType::F32 | DType::F64) {
+            return Err(not_a_float("attention", qkv.dtype()));
+        }
+        self.make_room(t)?;
         match (qkv.dtype(), self.k.dtype()) {
             (DType::F32, DType::Bf16) => self.push::<f32, bf16>(&qkv, shape, |x, y| round_all(Bf16Isa::active(), x, y)),
             (DType::F32, _) => self.push::<f32, f32>(&qkv, shape, copy),
-            (DType::F64, _) => self.push::<f64, f64>(&qkv, shape, copy),
-            (other, _) => return Err(not_a_float("attention", other)),
+            _ => self.push::<f64, f64>(&qkv, shape, copy),
         }
         let mut o = Tensor::recycled(qkv.dtype(), &[b, t, h * d])?;
         let mut lse = Tensor::recycled(qkv.dtype(), &[b, h, t])?;
-        let (options, context) = (options.kernel(d, &mask), self.k.shape()[2]);
+        let (options, room) = (options.kernel(d, &mask), self.k.shape()[2]);
         let rows = |width: usize| Strides { b: t * width, h: d, t: width };
-        let cached = Strides { b: h * context * d, h: context * d, t: d };
+        let cached = Strides { b: h_kv * room * d, h: room * d, t: d };
+        let queries = rows((h + 2 * h_kv) * d);
         if self.k.dtype() == DType::Bf16 {
-            let (q, kv) = (view(&qkv, rows(3 * h * d)), [view(&self.k, cached), view(&self.v, cached)]);
+            let (q, kv) = (view(&qkv, queries), [view(&self.k, cached), view(&self.v, cached)]);
             stored::forward(shape, &options, q, kv, (o.data_mut(), rows(h * d)), lse.data_mut());
             return Ok(o);
         }
@@ -82,7 +138,7 @@ impl KvCache {
             attention::forward(
                 shape,
                 &options,
-                [view(&qkv, rows(3 * h * d)), view(&self.k, cached), view(&self.v, cached)],
+                [view(&qkv, queries), view(&self.k, cached), view(&self.v, cached)],
                 (o.data_mut(), rows(h * d)),
                 lse.data_mut(),
             )
@@ -96,49 +152,84 @@ impl KvCache {
         self.try_attend(qkv, options).unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// How many of its positions stay where T more come in.
+    fn kept_for(&self, t: usize) -> usize {
+        match self.when_full {
+            WhenFull::Slide(window) if self.filled + t > self.k.shape()[2] => self.filled.min(window - 1),
+            _ => self.filled,
+        }
+    }
+
     /// The problem: all queries of `qkv`, all keys that there will then be.
     fn shape_with(&self, qkv: &Tensor) -> Result<Shape> {
         let error = |problem: &str| Error::new("attention", problem).shape(qkv.shape()).shape(self.k.shape());
         if (qkv.dtype(), self.k.dtype()) != (DType::F32, DType::Bf16) {
             same_dtype("attention", qkv, &self.k)?;
         }
-        let [b, h, context, d] = *self.k.shape() else { unreachable!("made with four axes") };
+        let [b, h_kv, room, d] = self.sizes();
         let [b_new, t, width] = *qkv.shape() else {
-            return Err(error("qkv needs the axes [B, T, 3·H·D]"));
+            return Err(error("qkv needs the axes [B, T, (H + 2·Hkv)·D]"));
         };
         if b_new != b {
             return Err(error("batches differ").axis(0).hint(format!("{b_new} ≠ {b}")));
         }
-        if width != 3 * h * d {
-            return Err(error("the cache is of other heads").axis(2).hint(format!("{width} ≠ 3·{h}·{d}")));
+        let heads = width / d.max(1);
+        let h = heads.saturating_sub(2 * h_kv);
+        if heads * d != width || h == 0 || !h.is_multiple_of(h_kv.max(1)) {
+            return Err(error("the cache is of other heads").axis(2).hint(format!("{width} ≠ (H + 2·{h_kv})·{d}")));
         }
-        let end = self.filled + t;
-        if end > context {
+        let end = self.kept_for(t) + t;
+        if end > room && self.when_full == WhenFull::Refuse {
             return Err(error("the cache is full")
                 .axis(1)
-                .hint(format!("it has room for {context} positions, not {end}")));
+                .hint(format!("it has room for {room} positions, not {end}")));
         }
-        Ok(Shape { b, h, h_kv: h, tq: t, tk: end, d })
+        Ok(Shape { b, h, h_kv, tq: t, tk: end, d })
+    }
+
+    /// Makes room for T more positions: drops the oldest, or takes more memory.
+    fn make_room(&mut self, t: usize) -> Result<()> {
+        let (kept, [b, h, room, d]) = (self.kept_for(t), self.sizes());
+        if kept == self.filled && kept + t <= room {
+            return Ok(());
+        }
+        let larger = if kept + t > room { (2 * room).max(kept + t) } else { room };
+        for cache in [&mut self.k, &mut self.v] {
+            let last = cache.try_slice(2, self.filled - kept..self.filled)?.copied();
+            if larger > room {
+                *cache = Tensor::zeros_of(last.dtype(), &[b, h, larger, d]);
+            }
+            cache.write_slice(2, 0, &last);
+        }
+        self.dropped += self.filled - kept;
+        self.filled = kept;
+        Ok(())
+    }
+
+    fn sizes(&self) -> [usize; 4] {
+        self.k.shape().try_into().expect("made with four axes")
     }
 
     /// Writes the keys and values behind those that are there.
     fn push<E: Element, C: Element>(
         &mut self,
         qkv: &Tensor,
-        Shape { h, tq: t, tk: end, d, .. }: Shape,
+        Shape { h, h_kv, tq: t, tk: end, d, .. }: Shape,
         write: impl Fn(&[E], &mut [C]),
     ) {
         let past = std::mem::replace(&mut self.filled, end);
         if qkv.is_empty() {
             return;
         }
-        let context = self.k.shape()[2];
-        for (part, cache) in [(1, &mut self.k), (2, &mut self.v)] {
+        let (heads, room) = (h + 2 * h_kv, self.k.shape()[2]);
+        for (first, cache) in [(h, &mut self.k), (h + h_kv, &mut self.v)] {
             let cache = cache.data_mut::<C>();
-            for (i, row) in qkv.data::<E>().chunks_exact(d).enumerate().filter(|(i, _)| i / h % 3 == part) {
-                let (position, head) = (i / (3 * h), i % h);
-                let at = (position / t * h + head) * context + past + position % t;
-                write(row, &mut cache[at * d..][..d]);
+            for (position, row) in qkv.data::<E>().chunks_exact(heads * d).enumerate() {
+                let rows = row[first * d..][..h_kv * d].chunks_exact(d);
+                for (head, row) in rows.enumerate() {
+                    let at = (position / t * h_kv + head) * room + past + position % t;
+                    write(row, &mut cache[at * d..][..d]);
+                }
             }
         }
     }

@@ -13,6 +13,7 @@ pub mod matmul;
 pub mod norm;
 pub mod optimizer;
 pub mod reduce;
+pub mod rope;
 pub mod shape;
 pub mod softmax;
 

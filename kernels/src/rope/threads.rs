@@ -1,0 +1,22 @@
+//! Chunks of positions on all cores. Nothing is added up, so the tasks share only what they read.
+//!
+//! The rung below is bound by memory except where its data is near: two cores should take half the time there, and less
+//! than that gain where they share the memory's bandwidth.
+
+use super::{Input, simd};
+use crate::{Isa, parallel::items_per_task};
+use rayon::prelude::*;
+
+/// y = x turned by the angles of its positions.
+pub fn rotate(isa: Isa, input: Input<'_>, y: &mut [f32]) {
+    input.check(y.len());
+    let (rows, width) = (input.shape.b * input.shape.t, input.shape.h * input.shape.d);
+    let per_task = items_per_task(rows, width);
+    if per_task >= rows || width == 0 {
+        return simd::rotate_rows(isa, input, 0..rows, y);
+    }
+    y.par_chunks_mut(per_task * width).enumerate().for_each(|(task, y)| {
+        let first = task * per_task;
+        simd::rotate_rows(isa, input, first..rows.min(first + per_task), y);
+    });
+}
