@@ -1,7 +1,7 @@
 //! What decoding is made of, one operation each, against the operations that it stands for: attention with a cache of keys
 //! and values, and the linear layer.
 
-use gradus_tensor::ops::attention::{Options, packed_forward};
+use gradus_tensor::ops::attention::{Heads, Options, packed_backward, packed_forward};
 use gradus_tensor::ops::kv_cache::KvCache;
 use gradus_tensor::ops::matmul::linear;
 use gradus_tensor::ops::shape::concat;
@@ -62,6 +62,84 @@ fn a_cache_in_bf16_rounds_keys_and_values_and_nothing_else() {
                 close(&o, &expected.slice(1, range), 1e-5);
             }
         }
+    }
+}
+
+/// Two groups of query heads, each with a key head: as if each key head stood there once for every query head of its group.
+#[test]
+fn grouped_heads_are_repeated_heads() {
+    let (b, t, d, heads) = (2, 7, 5, Heads { query: 6, key_value: 2 });
+    let whole = numbers(1, &[b, t, heads.packed() * d]);
+    for (dtype, tolerance) in [(DType::F64, 1e-13), (DType::F32, 1e-5)] {
+        let qkv = whole.to_dtype(dtype);
+        let by_head = qkv.reshape(&[b, t, heads.packed(), d]);
+        let repeated: Vec<Tensor> = (0..6)
+            .chain([6, 6, 6, 7, 7, 7, 8, 8, 8, 9, 9, 9]) // q, then k and v three times each
+            .map(|head| by_head.slice(2, head..head + 1))
+            .collect();
+        let repeated = concat(&repeated.iter().collect::<Vec<_>>(), 2).unwrap().reshape(&[b, t, 18 * d]);
+        let options = Options { causal: true, ..Options::default() };
+        let (o, lse) = packed_forward(&qkv, heads, &options).unwrap();
+        let (expected, expected_lse) = packed_forward(&repeated, 6, &options).unwrap();
+        close(&o, &expected, tolerance);
+        close(&lse, &expected_lse, tolerance);
+        let d_o = numbers(2, o.shape()).to_dtype(dtype);
+        let gradient = packed_backward(&qkv, heads, &o, &lse, &d_o, &options).unwrap();
+        let wide = packed_backward(&repeated, 6, &expected, &expected_lse, &d_o, &options).unwrap();
+        let wide = wide.reshape(&[b, t, 6, 3, d]);
+        let q = wide.slice(2, 0..2).reshape(&[b, t, 6 * d]);
+        let kv = wide.slice(2, 2..6).sum(&[3], false).reshape(&[b, t, 4 * d]); // a key head gets the sum of its group
+        close(&gradient, &concat(&[&q, &kv], 2).unwrap(), tolerance);
+    }
+}
+
+/// Grouped heads, in a cache that grows from one position, in one with a window, and in bf16.
+#[test]
+fn a_cache_grows_or_slides() {
+    let (b, t, d, window, heads) = (2, 23, 5, 4, Heads { query: 6, key_value: 2 });
+    let whole = numbers(1, &[b, t, heads.packed() * d]);
+    for (dtype, tolerance) in [(DType::F64, 1e-13), (DType::F32, 1e-5)] {
+        let qkv = whole.to_dtype(dtype);
+        let options = Options { causal: true, ..Options::default() };
+        let windowed = Options { window: Some(window), ..options.clone() };
+        let growing = KvCache::growing(dtype, b, heads.key_value, 1, d);
+        let sliding = KvCache::sliding(dtype, b, heads.key_value, window, d);
+        for (mut cache, all) in [(growing, &options), (sliding, &windowed)] {
+            let (expected, _) = packed_forward(&qkv, heads, all).unwrap();
+            for pieces in [vec![23], vec![1; 23], vec![3, 1, 2, 12, 1, 1, 3], vec![9, 9, 5]] {
+                cache.clear();
+                for piece in pieces {
+                    let (next, columns) = (cache.next_position(), cache.positions_with(piece));
+                    assert_eq!(columns.end, next + piece);
+                    let o = cache.attend(&qkv.slice(1, next..next + piece), &options);
+                    close(&o, &expected.slice(1, next..next + piece), tolerance);
+                    assert_eq!((cache.len(), cache.next_position()), (columns.len(), next + piece));
+                }
+            }
+        }
+    }
+    let mut cache = KvCache::sliding(DType::F32, 1, 1, window, 2);
+    for _ in 0..100 {
+        cache.attend(&Tensor::zeros(&[1, 1, 6]), &Options::default());
+        assert!(cache.len() <= 2 * window, "a cache with a window does not grow");
+    }
+    assert_eq!(cache.next_position(), 100);
+}
+
+/// A mask has a column for each key that is still there.
+#[test]
+fn a_mask_hides_keys_of_a_cache() {
+    let (b, t, d, heads) = (2, 9, 5, Heads { query: 2, key_value: 1 });
+    let qkv = numbers(1, &[b, t, heads.packed() * d]);
+    let keep: Vec<f64> = (0..b * t).map(|i| f64::from(i >= 2 && i != 11)).collect(); // the first two of one row, one of the other
+    let keep = Tensor::from_slice(&keep, &[b, 1, 1, t]);
+    let options = |mask| Options { causal: true, window: Some(3), mask: Some(mask), ..Options::default() };
+    let (expected, _) = packed_forward(&qkv, heads, &options(keep.clone())).unwrap();
+    let mut cache = KvCache::sliding(DType::F64, b, 1, 3, d);
+    for piece in [2, 1, 1, 4, 1] {
+        let (next, columns) = (cache.next_position(), cache.positions_with(piece));
+        let o = cache.attend(&qkv.slice(1, next..next + piece), &options(keep.slice(3, columns)));
+        close(&o, &expected.slice(1, next..next + piece), 1e-13);
     }
 }
 
