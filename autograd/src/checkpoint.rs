@@ -3,8 +3,7 @@
 //! It trades one more forward pass of the block for the memory of everything inside it. The numbers are the same bits:
 //! the same kernels run on the same inputs, and dropout is counter-based, so its masks come out again.
 
-use crate::gradcheck::Case;
-use crate::ops::Op;
+use crate::gradcheck::{Case, Op};
 use crate::tape::{Backward, Randomness, Tape};
 use crate::var::{Var, record};
 use gradus_tensor::{Precision, Tensor};
@@ -37,8 +36,8 @@ struct Checkpoint {
 }
 
 impl Backward for Checkpoint {
-    fn name(&self) -> &'static str {
-        "checkpoint"
+    fn op(&self) -> &'static Op {
+        CHECKPOINT
     }
 
     fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
@@ -55,8 +54,7 @@ impl Backward for Checkpoint {
     }
 }
 
-/// The operation of this file.
-pub const OPS: &[Op] = &[Op {
+const CHECKPOINT: &Op = &Op {
     name: "checkpoint",
     formula: "y = f(x), computed again in the backward pass",
     cases: || {
@@ -64,4 +62,7 @@ pub const OPS: &[Op] = &[Op {
         case.function = Box::new(|tape, x| checkpoint(tape, &x[0], |_, x| &x.tanh() * &x.softmax(1)));
         vec![case]
     },
-}];
+};
+
+/// The operations of this file, for the registry.
+pub const OPS: &[&Op] = &[CHECKPOINT];

@@ -41,6 +41,45 @@ impl Case {
         let inputs = shapes.iter().enumerate().map(input).collect();
         Case { name, inputs, function: Box::new(move |_, x| function(x)) }
     }
+
+    /// The function run on a new tape, with the tracked inputs and the result.
+    pub fn record(&self) -> (Tape, Vec<Var>, Var) {
+        let tape = Tape::new();
+        let leaves: Vec<Var> = self.inputs.iter().map(|x| tape.leaf(x.clone())).collect();
+        let y = (self.function)(&tape, &leaves);
+        (tape, leaves, y)
+    }
+}
+
+/// A differentiable operation, of this crate or of another: what [`Backward::op`](crate::tape::Backward::op) returns.
+pub struct Op {
+    /// Its name, on the tape and in errors.
+    pub name: &'static str,
+    /// What it computes.
+    pub formula: &'static str,
+    /// Where its gradient is checked: broadcasting, views, odd and empty sizes.
+    pub cases: fn() -> Vec<Case>,
+}
+
+impl Op {
+    /// Checks the gradient in every case.
+    ///
+    /// # Errors
+    /// A line for each case that fails, or for an operation without a case, or with a case that does not record it.
+    pub fn check(&self) -> Result<(), String> {
+        let cases = (self.cases)();
+        if cases.is_empty() {
+            return Err(format!("{} has no case for its gradient check", self.name));
+        }
+        let failures: Vec<String> = cases.iter().filter_map(|case| self.check_in(case).err()).collect();
+        if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
+    }
+
+    fn check_in(&self, case: &Case) -> Result<(), String> {
+        gradcheck(case).map_err(|problem| format!("{}: {problem}", self.name))?;
+        let recorded = case.record().0.ops().iter().any(|op| op.name == self.name);
+        if recorded { Ok(()) } else { Err(format!("{}: {}: the case does not record it", self.name, case.name)) }
+    }
 }
 
 /// Fixed values between −1 and 1.
@@ -60,9 +99,7 @@ pub fn values(seed: u64, len: usize) -> Vec<f64> {
 pub fn gradcheck(case: &Case) -> Result<(), String> {
     const H: f64 = 1e-6;
     assert!(case.inputs.iter().all(|x| x.dtype() == DType::F64), "gradcheck runs on f64");
-    let tape = Tape::new();
-    let leaves: Vec<Var> = case.inputs.iter().map(|x| tape.leaf(x.clone())).collect();
-    let y = (case.function)(&tape, &leaves);
+    let (tape, leaves, y) = case.record();
     if !y.is_tracked() {
         return Err(format!("{}: the result is not tracked", case.name));
     }

@@ -4,7 +4,8 @@
 //! inputs before outputs. Going through it backwards meets every value after all of its uses, when its gradient is
 //! complete. That is all there is to "reverse mode"; no graph has to be searched.
 
-use crate::{Parameter, Var, ops};
+use crate::gradcheck::Op;
+use crate::{Parameter, Var};
 use gradus_tensor::layout::Dims;
 use gradus_tensor::ops::dropout::Dropout;
 use gradus_tensor::{DType, Precision, Tensor};
@@ -18,8 +19,8 @@ pub type NodeId = usize;
 
 /// The backward pass of one recorded operation, with what it saved of the forward pass.
 pub trait Backward {
-    /// The operation's name in the registry ([`ops::registry`]).
-    fn name(&self) -> &'static str;
+    /// The operation: its name, its formula, and the cases in which its gradient is checked.
+    fn op(&self) -> &'static Op;
 
     /// The gradient of each input, in order, from the gradient of the output. `needed` says which inputs are tracked;
     /// for the others `None` is right, and cheaper. It takes itself apart, so what it saved is freed.
@@ -205,7 +206,6 @@ impl Tape {
 
     /// Records an operation with this output; called by [`crate::var::record`].
     pub(crate) fn record(&self, inputs: Vec<Option<NodeId>>, value: Tensor, op: Box<dyn Backward>) -> Var {
-        debug_assert!(ops::find(op.name()).is_some(), "{} is not in the registry of operations", op.name());
         let shape = value.shape().iter().copied().collect();
         let id = self.push(Node { kind: Kind::Op(op), inputs, shape });
         Var::tracked(value, self.clone(), id)
@@ -219,6 +219,12 @@ impl Tape {
     /// Whether nothing is recorded.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The recorded operations, in the order in which they ran. A test of a model checks each with [`Op::check`].
+    pub fn ops(&self) -> Vec<&'static Op> {
+        let op = |node: &Node| if let Kind::Op(op) = &node.kind { Some(op.op()) } else { None };
+        self.0.borrow().nodes.iter().filter_map(op).collect()
     }
 
     /// The bytes that the recorded operations hold for the backward pass, each storage view counted as often as it is
@@ -260,7 +266,7 @@ impl Tape {
                 Kind::Leaf => _ = leaves.insert(id, dy),
                 Kind::Parameter(parameter) => parameter.add_grad(dy),
                 Kind::Op(op) => {
-                    let name = op.name();
+                    let name = op.op().name;
                     let needed: Vec<bool> = node.inputs.iter().map(Option::is_some).collect();
                     let so_far = node.inputs.first().copied().flatten().and_then(|first| grads[first].take());
                     let contributions = match so_far {
@@ -325,7 +331,7 @@ impl Node {
 
     fn name(&self) -> &'static str {
         match &self.kind {
-            Kind::Op(op) => op.name(),
+            Kind::Op(op) => op.op().name,
             Kind::Leaf => "leaf",
             Kind::Parameter(_) => "parameter",
         }

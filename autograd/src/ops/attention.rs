@@ -2,8 +2,7 @@
 //! computed again, tile by tile, in the backward pass (Dao et al. 2022). On a tape of bf16 the operands of its products
 //! are rounded, forward and backward, as those of [`Var::matmul`] are.
 
-use super::Op;
-use crate::gradcheck::Case;
+use crate::gradcheck::{Case, Op};
 use crate::tape::Backward;
 use crate::var::{Var, lowest_precision, record};
 #[cfg(doc)]
@@ -63,8 +62,8 @@ struct Attention {
 }
 
 impl Backward for Attention {
-    fn name(&self) -> &'static str {
-        "attention"
+    fn op(&self) -> &'static Op {
+        ATTENTION
     }
 
     fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
@@ -86,8 +85,8 @@ struct SelfAttention {
 }
 
 impl Backward for SelfAttention {
-    fn name(&self) -> &'static str {
-        "self_attention"
+    fn op(&self) -> &'static Op {
+        SELF_ATTENTION
     }
 
     fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
@@ -100,56 +99,53 @@ impl Backward for SelfAttention {
     }
 }
 
-/// The operations of this file.
-pub const OPS: &[Op] = &[
-    Op {
-        name: "attention",
-        formula: "O = softmax(scale·Q·Kᵀ)·V",
-        cases: || {
-            let case = |name, shapes: &[&[usize]], options: Options| {
-                Case::new(name, shapes, move |x| x[0].attention(&x[1], &x[2], &options))
-            };
-            let causal = || Options { causal: true, ..Options::default() };
-            let mask = Tensor::from_slice(&[1.0_f64, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0], &[3, 3]);
-            let one = [2, 2, 3, 4].as_slice();
-            let dropout = Some(crate::ops::dropout::Dropout { p: 0.25, seed: 3, stream: 2 });
-            vec![
-                case("everything seen", &[one, one, one], Options::default()),
-                case("causal", &[one, one, one], causal()),
-                case("another scale", &[one, one, one], Options { scale: Some(0.3), ..causal() }),
-                case("fewer queries than keys", &[&[1, 2, 2, 3], &[1, 2, 5, 3], &[1, 2, 5, 3]], causal()),
-                case("grouped queries", &[&[1, 4, 3, 2], &[1, 2, 3, 2], &[1, 2, 3, 2]], causal()),
-                case("a window", &[one, one, one], Options { window: Some(2), ..causal() }),
-                case(
-                    "a mask with a row of zeros",
-                    &[one, one, one],
-                    Options { mask: Some(mask), ..Options::default() },
-                ),
-                case("dropout", &[one, one, one], Options { dropout, ..causal() }),
-                case("one position", &[&[1, 1, 1, 5], &[1, 1, 1, 5], &[1, 1, 1, 5]], causal()),
-                Case::new("views [B, T, H, D]", &[&[2, 3, 2, 4], &[2, 3, 2, 4], &[2, 3, 2, 4]], move |x| {
-                    let [q, k, v] = [0, 1, 2].map(|i| x[i].permute(&[0, 2, 1, 3]));
-                    q.attention(&k, &v, &causal())
-                }),
-            ]
-        },
+const ATTENTION: &Op = &Op {
+    name: "attention",
+    formula: "O = softmax(scale·Q·Kᵀ)·V",
+    cases: || {
+        let case = |name, shapes: &[&[usize]], options: Options| {
+            Case::new(name, shapes, move |x| x[0].attention(&x[1], &x[2], &options))
+        };
+        let causal = || Options { causal: true, ..Options::default() };
+        let mask = Tensor::from_slice(&[1.0_f64, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0], &[3, 3]);
+        let one = [2, 2, 3, 4].as_slice();
+        let dropout = Some(crate::ops::dropout::Dropout { p: 0.25, seed: 3, stream: 2 });
+        vec![
+            case("everything seen", &[one, one, one], Options::default()),
+            case("causal", &[one, one, one], causal()),
+            case("another scale", &[one, one, one], Options { scale: Some(0.3), ..causal() }),
+            case("fewer queries than keys", &[&[1, 2, 2, 3], &[1, 2, 5, 3], &[1, 2, 5, 3]], causal()),
+            case("grouped queries", &[&[1, 4, 3, 2], &[1, 2, 3, 2], &[1, 2, 3, 2]], causal()),
+            case("a window", &[one, one, one], Options { window: Some(2), ..causal() }),
+            case("a mask with a row of zeros", &[one, one, one], Options { mask: Some(mask), ..Options::default() }),
+            case("dropout", &[one, one, one], Options { dropout, ..causal() }),
+            case("one position", &[&[1, 1, 1, 5], &[1, 1, 1, 5], &[1, 1, 1, 5]], causal()),
+            Case::new("views [B, T, H, D]", &[&[2, 3, 2, 4], &[2, 3, 2, 4], &[2, 3, 2, 4]], move |x| {
+                let [q, k, v] = [0, 1, 2].map(|i| x[i].permute(&[0, 2, 1, 3]));
+                q.attention(&k, &v, &causal())
+            }),
+        ]
     },
-    Op {
-        name: "self_attention",
-        formula: "O = softmax(scale·Q·Kᵀ)·V with (Q, K, V) = qkv",
-        cases: || {
-            let options = Options { causal: true, ..Options::default() };
-            let dropout = Some(crate::ops::dropout::Dropout { p: 0.25, seed: 3, stream: 2 });
-            let with_dropout = Options { dropout, ..options.clone() };
-            vec![
-                Case::new("causal", &[&[2, 5, 18]], move |x| x[0].self_attention(2, &options)),
-                Case::new("dropout", &[&[1, 4, 12]], move |x| x[0].self_attention(2, &with_dropout)),
-                Case::new("everything seen", &[&[1, 3, 9]], |x| x[0].self_attention(3, &Options::default())),
-                Case::new("grouped queries", &[&[2, 4, 24]], |x| {
-                    let heads = Heads { query: 4, key_value: 2 };
-                    x[0].self_attention(heads, &Options { causal: true, ..Options::default() })
-                }),
-            ]
-        },
+};
+
+const SELF_ATTENTION: &Op = &Op {
+    name: "self_attention",
+    formula: "O = softmax(scale·Q·Kᵀ)·V with (Q, K, V) = qkv",
+    cases: || {
+        let options = Options { causal: true, ..Options::default() };
+        let dropout = Some(crate::ops::dropout::Dropout { p: 0.25, seed: 3, stream: 2 });
+        let with_dropout = Options { dropout, ..options.clone() };
+        vec![
+            Case::new("causal", &[&[2, 5, 18]], move |x| x[0].self_attention(2, &options)),
+            Case::new("dropout", &[&[1, 4, 12]], move |x| x[0].self_attention(2, &with_dropout)),
+            Case::new("everything seen", &[&[1, 3, 9]], |x| x[0].self_attention(3, &Options::default())),
+            Case::new("grouped queries", &[&[2, 4, 24]], |x| {
+                let heads = Heads { query: 4, key_value: 2 };
+                x[0].self_attention(heads, &Options { causal: true, ..Options::default() })
+            }),
+        ]
     },
-];
+};
+
+/// The operations of this file, for the registry.
+pub const OPS: &[&Op] = &[ATTENTION, SELF_ATTENTION];

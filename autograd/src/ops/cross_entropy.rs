@@ -1,7 +1,6 @@
 //! Cross-entropy from logits: softmax and logarithm in one, so that no probability is ever rounded to 0 and then logged.
 
-use super::Op;
-use crate::gradcheck::Case;
+use crate::gradcheck::{Case, Op};
 use crate::tape::Backward;
 use crate::var::{Var, record};
 use gradus_tensor::Tensor;
@@ -43,8 +42,8 @@ struct CrossEntropy {
 }
 
 impl Backward for CrossEntropy {
-    fn name(&self) -> &'static str {
-        "cross_entropy"
+    fn op(&self) -> &'static Op {
+        CROSS_ENTROPY
     }
 
     fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
@@ -56,8 +55,7 @@ impl Backward for CrossEntropy {
     }
 }
 
-/// The operation of this file.
-pub const OPS: &[Op] = &[Op {
+const CROSS_ENTROPY: &Op = &Op {
     name: "cross_entropy",
     formula: "y = mean of −ln softmax(x)[target]",
     cases: || {
@@ -74,4 +72,7 @@ pub const OPS: &[Op] = &[Op {
             case("no rows", Options::default(), &[]),
         ]
     },
-}];
+};
+
+/// The operations of this file, for the registry.
+pub const OPS: &[&Op] = &[CROSS_ENTROPY];

@@ -1,7 +1,6 @@
 //! Dropout: the backward pass draws the forward pass's mask again, so nothing is saved.
 
-use super::Op;
-use crate::gradcheck::Case;
+use crate::gradcheck::{Case, Op};
 use crate::tape::Backward;
 use crate::var::{Var, record};
 use gradus_tensor::Tensor;
@@ -23,8 +22,8 @@ impl Var {
 struct DropoutBackward(Dropout);
 
 impl Backward for DropoutBackward {
-    fn name(&self) -> &'static str {
-        "dropout"
+    fn op(&self) -> &'static Op {
+        DROPOUT
     }
 
     fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
@@ -36,8 +35,7 @@ impl Backward for DropoutBackward {
     }
 }
 
-/// The operation of this file.
-pub const OPS: &[Op] = &[Op {
+const DROPOUT: &Op = &Op {
     name: "dropout",
     formula: "y = x · keep / (1 − p)",
     cases: || {
@@ -48,4 +46,7 @@ pub const OPS: &[Op] = &[Op {
             Case::new("empty", &[&[0]], move |x| x[0].dropout(dropout)),
         ]
     },
-}];
+};
+
+/// The operations of this file, for the registry.
+pub const OPS: &[&Op] = &[DROPOUT];

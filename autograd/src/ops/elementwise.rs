@@ -1,7 +1,6 @@
 //! Element by element: what a derivative is made of decides what is saved: the input, the output, or nothing.
 
-use super::Op;
-use crate::gradcheck::Case;
+use crate::gradcheck::{Case, Op};
 use crate::kept::Kept;
 use crate::tape::Backward;
 use crate::var::{Var, record};
@@ -160,8 +159,8 @@ struct UnaryBackward {
 }
 
 impl Backward for UnaryBackward {
-    fn name(&self) -> &'static str {
-        unary_name(self.op)
+    fn op(&self) -> &'static Op {
+        unary_op(self.op)
     }
 
     fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
@@ -229,8 +228,8 @@ impl BinaryBackward {
 }
 
 impl Backward for BinaryBackward {
-    fn name(&self) -> &'static str {
-        self.op.name()
+    fn op(&self) -> &'static Op {
+        binary_op(self.op)
     }
 
     fn backward(self: Box<Self>, dy: Tensor, needed: &[bool]) -> Vec<Option<Tensor>> {
@@ -251,8 +250,8 @@ struct Where {
 }
 
 impl Backward for Where {
-    fn name(&self) -> &'static str {
-        "where"
+    fn op(&self) -> &'static Op {
+        WHERE
     }
 
     fn backward(self: Box<Self>, dy: Tensor, needed: &[bool]) -> Vec<Option<Tensor>> {
@@ -314,25 +313,40 @@ fn binary_cases(op: Binary) -> Vec<Case> {
     ]
 }
 
+const WHERE: &Op = &Op {
+    name: "where",
+    formula: "y = condition ? a : b",
+    cases: || {
+        let condition = Tensor::from_slice(&[1.0_f64, 0.0, 1.0], &[3]);
+        vec![Case::new("broadcast", &[&[2, 3], &[2, 1]], move |x| x[0].where_(&condition, &x[1]))]
+    },
+};
+
 macro_rules! ops {
     (unary { $($u:ident = $uf:literal,)* } binary { $($b:ident = $bf:literal,)* }) => {
-        &[
-            $(Op { name: unary_name(Unary::$u), formula: $uf, cases: || unary_cases(Unary::$u) },)*
-            $(Op { name: Binary::$b.name(), formula: $bf, cases: || binary_cases(Binary::$b) },)*
-            Op {
-                name: "where",
-                formula: "y = condition ? a : b",
-                cases: || {
-                    let condition = Tensor::from_slice(&[1.0_f64, 0.0, 1.0], &[3]);
-                    vec![Case::new("broadcast", &[&[2, 3], &[2, 1]], move |x| x[0].where_(&condition, &x[1]))]
-                },
-            },
-        ]
+        const fn unary_op(op: Unary) -> &'static Op {
+            match op {
+                $(Unary::$u => const {
+                    &Op { name: unary_name(Unary::$u), formula: $uf, cases: || unary_cases(Unary::$u) }
+                },)*
+            }
+        }
+
+        const fn binary_op(op: Binary) -> &'static Op {
+            match op {
+                $(Binary::$b => const {
+                    &Op { name: Binary::$b.name(), formula: $bf, cases: || binary_cases(Binary::$b) }
+                },)*
+                Binary::Gt | Binary::Ge | Binary::Eq => panic!("refused when it was recorded"),
+            }
+        }
+
+        /// The operations of this file, for the registry.
+        pub const OPS: &[&Op] = &[$(unary_op(Unary::$u),)* $(binary_op(Binary::$b),)* WHERE];
     };
 }
 
-/// The operations of this file.
-pub const OPS: &[Op] = ops! {
+ops! {
     unary {
     Neg = "y = −x",
     Exp = "y = eˣ",
@@ -356,4 +370,4 @@ pub const OPS: &[Op] = ops! {
     Max = "y = max(a, b)",
     Min = "y = min(a, b)",
     }
-};
+}

@@ -1,7 +1,6 @@
 //! Embedding: a product with one-hot rows that is never multiplied out; its gradient adds rows where an id is repeated.
 
-use super::Op;
-use crate::gradcheck::Case;
+use crate::gradcheck::{Case, Op};
 use crate::tape::Backward;
 use crate::var::{Var, record};
 use gradus_tensor::Tensor;
@@ -26,8 +25,8 @@ struct Embedding {
 }
 
 impl Backward for Embedding {
-    fn name(&self) -> &'static str {
-        "embedding"
+    fn op(&self) -> &'static Op {
+        EMBEDDING
     }
 
     fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
@@ -39,8 +38,7 @@ impl Backward for Embedding {
     }
 }
 
-/// The operation of this file.
-pub const OPS: &[Op] = &[Op {
+const EMBEDDING: &Op = &Op {
     name: "embedding",
     formula: "y = table[ids]",
     cases: || {
@@ -51,4 +49,7 @@ pub const OPS: &[Op] = &[Op {
             Case::new("no ids", &[&[5, 3]], move |x| x[0].embedding(&none)),
         ]
     },
-}];
+};
+
+/// The operations of this file, for the registry.
+pub const OPS: &[&Op] = &[EMBEDDING];

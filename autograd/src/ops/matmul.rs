@@ -3,8 +3,7 @@
 //! All three products are computed at the precision of their values ([`Var::precision`]): in bf16 their operands, dC
 //! too, are rounded, and A, B and the gradients are kept as they are.
 
-use super::Op;
-use crate::gradcheck::Case;
+use crate::gradcheck::{Case, Op};
 use crate::kept::Kept;
 use crate::tape::Backward;
 use crate::var::{Var, lowest_precision, record};
@@ -56,8 +55,8 @@ struct Matmul {
 }
 
 impl Backward for Matmul {
-    fn name(&self) -> &'static str {
-        "matmul"
+    fn op(&self) -> &'static Op {
+        MATMUL
     }
 
     fn backward(self: Box<Self>, dy: Tensor, needed: &[bool]) -> Vec<Option<Tensor>> {
@@ -85,8 +84,8 @@ struct Linear {
 }
 
 impl Backward for Linear {
-    fn name(&self) -> &'static str {
-        "linear"
+    fn op(&self) -> &'static Op {
+        LINEAR
     }
 
     fn backward(self: Box<Self>, dy: Tensor, needed: &[bool]) -> Vec<Option<Tensor>> {
@@ -103,37 +102,38 @@ impl Backward for Linear {
     }
 }
 
-/// The operations of this file.
-pub const OPS: &[Op] = &[
-    Op {
-        name: "matmul",
-        formula: "C = A·B",
-        cases: || {
-            let product = |x: &[Var]| x[0].matmul(&x[1]);
-            vec![
-                Case::new("odd sizes", &[&[3, 5], &[5, 7]], product),
-                Case::new("one element", &[&[1, 1], &[1, 1]], product),
-                Case::new("batched", &[&[2, 3, 4], &[2, 4, 5]], product),
-                Case::new("one matrix for a batch", &[&[2, 3, 4], &[4, 5]], product),
-                Case::new("a batch for one matrix", &[&[3, 4], &[2, 4, 5]], product),
-                Case::new("broadcast batches", &[&[2, 1, 3, 4], &[3, 4, 2]], product),
-                Case::new("transposed views (TN, NT)", &[&[5, 3], &[7, 5]], |x| {
-                    x[0].transpose(0, 1).matmul(&x[1].transpose(0, 1))
-                }),
-                Case::new("no inner elements", &[&[3, 0], &[0, 2]], product),
-                Case::new("no rows", &[&[0, 3], &[3, 2]], product),
-            ]
-        },
+const MATMUL: &Op = &Op {
+    name: "matmul",
+    formula: "C = A·B",
+    cases: || {
+        let product = |x: &[Var]| x[0].matmul(&x[1]);
+        vec![
+            Case::new("odd sizes", &[&[3, 5], &[5, 7]], product),
+            Case::new("one element", &[&[1, 1], &[1, 1]], product),
+            Case::new("batched", &[&[2, 3, 4], &[2, 4, 5]], product),
+            Case::new("one matrix for a batch", &[&[2, 3, 4], &[4, 5]], product),
+            Case::new("a batch for one matrix", &[&[3, 4], &[2, 4, 5]], product),
+            Case::new("broadcast batches", &[&[2, 1, 3, 4], &[3, 4, 2]], product),
+            Case::new("transposed views (TN, NT)", &[&[5, 3], &[7, 5]], |x| {
+                x[0].transpose(0, 1).matmul(&x[1].transpose(0, 1))
+            }),
+            Case::new("no inner elements", &[&[3, 0], &[0, 2]], product),
+            Case::new("no rows", &[&[0, 3], &[3, 2]], product),
+        ]
     },
-    Op {
-        name: "linear",
-        formula: "y = x·Wᵀ + b",
-        cases: || {
-            vec![
-                Case::new("with bias", &[&[2, 3, 5], &[7, 5], &[7]], |x| x[0].linear(&x[1], Some(&x[2]))),
-                Case::new("without bias, a view", &[&[5, 3], &[2, 5]], |x| x[0].transpose(0, 1).linear(&x[1], None)),
-                Case::new("empty", &[&[0, 5], &[7, 5]], |x| x[0].linear(&x[1], None)),
-            ]
-        },
+};
+
+const LINEAR: &Op = &Op {
+    name: "linear",
+    formula: "y = x·Wᵀ + b",
+    cases: || {
+        vec![
+            Case::new("with bias", &[&[2, 3, 5], &[7, 5], &[7]], |x| x[0].linear(&x[1], Some(&x[2]))),
+            Case::new("without bias, a view", &[&[5, 3], &[2, 5]], |x| x[0].transpose(0, 1).linear(&x[1], None)),
+            Case::new("empty", &[&[0, 5], &[7, 5]], |x| x[0].linear(&x[1], None)),
+        ]
     },
-];
+};
+
+/// The operations of this file, for the registry.
+pub const OPS: &[&Op] = &[MATMUL, LINEAR];

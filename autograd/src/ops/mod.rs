@@ -1,7 +1,9 @@
 //! The differentiable operations, a file for each family: the forward pass beside its backward pass.
 //!
-//! A new operation is one file here and one line in [`registry`]. What stands in the registry is gradient-checked by
-//! the tests, and what does not stand there cannot be recorded.
+//! A new operation is one file here and one line in [`registry`]. The tests check the gradient of every operation in
+//! the registry, and that no operation of this crate is missing there. An operation may as well be defined in another
+//! crate: it implements [`Backward`](crate::tape::Backward), is recorded with [`record`](crate::var::record), and is
+//! checked by [`Op::check`].
 
 pub mod attention;
 pub mod cross_entropy;
@@ -15,19 +17,9 @@ pub mod rope;
 pub mod shape;
 pub mod softmax;
 
-use crate::gradcheck::Case;
+use crate::gradcheck::Op;
 
-/// A differentiable operation: its name on the tape, what it computes, and where its gradient is to be checked.
-pub struct Op {
-    /// The name that its [`Backward`](crate::tape::Backward) gives.
-    pub name: &'static str,
-    /// What it computes.
-    pub formula: &'static str,
-    /// Functions and inputs for [`gradcheck`](crate::gradcheck::gradcheck): broadcasting, views, odd and empty sizes.
-    pub cases: fn() -> Vec<Case>,
-}
-
-/// Every differentiable operation.
+/// Every differentiable operation of this crate.
 pub fn registry() -> impl Iterator<Item = &'static Op> {
     [
         attention::OPS,
@@ -45,9 +37,5 @@ pub fn registry() -> impl Iterator<Item = &'static Op> {
     ]
     .into_iter()
     .flatten()
-}
-
-/// The operation of this name.
-pub fn find(name: &str) -> Option<&'static Op> {
-    registry().find(|op| op.name == name)
+    .copied()
 }

@@ -2,8 +2,7 @@
 //! to compute again. In a residual stream x → x + f(norm(x)) the gradient of x has come past f when that of the norm is
 //! made, which is then added to it as it is written.
 
-use super::Op;
-use crate::gradcheck::Case;
+use crate::gradcheck::{Case, Op};
 use crate::tape::Backward;
 use crate::var::{Var, record};
 use gradus_tensor::Tensor;
@@ -75,8 +74,8 @@ impl LayerNorm {
 }
 
 impl Backward for LayerNorm {
-    fn name(&self) -> &'static str {
-        "layer_norm"
+    fn op(&self) -> &'static Op {
+        LAYER_NORM
     }
 
     fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
@@ -106,8 +105,8 @@ impl RmsNorm {
 }
 
 impl Backward for RmsNorm {
-    fn name(&self) -> &'static str {
-        "rms_norm"
+    fn op(&self) -> &'static Op {
+        RMS_NORM
     }
 
     fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
@@ -124,40 +123,37 @@ impl Backward for RmsNorm {
     }
 }
 
-/// The operations of this file.
-pub const OPS: &[Op] = &[
-    Op {
-        name: "layer_norm",
-        formula: "y = (x − mean) / √(variance + eps) · gamma + beta",
-        cases: || {
-            vec![
-                Case::new("plain", &[&[3, 7]], |x| x[0].layer_norm(None, None, 1e-5)),
-                Case::new("gamma", &[&[2, 3, 5], &[5]], |x| x[0].layer_norm(Some(&x[1]), None, 1e-5)),
-                Case::new("gamma and beta", &[&[3, 5], &[5], &[5]], |x| {
-                    x[0].layer_norm(Some(&x[1]), Some(&x[2]), 1e-5)
-                }),
-                Case::new("beta", &[&[3, 5], &[5]], |x| x[0].layer_norm(None, Some(&x[1]), 1e-5)),
-                Case::new("a transposed view", &[&[5, 3]], |x| x[0].transpose(0, 1).layer_norm(None, None, 1e-5)),
-                Case::new("no rows", &[&[0, 5], &[5]], |x| x[0].layer_norm(Some(&x[1]), None, 1e-5)),
-                Case::new("in a residual stream", &[&[3, 5], &[5]], |x| {
-                    &x[0] + &x[0].layer_norm(Some(&x[1]), None, 1e-5).square()
-                }),
-            ]
-        },
+const LAYER_NORM: &Op = &Op {
+    name: "layer_norm",
+    formula: "y = (x − mean) / √(variance + eps) · gamma + beta",
+    cases: || {
+        vec![
+            Case::new("plain", &[&[3, 7]], |x| x[0].layer_norm(None, None, 1e-5)),
+            Case::new("gamma", &[&[2, 3, 5], &[5]], |x| x[0].layer_norm(Some(&x[1]), None, 1e-5)),
+            Case::new("gamma and beta", &[&[3, 5], &[5], &[5]], |x| x[0].layer_norm(Some(&x[1]), Some(&x[2]), 1e-5)),
+            Case::new("beta", &[&[3, 5], &[5]], |x| x[0].layer_norm(None, Some(&x[1]), 1e-5)),
+            Case::new("a transposed view", &[&[5, 3]], |x| x[0].transpose(0, 1).layer_norm(None, None, 1e-5)),
+            Case::new("no rows", &[&[0, 5], &[5]], |x| x[0].layer_norm(Some(&x[1]), None, 1e-5)),
+            Case::new("in a residual stream", &[&[3, 5], &[5]], |x| {
+                &x[0] + &x[0].layer_norm(Some(&x[1]), None, 1e-5).square()
+            }),
+        ]
     },
-    Op {
-        name: "rms_norm",
-        formula: "y = x / √(mean of x² + eps) · gamma",
-        cases: || {
-            vec![
-                Case::new("plain", &[&[3, 7]], |x| x[0].rms_norm(None, 1e-5)),
-                Case::new("gamma", &[&[2, 3, 5], &[5]], |x| x[0].rms_norm(Some(&x[1]), 1e-5)),
-                Case::new("a transposed view", &[&[5, 3]], |x| x[0].transpose(0, 1).rms_norm(None, 1e-5)),
-                Case::new("no rows", &[&[0, 5], &[5]], |x| x[0].rms_norm(Some(&x[1]), 1e-5)),
-                Case::new("in a residual stream", &[&[3, 5], &[5]], |x| {
-                    &x[0] + &x[0].rms_norm(Some(&x[1]), 1e-5).square()
-                }),
-            ]
-        },
+};
+
+const RMS_NORM: &Op = &Op {
+    name: "rms_norm",
+    formula: "y = x / √(mean of x² + eps) · gamma",
+    cases: || {
+        vec![
+            Case::new("plain", &[&[3, 7]], |x| x[0].rms_norm(None, 1e-5)),
+            Case::new("gamma", &[&[2, 3, 5], &[5]], |x| x[0].rms_norm(Some(&x[1]), 1e-5)),
+            Case::new("a transposed view", &[&[5, 3]], |x| x[0].transpose(0, 1).rms_norm(None, 1e-5)),
+            Case::new("no rows", &[&[0, 5], &[5]], |x| x[0].rms_norm(Some(&x[1]), 1e-5)),
+            Case::new("in a residual stream", &[&[3, 5], &[5]], |x| &x[0] + &x[0].rms_norm(Some(&x[1]), 1e-5).square()),
+        ]
     },
-];
+};
+
+/// The operations of this file, for the registry.
+pub const OPS: &[&Op] = &[LAYER_NORM, RMS_NORM];

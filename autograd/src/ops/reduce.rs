@@ -1,7 +1,6 @@
 //! Reductions. The gradient of a sum is the same for every element that went in: a broadcast, which is a view.
 
-use super::Op;
-use crate::gradcheck::Case;
+use crate::gradcheck::{Case, Op};
 use crate::tape::Backward;
 use crate::var::{Var, record};
 use gradus_tensor::Tensor;
@@ -80,13 +79,13 @@ struct ReduceBackward {
 }
 
 impl Backward for ReduceBackward {
-    fn name(&self) -> &'static str {
+    fn op(&self) -> &'static Op {
         match self.op {
-            Reduce::Sum => "sum",
-            Reduce::Mean => "mean",
-            Reduce::Max => "max_along",
-            Reduce::Min => "min_along",
-            Reduce::Variance { .. } => "variance",
+            Reduce::Sum => SUM,
+            Reduce::Mean => MEAN,
+            Reduce::Max => MAX_ALONG,
+            Reduce::Min => MIN_ALONG,
+            Reduce::Variance { .. } => VARIANCE,
         }
     }
 
@@ -128,20 +127,24 @@ fn cases(op: Reduce) -> Vec<Case> {
     ]
 }
 
-/// The operations of this file.
-pub const OPS: &[Op] = &[
-    Op { name: "sum", formula: "y = Σ x", cases: || cases(Reduce::Sum) },
-    Op { name: "mean", formula: "y = Σ x / n", cases: || cases(Reduce::Mean) },
-    Op { name: "max_along", formula: "y = max x", cases: || cases(Reduce::Max) },
-    Op { name: "min_along", formula: "y = min x", cases: || cases(Reduce::Min) },
-    Op {
-        name: "variance",
-        formula: "y = Σ (x − mean)² / (n − correction)",
-        cases: || {
-            [cases(Reduce::Variance { correction: 0 }), cases(Reduce::Variance { correction: 1 })]
-                .into_iter()
-                .flatten()
-                .collect()
-        },
+const SUM: &Op = &Op { name: "sum", formula: "y = Σ x", cases: || cases(Reduce::Sum) };
+
+const MEAN: &Op = &Op { name: "mean", formula: "y = Σ x / n", cases: || cases(Reduce::Mean) };
+
+const MAX_ALONG: &Op = &Op { name: "max_along", formula: "y = max x", cases: || cases(Reduce::Max) };
+
+const MIN_ALONG: &Op = &Op { name: "min_along", formula: "y = min x", cases: || cases(Reduce::Min) };
+
+const VARIANCE: &Op = &Op {
+    name: "variance",
+    formula: "y = Σ (x − mean)² / (n − correction)",
+    cases: || {
+        [cases(Reduce::Variance { correction: 0 }), cases(Reduce::Variance { correction: 1 })]
+            .into_iter()
+            .flatten()
+            .collect()
     },
-];
+};
+
+/// The operations of this file, for the registry.
+pub const OPS: &[&Op] = &[SUM, MEAN, MAX_ALONG, MIN_ALONG, VARIANCE];

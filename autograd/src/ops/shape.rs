@@ -1,7 +1,6 @@
 //! Views, and tensors put together. A view's gradient is the view undone; nothing is saved but shapes.
 
-use super::Op;
-use crate::gradcheck::Case;
+use crate::gradcheck::{Case, Op};
 use crate::tape::Backward;
 use crate::var::{Var, record};
 use gradus_tensor::Tensor;
@@ -105,12 +104,12 @@ enum View {
 }
 
 impl Backward for View {
-    fn name(&self) -> &'static str {
+    fn op(&self) -> &'static Op {
         match self {
-            View::Reshape { .. } => "reshape",
-            View::Permute { .. } => "permute",
-            View::Slice { .. } => "slice",
-            View::Broadcast { .. } => "broadcast_to",
+            View::Reshape { .. } => RESHAPE,
+            View::Permute { .. } => PERMUTE,
+            View::Slice { .. } => SLICE,
+            View::Broadcast { .. } => BROADCAST_TO,
         }
     }
 
@@ -143,8 +142,8 @@ struct Concat {
 }
 
 impl Backward for Concat {
-    fn name(&self) -> &'static str {
-        "concat"
+    fn op(&self) -> &'static Op {
+        CONCAT
     }
 
     fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
@@ -156,59 +155,63 @@ impl Backward for Concat {
     }
 }
 
-/// The operations of this file.
-pub const OPS: &[Op] = &[
-    Op {
-        name: "reshape",
-        formula: "y = x under another shape",
-        cases: || {
-            vec![
-                Case::new("a view", &[&[3, 4]], |x| x[0].reshape(&[2, 6])),
-                Case::new("a copy", &[&[3, 4]], |x| x[0].transpose(0, 1).reshape(&[6, 2]).exp()),
-                Case::new("empty", &[&[0, 4]], |x| x[0].reshape(&[2, 0])),
-            ]
-        },
+const RESHAPE: &Op = &Op {
+    name: "reshape",
+    formula: "y = x under another shape",
+    cases: || {
+        vec![
+            Case::new("a view", &[&[3, 4]], |x| x[0].reshape(&[2, 6])),
+            Case::new("a copy", &[&[3, 4]], |x| x[0].transpose(0, 1).reshape(&[6, 2]).exp()),
+            Case::new("empty", &[&[0, 4]], |x| x[0].reshape(&[2, 0])),
+        ]
     },
-    Op {
-        name: "permute",
-        formula: "y = x with the axes in another order",
-        cases: || vec![Case::new("three axes", &[&[2, 3, 5]], |x| x[0].permute(&[2, 0, 1]).exp())],
+};
+
+const PERMUTE: &Op = &Op {
+    name: "permute",
+    formula: "y = x with the axes in another order",
+    cases: || vec![Case::new("three axes", &[&[2, 3, 5]], |x| x[0].permute(&[2, 0, 1]).exp())],
+};
+
+const SLICE: &Op = &Op {
+    name: "slice",
+    formula: "y = x[.., a..b, ..]",
+    cases: || {
+        vec![
+            Case::new("the middle", &[&[3, 7]], |x| x[0].slice(1, 2..5).exp()),
+            Case::new("nothing", &[&[3, 7]], |x| x[0].slice(0, 1..1)),
+            Case::new("split and used again", &[&[5, 2]], |x| {
+                let parts = x[0].split(0, &[2, 3]);
+                &parts[0].sum(&[0], false) * &parts[1].sum(&[0], false)
+            }),
+        ]
     },
-    Op {
-        name: "slice",
-        formula: "y = x[.., a..b, ..]",
-        cases: || {
-            vec![
-                Case::new("the middle", &[&[3, 7]], |x| x[0].slice(1, 2..5).exp()),
-                Case::new("nothing", &[&[3, 7]], |x| x[0].slice(0, 1..1)),
-                Case::new("split and used again", &[&[5, 2]], |x| {
-                    let parts = x[0].split(0, &[2, 3]);
-                    &parts[0].sum(&[0], false) * &parts[1].sum(&[0], false)
-                }),
-            ]
-        },
+};
+
+const BROADCAST_TO: &Op = &Op {
+    name: "broadcast_to",
+    formula: "y = x repeated",
+    cases: || {
+        vec![
+            Case::new("new and repeated axes", &[&[3, 1]], |x| x[0].broadcast_to(&[2, 3, 4]).exp()),
+            Case::new("repeated no times", &[&[3, 1]], |x| x[0].broadcast_to(&[2, 3, 0]).exp()),
+            Case::new("empty", &[&[0, 1]], |x| x[0].broadcast_to(&[2, 0, 4]).exp()),
+        ]
     },
-    Op {
-        name: "broadcast_to",
-        formula: "y = x repeated",
-        cases: || {
-            vec![
-                Case::new("new and repeated axes", &[&[3, 1]], |x| x[0].broadcast_to(&[2, 3, 4]).exp()),
-                Case::new("repeated no times", &[&[3, 1]], |x| x[0].broadcast_to(&[2, 3, 0]).exp()),
-                Case::new("empty", &[&[0, 1]], |x| x[0].broadcast_to(&[2, 0, 4]).exp()),
-            ]
-        },
+};
+
+const CONCAT: &Op = &Op {
+    name: "concat",
+    formula: "y = a, b, … one after another",
+    cases: || {
+        vec![
+            Case::new("the last axis", &[&[3, 2], &[3, 5]], |x| Var::concat(&[&x[0], &x[1]], 1).exp()),
+            Case::new("views, one empty", &[&[2, 3], &[0, 2]], |x| {
+                Var::concat(&[&x[0].transpose(0, 1), &x[1]], 0).exp()
+            }),
+        ]
     },
-    Op {
-        name: "concat",
-        formula: "y = a, b, … one after another",
-        cases: || {
-            vec![
-                Case::new("the last axis", &[&[3, 2], &[3, 5]], |x| Var::concat(&[&x[0], &x[1]], 1).exp()),
-                Case::new("views, one empty", &[&[2, 3], &[0, 2]], |x| {
-                    Var::concat(&[&x[0].transpose(0, 1), &x[1]], 0).exp()
-                }),
-            ]
-        },
-    },
-];
+};
+
+/// The operations of this file, for the registry.
+pub const OPS: &[&Op] = &[RESHAPE, PERMUTE, SLICE, BROADCAST_TO, CONCAT];

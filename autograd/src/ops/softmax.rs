@@ -1,7 +1,6 @@
 //! Softmax and log-softmax: both derivatives are made of the output alone.
 
-use super::Op;
-use crate::gradcheck::Case;
+use crate::gradcheck::{Case, Op};
 use crate::tape::Backward;
 use crate::var::{Var, record};
 use gradus_tensor::Tensor;
@@ -34,8 +33,8 @@ struct Softmax {
 }
 
 impl Backward for Softmax {
-    fn name(&self) -> &'static str {
-        if self.log { "log_softmax" } else { "softmax" }
+    fn op(&self) -> &'static Op {
+        if self.log { LOG_SOFTMAX } else { SOFTMAX }
     }
 
     fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
@@ -60,8 +59,9 @@ fn cases(f: fn(&Var, usize) -> Var) -> Vec<Case> {
     ]
 }
 
-/// The operations of this file.
-pub const OPS: &[Op] = &[
-    Op { name: "softmax", formula: "y = eˣ / Σ eˣ", cases: || cases(Var::softmax) },
-    Op { name: "log_softmax", formula: "y = x − ln Σ eˣ", cases: || cases(Var::log_softmax) },
-];
+const SOFTMAX: &Op = &Op { name: "softmax", formula: "y = eˣ / Σ eˣ", cases: || cases(Var::softmax) };
+
+const LOG_SOFTMAX: &Op = &Op { name: "log_softmax", formula: "y = x − ln Σ eˣ", cases: || cases(Var::log_softmax) };
+
+/// The operations of this file, for the registry.
+pub const OPS: &[&Op] = &[SOFTMAX, LOG_SOFTMAX];
