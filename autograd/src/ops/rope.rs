@@ -1,8 +1,7 @@
 //! Rotary position embedding. A rotation is orthogonal, so the gradient is the rotation by the negative angles, and nothing
 //! is saved but the angles.
 
-use super::Op;
-use crate::gradcheck::Case;
+use crate::gradcheck::{Case, Op};
 use crate::tape::Backward;
 use crate::var::{Var, record};
 use gradus_tensor::Tensor;
@@ -26,8 +25,8 @@ struct Rope {
 }
 
 impl Backward for Rope {
-    fn name(&self) -> &'static str {
-        "rope"
+    fn op(&self) -> &'static Op {
+        ROPE
     }
 
     fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
@@ -39,8 +38,7 @@ impl Backward for Rope {
     }
 }
 
-/// The operation of this file.
-pub const OPS: &[Op] = &[Op {
+const ROPE: &Op = &Op {
     name: "rope",
     formula: "y = x turned by t·θᵢ",
     cases: || {
@@ -66,4 +64,7 @@ pub const OPS: &[Op] = &[Op {
             }),
         ]
     },
-}];
+};
+
+/// The operation of this file, for the registry.
+pub const OPS: &[&Op] = &[ROPE];
