@@ -18,6 +18,7 @@ pub mod final_eval;
 pub mod parse;
 pub mod precision;
 pub mod preset;
+pub mod recompute;
 pub mod settings;
 
 // Files and pictures.

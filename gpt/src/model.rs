@@ -1,9 +1,10 @@
 //! The GPT: token ids in, for every position the logits of the next token out (Radford et al. 2019).
 //!
 //! Everything here is built of `gradus_nn`; the shapes stand behind each line. It is nanoGPT's model: learned positions,
-//! pre-norm, GELU, tied weights, optional shifts, dropout.
+//! pre-norm, GELU, tied weights, optional biases, dropout.
 
 use crate::config::ModelConfig;
+use crate::recompute::Recompute;
 use gradus_autograd::ops::cross_entropy::Options;
 use gradus_autograd::{DType, Precision, Tape, Tensor, Var, checkpoint};
 use gradus_nn::layers::{Block, BlockConfig, Dropout, Embedding, KvCache, LayerNorm};
@@ -22,8 +23,8 @@ pub struct Gpt {
     pub blocks: Vec<Block>,
     /// Before the logits.
     pub norm: LayerNorm,
-    /// Whether blocks are computed again in the backward pass instead of being kept.
-    pub recompute: bool,
+    /// What the backward pass computes again instead of keeping it.
+    pub recompute: Recompute,
     /// What products round their operands to when a loss is computed.
     pub precision: Precision,
     config: ModelConfig,
@@ -46,10 +47,17 @@ impl Gpt {
             dropout: Dropout { p: config.dropout },
             blocks: (0..config.layers).map(|_| Block::new(init, &block)).collect(),
             norm: LayerNorm::new(init, config.width, config.bias),
-            recompute: false,
+            recompute: Recompute::None,
             precision: Precision::F32,
             config: config.clone(),
         }
+    }
+
+    /// A tape for micro-batch `index` of a training with this seed, at the precision of the model and with what is not
+    /// to be kept.
+    pub fn training_tape(&self, seed: u64, index: u64) -> Tape {
+        let tape = Tape::training(seed, index).with_precision(self.precision);
+        tape.with_recomputation(self.recompute.activations())
     }
 
     /// The settings that it was made with.
@@ -80,7 +88,7 @@ impl Gpt {
     pub fn logits(&self, tape: &Tape, ids: &Tensor) -> Var {
         let mut x = self.embed(tape, ids, 0); // [B, T, C]
         for block in &self.blocks {
-            x = if self.recompute {
+            x = if self.recompute.blocks() {
                 let block = block.clone();
                 checkpoint(tape, &x, move |tape, x| block.forward(tape, x))
             } else {

@@ -12,7 +12,7 @@ use crate::evaluation::{Coverage, Evaluation, evaluate};
 use crate::files::FileSystem;
 use crate::model::Gpt;
 use crate::precision::Precision;
-use gradus_autograd::{Tape, Tensor};
+use gradus_autograd::Tensor;
 use gradus_kernels::parallel::with_spinning_pool;
 use gradus_nn::optim::{AdamW, Schedule, clip_factor, global_norm};
 use gradus_nn::{Init, Module, Parameter};
@@ -88,6 +88,7 @@ impl<'a> Trainer<'a> {
     fn with_model(mut model: Gpt, run: &'a RunConfig, data: &'a Dataset) -> Trainer<'a> {
         let train = &run.train;
         model.precision = train.precision.of_products();
+        model.recompute = train.recompute;
         let optimizer = AdamW::new(&model, train.adamw());
         Trainer { model, optimizer, schedule: train.schedule(), run, data, inputs: Vec::new(), targets: Vec::new() }
     }
@@ -167,7 +168,7 @@ impl<'a> Trainer<'a> {
         self.fill(Part::Training, index)?;
         let shape = [train.batch, model.context];
         let (ids, targets) = (Tensor::from_slice(&self.inputs, &shape), Tensor::from_slice(&self.targets, &shape));
-        let tape = Tape::training(train.seed, index).with_precision(self.model.precision);
+        let tape = self.model.training_tape(train.seed, index);
         let loss = self.model.loss(&tape, &ids, &targets);
         // The mean over all micro-batches: each contributes its share.
         let share = Tensor::scalar(loss.value().dtype(), 1.0 / train.grad_accum as f64);

@@ -3,19 +3,20 @@
 //! It holds what no operation's own check can: that the operations are put together so that no path of a gradient is
 //! lost or counted twice (the tied embedding gets one contribution as the input and one as the output layer).
 
-use gradus_autograd::{DType, Tape, Tensor};
+use gradus_autograd::{DType, Tensor};
 use gradus_gpt::config::ModelConfig;
+use gradus_gpt::recompute::Recompute;
 use gradus_nn::Module;
 use gradus_tests::models::{ids, lively};
 
-fn check(bias: bool, dropout: f32, recompute: bool) {
+fn check(bias: bool, dropout: f32, recompute: Recompute) {
     const H: f64 = 1e-5;
     let config = ModelConfig { layers: 1, heads: 2, width: 4, context: 3, vocab_size: 5, dropout, bias };
     let mut model = lively(&config, DType::F64, 0.7);
     model.recompute = recompute;
     let (x, y) = (Tensor::from_slice(&ids(1, 6, 5), &[2, 3]), Tensor::from_slice(&ids(2, 6, 5), &[2, 3]));
     let loss = || {
-        let tape = Tape::training(7, 3); // the same seed and step: the same elements are dropped every time
+        let tape = model.training_tape(7, 3); // the same seed and step: the same elements are dropped every time
         let loss = model.loss(&tape, &x, &y);
         (tape, loss)
     };
@@ -45,16 +46,16 @@ fn check(bias: bool, dropout: f32, recompute: bool) {
 
 #[test]
 fn without_dropout() {
-    check(true, 0.0, false);
-    check(false, 0.0, false);
+    check(true, 0.0, Recompute::None);
+    check(false, 0.0, Recompute::None);
 }
 
 #[test]
 fn with_dropout() {
-    check(true, 0.3, false);
+    check(true, 0.3, Recompute::None);
 }
 
 #[test]
 fn with_dropout_and_blocks_computed_again() {
-    check(true, 0.3, true);
+    check(true, 0.3, Recompute::Blocks);
 }

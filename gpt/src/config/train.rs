@@ -9,6 +9,7 @@ use crate::final_eval::FinalEval;
 use crate::parse::{real, size, whole};
 use crate::precision::Precision;
 use crate::preset::Preset;
+use crate::recompute::Recompute;
 use gradus_nn::optim::{AdamWConfig, InvalidSetting, Schedule, validate_max_norm};
 
 settings! {
@@ -59,6 +60,9 @@ settings! {
     /// stay f32, so bf16 is faster on processors with bf16 instructions, and memory is unchanged
     #[serde(default)]
     precision: Precision = (Precision::F32), any, fixed;
+    /// What the backward pass computes again instead of keeping it in memory; the result has the same bits
+    #[serde(default, skip_serializing_if = "is_default")]
+    recompute: Recompute = (Recompute::Cheap), any, free;
     /// Steps between validations; each also saves a checkpoint and draws loss.svg
     #[arg(value_name = "N", value_parser = whole)]
     eval_every: u64 = 250, within(1, u64::MAX), free;

@@ -1,0 +1,44 @@
+//! What the backward pass computes again instead of finding it in memory (Chen et al. 2016).
+//!
+//! The gradient of a layer is made of what the forward pass computed there, so training keeps it: 16·C numbers for each
+//! token and block of width C. Outputs of norms and activations are 6·C of them and cheap to compute again from what is kept
+//! besides. With whole blocks only the input of each is kept, C numbers, and a step makes the forward pass twice. The same
+//! kernels run on the same numbers, so the result has the same bits.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What is computed again. It changes memory and time, and no result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Recompute {
+    /// Nothing: the most memory
+    None,
+    /// Outputs of norms and activations
+    #[default]
+    Cheap,
+    /// Whole blocks: the least memory, for one more forward pass
+    Blocks,
+}
+
+impl Recompute {
+    /// Whether outputs of norms and activations are computed again, those in recomputed blocks included.
+    pub fn activations(self) -> bool {
+        self != Recompute::None
+    }
+
+    /// Whether blocks are.
+    pub fn blocks(self) -> bool {
+        self == Recompute::Blocks
+    }
+}
+
+impl fmt::Display for Recompute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Recompute::None => "none",
+            Recompute::Cheap => "cheap",
+            Recompute::Blocks => "blocks",
+        })
+    }
+}
