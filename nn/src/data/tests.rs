@@ -9,6 +9,8 @@ fn film_is_weather_and_price_or_friend() {
         assert!(cases[..i].iter().all(|other| other.inputs != case.inputs), "{case:?} comes twice");
     }
     assert_eq!(cases.iter().filter(|case| case.label).count(), 3);
+    let number = |case: &Example<3>| case.inputs.iter().fold(0, |number, bit| 2 * number + *bit as usize);
+    assert!(cases.iter().enumerate().all(|(i, case)| number(case) == i), "the cases are counted in binary");
 }
 
 #[test]
