@@ -16,3 +16,13 @@ pub struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.zh-CN.md")]
 pub struct ReadmeInChinese;
+
+/// The Rust of the README of `tensor`.
+#[cfg(doctest)]
+#[doc = include_str!("../../tensor/README.md")]
+pub struct ReadmeOfTensor;
+
+/// The Rust of the README of `autograd`.
+#[cfg(doctest)]
+#[doc = include_str!("../../autograd/README.md")]
+pub struct ReadmeOfAutograd;

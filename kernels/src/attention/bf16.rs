@@ -206,6 +206,7 @@ fn chunk(isa: Bf16Isa, inputs: &Inputs<'_>, head: [usize; 2], rows: Range<usize>
 }
 
 /// The forward pass of the queries `rows` of one head on tiles, with vectors of any level, where it fits.
+#[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), allow(dead_code))]
 pub(super) fn tile_chunk(
     isa: Bf16Isa,
     tiles: &mut impl Tiles,
@@ -254,6 +255,7 @@ fn chunk_backward(
 }
 
 /// The backward pass of some keys of one key head on tiles, with vectors of any level, where it fits.
+#[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), allow(dead_code))]
 pub(super) fn tile_chunk_backward(
     isa: Bf16Isa,
     tiles: &mut impl Tiles,

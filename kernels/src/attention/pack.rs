@@ -5,7 +5,6 @@
 
 use super::{Inputs, Strides, View, next_head::take, words::Words};
 use crate::{
-    Isa,
     rows::{Access, Whole},
     simd::Simd,
 };
@@ -79,7 +78,7 @@ pub(super) fn transposed<S: Simd>(
 #[inline(always)]
 fn eight<S: Simd>(_: S, rows: &[&[f32]; 8], d: usize, to: &mut [f32], to_row: usize) {
     #[cfg(target_arch = "x86_64")]
-    if const { !matches!(S::ISA, Isa::Portable) } {
+    if const { !matches!(S::ISA, crate::Isa::Portable) } {
         use std::arch::x86_64::*;
         let mut whole = d == 0 || (d - 1) * to_row + 8 <= to.len();
         for row in rows {

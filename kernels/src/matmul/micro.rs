@@ -95,12 +95,14 @@ simd_fn! {
 /// The same pointer, of which the compiler knows nothing: it then stays in a register of its own. Of pointers that are
 /// the same distance apart it would compute each from the one before, and for that load first and multiply later.
 #[inline(always)]
-pub(super) fn opaque(mut pointer: *const f32) -> *const f32 {
+pub(super) fn opaque(pointer: *const f32) -> *const f32 {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: no instruction at all.
-    unsafe {
-        std::arch::asm!("/* {0} */", inout(reg) pointer, options(pure, readonly, nostack, preserves_flags));
-    }
+    let pointer = {
+        let mut unknown = pointer;
+        // SAFETY: no instruction at all.
+        unsafe { std::arch::asm!("/* {0} */", inout(reg) unknown, options(pure, readonly, nostack, preserves_flags)) };
+        unknown
+    };
     pointer
 }
 

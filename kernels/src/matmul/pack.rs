@@ -7,7 +7,7 @@
 
 use super::View;
 use crate::prefetch::prefetch;
-use crate::{Isa, simd::Simd, simd_fn};
+use crate::{simd::Simd, simd_fn};
 
 /// How far ahead rows are fetched where they are copied: the processor does not foresee them, a page or more apart. The
 /// lines of the next eight are asked for one by one while these are copied; all at once, they have to wait.
@@ -106,7 +106,7 @@ fn transpose_8x8<S: Simd>(_: S, from: &[f32], from_row: usize, to: &mut [f32], t
     assert!(from.len() == 7 * from_row + 8 && to.len() == 7 * to_row + 8);
     match S::ISA {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 | Isa::Avx512 => {
+        crate::Isa::Avx2 | crate::Isa::Avx512 => {
             // SAFETY: 8 rows of 8 elements lie in each slice; a value of `S` proves AVX.
             unsafe { transpose_avx(from.as_ptr(), from_row, to.as_mut_ptr(), to_row) }
         }
