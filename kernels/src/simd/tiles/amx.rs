@@ -2,7 +2,7 @@
 
 use super::{SIDE, Tiles};
 use std::arch::asm;
-use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+use std::arch::x86_64::{__cpuid_count, _xgetbv, CpuidResult};
 use std::marker::PhantomData;
 use std::sync::LazyLock;
 
@@ -17,9 +17,16 @@ pub(super) fn is_permitted() -> bool {
     *PERMITTED
 }
 
+/// A leaf of what the processor says of itself.
+#[allow(unused_unsafe)] // newer compilers know that the instruction is safe
+fn cpuid(leaf: u32) -> CpuidResult {
+    // SAFETY: every x86-64 processor has the instruction, and it only writes to registers.
+    unsafe { __cpuid_count(leaf, 0) }
+}
+
 fn has_instructions() -> bool {
     const TILES_AND_BF16: u32 = 1 << 24 | 1 << 22;
-    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & TILES_AND_BF16 == TILES_AND_BF16
+    cpuid(0).eax >= 7 && cpuid(7).edx & TILES_AND_BF16 == TILES_AND_BF16
 }
 
 fn is_saved() -> bool {
@@ -31,7 +38,7 @@ fn is_saved() -> bool {
     const CONFIGURATION_AND_DATA: u64 = 0b11 << (TILE_DATA - 1);
     const OSXSAVE: u32 = 1 << 27;
     // SAFETY: the processor has XSAVE where the system uses it.
-    __cpuid(1).ecx & OSXSAVE != 0 && unsafe { enabled() } & CONFIGURATION_AND_DATA == CONFIGURATION_AND_DATA
+    cpuid(1).ecx & OSXSAVE != 0 && unsafe { enabled() } & CONFIGURATION_AND_DATA == CONFIGURATION_AND_DATA
 }
 
 fn ask() -> bool {
