@@ -46,7 +46,7 @@ impl Backward for Checkpoint {
         let x = tape.leaf(self.x);
         let y = (self.f)(&tape, &x);
         let gradients = tape.backward_from(&y, dy);
-        vec![Some(gradients.get(&x).cloned().unwrap_or_else(|| Tensor::zeros_of(x.value().dtype(), x.shape())))]
+        vec![Some(gradients.get(&x).cloned().unwrap_or_else(|| x.value().new_zeros(x.shape())))]
     }
 
     fn saved(&self) -> Vec<(&'static str, &Tensor)> {

@@ -4,7 +4,7 @@
 //! h = 1e-6 and ε = 1e-16 both are far below the tolerance.
 
 use crate::{Tape, Var};
-use gradus_tensor::{DType, Tensor};
+use gradus_tensor::{DType, Device, Tensor};
 
 /// A function of inputs, which runs on a tape.
 pub type Function = dyn Fn(&Tape, &[Var]) -> Var;
@@ -44,8 +44,12 @@ impl Case {
 
     /// The function run on a new tape, with the tracked inputs and the result.
     pub fn record(&self) -> (Tape, Vec<Var>, Var) {
+        self.record_on(&Device::Cpu)
+    }
+
+    fn record_on(&self, device: &Device) -> (Tape, Vec<Var>, Var) {
         let tape = Tape::new();
-        let leaves: Vec<Var> = self.inputs.iter().map(|x| tape.leaf(x.clone())).collect();
+        let leaves: Vec<Var> = self.inputs.iter().map(|x| tape.leaf(x.to_device(device))).collect();
         let y = (self.function)(&tape, &leaves);
         (tape, leaves, y)
     }
@@ -67,19 +71,32 @@ impl Op {
     /// # Errors
     /// A line for each case that fails, or for an operation without a case, or with a case that does not record it.
     pub fn check(&self) -> Result<(), String> {
+        self.check_on(&Device::Cpu)
+    }
+
+    /// [`Op::check`] with the inputs on another device.
+    ///
+    /// # Errors
+    /// As [`Op::check`].
+    pub fn check_on(&self, device: &Device) -> Result<(), String> {
         let cases = (self.cases)();
         if cases.is_empty() {
             return Err(format!("{} has no case for its gradient check", self.name));
         }
-        let failures: Vec<String> = cases.iter().filter_map(|case| self.check_in(case).err()).collect();
+        let failures: Vec<String> = cases.iter().filter_map(|case| self.check_in(device, case).err()).collect();
         if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
     }
 
-    fn check_in(&self, case: &Case) -> Result<(), String> {
-        gradcheck(case).map_err(|problem| format!("{}: {problem}", self.name))?;
+    fn check_in(&self, device: &Device, case: &Case) -> Result<(), String> {
+        gradcheck_on(device, case).map_err(|problem| format!("{}: {problem}", self.name))?;
         let recorded = case.record().0.ops().iter().any(|op| op.name == self.name);
         if recorded { Ok(()) } else { Err(format!("{}: {}: the case does not record it", self.name, case.name)) }
     }
+}
+
+/// A constant of a case, such as indices or a mask, on the device of its inputs.
+pub fn beside(inputs: &[Var], constant: &Tensor) -> Tensor {
+    constant.to_device(inputs[0].value().device())
 }
 
 /// Fixed values between −1 and 1.
@@ -97,26 +114,34 @@ pub fn values(seed: u64, len: usize) -> Vec<f64> {
 /// gradcheck(&Case::new("x² e^y", &[&[3], &[3]], |x| &(&x[0] * &x[0]) * &x[1].exp())).unwrap();
 /// ```
 pub fn gradcheck(case: &Case) -> Result<(), String> {
+    gradcheck_on(&Device::Cpu, case)
+}
+
+/// [`gradcheck`] with the inputs on another device.
+///
+/// # Errors
+/// As [`gradcheck`].
+pub fn gradcheck_on(device: &Device, case: &Case) -> Result<(), String> {
     const H: f64 = 1e-6;
     assert!(case.inputs.iter().all(|x| x.dtype() == DType::F64), "gradcheck runs on f64");
-    let (tape, leaves, y) = case.record();
+    let (tape, leaves, y) = case.record_on(device);
     if !y.is_tracked() {
         return Err(format!("{}: the result is not tracked", case.name));
     }
     let weights = Tensor::from_slice(&values(99, y.value().len()), y.shape());
-    let gradients = tape.backward_from(&y, weights.clone());
+    let gradients = tape.backward_from(&y, weights.to_device(device));
 
     let objective = |inputs: &[Tensor]| -> f64 {
-        let inputs: Vec<Var> = inputs.iter().cloned().map(Var::constant).collect();
+        let inputs: Vec<Var> = inputs.iter().map(|x| Var::constant(x.to_device(device))).collect();
         let y = (case.function)(&Tape::inference(), &inputs).value().to_vec::<f64>();
-        y.iter().zip(weights.as_slice::<f64>()).map(|(y, w)| y * w).sum()
+        y.iter().zip(weights.as_host_slice::<f64>()).map(|(y, w)| y * w).sum()
     };
     for (i, input) in case.inputs.iter().enumerate() {
         let analytic = gradients.get(&leaves[i]).map_or(vec![0.0; input.len()], Tensor::to_vec::<f64>);
         for (element, &a) in analytic.iter().enumerate() {
             let moved = |h: f64| {
                 let mut inputs = case.inputs.clone();
-                inputs[i].make_mut::<f64>()[element] += h;
+                inputs[i].make_host_mut::<f64>()[element] += h;
                 objective(&inputs)
             };
             let numeric = (moved(H) - moved(-H)) / (2.0 * H);

@@ -16,7 +16,7 @@ pub mod tape;
 pub mod var;
 
 pub use checkpoint::checkpoint;
-pub use gradus_tensor::{DType, Precision, Tensor};
+pub use gradus_tensor::{DType, Device, Precision, Tensor};
 pub use parameter::Parameter;
 pub use tape::{Gradients, Tape};
 pub use var::Var;

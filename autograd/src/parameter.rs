@@ -1,6 +1,6 @@
 //! A parameter: a tensor that training changes, and the gradient that has been gathered for it.
 
-use gradus_tensor::{DType, Tensor};
+use gradus_tensor::{DType, Device, Tensor};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -33,12 +33,13 @@ impl Parameter {
         self.lock().value.shape().to_vec()
     }
 
-    /// Puts another value in its place, of the same shape and type.
+    /// Puts another value in its place, of the same shape and type; it is copied to the device of the old one.
     ///
     /// # Panics
     /// Where shape or type differ.
     pub fn set_value(&self, value: Tensor) {
         let mut state = self.lock();
+        let value = value.to_device(state.value.device());
         let old = (state.value.shape(), state.value.dtype());
         assert_eq!(old, (value.shape(), value.dtype()), "a parameter keeps its shape and type");
         state.value = value;
@@ -49,6 +50,13 @@ impl Parameter {
     pub fn set_dtype(&self, dtype: DType) {
         let mut state = self.lock();
         state.value = state.value.to_dtype(dtype);
+        state.grad = None;
+    }
+
+    /// Moves the value to another device; a gradient is gone afterwards.
+    pub fn to_device(&self, device: &Device) {
+        let mut state = self.lock();
+        state.value = state.value.to_device(device);
         state.grad = None;
     }
 

@@ -240,7 +240,7 @@ impl Tape {
     #[track_caller]
     pub fn backward(&self, loss: &Var) -> Gradients {
         assert_eq!(loss.value().len(), 1, "backward: the loss has the shape {:?}, not one element", loss.shape());
-        let one = Tensor::scalar(loss.value().dtype(), 1.0).reshape(loss.shape());
+        let one = loss.value().new_full(1.0, loss.shape());
         self.backward_from(loss, one)
     }
 

@@ -6,7 +6,7 @@
 use crate::config::ModelConfig;
 use crate::recompute::Recompute;
 use gradus_autograd::ops::cross_entropy::Options;
-use gradus_autograd::{DType, Precision, Tape, Tensor, Var, checkpoint};
+use gradus_autograd::{DType, Device, Precision, Tape, Tensor, Var, checkpoint};
 use gradus_nn::layers::{Block, BlockConfig, Dropout, Embedding, KvCache, LayerNorm};
 use gradus_nn::{Init, Layer, Module, Visitor};
 
@@ -76,12 +76,17 @@ impl Gpt {
         }
     }
 
+    /// Where its parameters are and its activations will be.
+    pub fn device(&self) -> Device {
+        self.token_embedding.weight.value().device().clone()
+    }
+
     /// The type of its activations.
     pub fn dtype(&self) -> DType {
         self.norm.weight.value().dtype()
     }
 
-    /// ids [B, T] → logits [B, T, V]. Position t sees the ids up to t, so one pass trains T predictions at once.
+    /// ids [B, T] → logits [B, T, V]; ids from the host are copied to the device of the model. Position t sees the ids up to t, so one pass trains T predictions at once.
     ///
     /// # Panics
     /// Where T is larger than the context, or an id is not in the vocabulary.
@@ -100,13 +105,14 @@ impl Gpt {
 
     /// The mean cross-entropy of the next tokens: ids and targets [B, T] → a number.
     pub fn loss(&self, tape: &Tape, ids: &Tensor, targets: &Tensor) -> Var {
-        self.logits(tape, ids).cross_entropy(targets, Options::default())
+        self.logits(tape, ids).cross_entropy(&targets.to_device(&self.device()), Options::default())
     }
 
     fn embed(&self, tape: &Tape, ids: &Tensor, position: usize) -> Var {
         let t = ids.shape()[1];
         let context = self.config.context;
         assert!(position + t <= context, "positions {position} to {} are past the context of {context}", position + t);
+        let ids = &ids.to_device(&self.device());
         let positions = tape.parameter(&self.position_embedding.weight).slice(0, position..position + t); // [T, C]
         self.dropout.forward(tape, &(&self.token_embedding.forward(tape, ids) + &positions)) // [B, T, C]
     }
@@ -137,8 +143,8 @@ fn attention_probabilities(block: &Block, tape: &Tape, x: &Var) -> Tensor {
     let part = |i: usize| qkv.slice(0, i..i + 1).reshape(&[h, t, d]);
     let scores = &part(0).matmul(&part(1).transpose(1, 2)) * (1.0 / (d as f64).sqrt()); // [H, T, T]
     let past: Vec<f32> = (0..t * t).map(|i| if i % t <= i / t { 1.0 } else { 0.0 }).collect();
-    let past = Tensor::from_slice(&past, &[t, t]).to_dtype(scores.dtype());
-    past.select(&scores, &Tensor::scalar(scores.dtype(), f64::NEG_INFINITY)).softmax(2)
+    let past = Tensor::from_slice(&past, &[t, t]).to_dtype(scores.dtype()).to_device(scores.device());
+    past.select(&scores, &scores.new_full(f64::NEG_INFINITY, &[])).softmax(2)
 }
 
 impl Module for Gpt {
@@ -165,7 +171,7 @@ impl<'a> Reader<'a> {
     pub fn new(model: &'a Gpt) -> Reader<'a> {
         let ModelConfig { heads, width, context, .. } = *model.config();
         let dtype = model.token_embedding.weight.value().dtype(); // of the matrices
-        let cache = || KvCache::new(dtype, 1, heads, context, width / heads);
+        let cache = || KvCache::new(dtype, 1, heads, context, width / heads).to_device(&model.device());
         Reader { model, caches: model.blocks.iter().map(|_| cache()).collect(), window: Vec::new() }
     }
 

@@ -12,7 +12,7 @@ use crate::evaluation::{Coverage, Evaluation, evaluate};
 use crate::files::FileSystem;
 use crate::model::Gpt;
 use crate::precision::Precision;
-use gradus_autograd::Tensor;
+use gradus_autograd::{Device, Tensor};
 use gradus_kernels::parallel::with_spinning_pool;
 use gradus_nn::optim::{AdamW, Schedule, clip_factor, global_norm};
 use gradus_nn::{Init, Module, Parameter};
@@ -171,7 +171,7 @@ impl<'a> Trainer<'a> {
         let tape = self.model.training_tape(train.seed, index);
         let loss = self.model.loss(&tape, &ids, &targets);
         // The mean over all micro-batches: each contributes its share.
-        let share = Tensor::scalar(loss.value().dtype(), 1.0 / train.grad_accum as f64);
+        let share = loss.value().new_full(1.0 / train.grad_accum as f64, &[]);
         tape.backward_from(&loss, share);
         Ok(loss.value().item())
     }
@@ -227,9 +227,13 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// Those of [`Checkpoint::save`].
     pub fn save(&self, files: &dyn FileSystem, dir: &Path) -> Result<()> {
-        let model: Vec<(String, Tensor)> =
-            self.model.named_parameters().into_iter().map(|(name, parameter)| (name, parameter.value())).collect();
-        let state = self.optimizer.state();
+        let model: Vec<(String, Tensor)> = self
+            .model
+            .named_parameters()
+            .into_iter()
+            .map(|(name, parameter)| (name, on_host(parameter.value())))
+            .collect();
+        let state: Vec<_> = self.optimizer.state().into_iter().map(|(name, moment)| (name, on_host(moment))).collect();
         Checkpoint {
             step: self.step_count(),
             meaning: &self.run.meaning(),
@@ -240,6 +244,10 @@ impl<'a> Trainer<'a> {
     }
 }
 
+fn on_host(tensor: Tensor) -> Tensor {
+    tensor.to_device(&Device::Cpu)
+}
+
 fn arrays(tensors: &[(String, Tensor)]) -> Vec<NamedArray<'_>> {
-    tensors.iter().map(|(name, t)| NamedArray { name, shape: t.shape(), data: t.as_slice() }).collect()
+    tensors.iter().map(|(name, t)| NamedArray { name, shape: t.shape(), data: t.as_host_slice() }).collect()
 }

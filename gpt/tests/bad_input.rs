@@ -55,7 +55,7 @@ fn write_model(dir: &Path) {
     let weights: Vec<_> =
         gpt.named_parameters().into_iter().map(|(name, parameter)| (name, parameter.value())).collect();
     let arrays: Vec<_> =
-        weights.iter().map(|(name, t)| NamedArray { name, shape: t.shape(), data: t.as_slice() }).collect();
+        weights.iter().map(|(name, t)| NamedArray { name, shape: t.shape(), data: t.as_host_slice() }).collect();
     let run = RunConfig { format: FORMAT, model, train, tokenizer };
     run.save(&Disk, dir).unwrap();
     Checkpoint { step: 0, meaning: &run.meaning(), model: &arrays, optimizer: &[] }.save(&Disk, dir).unwrap();

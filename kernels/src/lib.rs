@@ -14,10 +14,12 @@
 
 // The operations, a folder each.
 pub mod attention;
+pub mod cast;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod elementwise;
 pub mod embedding;
+pub mod kv_cache;
 pub mod layer_norm;
 pub mod matmul;
 pub mod optimizer;

@@ -33,7 +33,7 @@ pub fn mean_squared_error(x: &Var, target: &Tensor) -> Var {
 #[track_caller]
 pub fn binary_cross_entropy(logits: &Var, target: &Tensor) -> Var {
     same_shape(logits, target);
-    let zero = Var::constant(Tensor::scalar(target.dtype(), 0.0));
+    let zero = Var::constant(target.new_zeros(&[]));
     let softplus = &logits.maximum(&zero) + &(&(-&logits.abs()).exp() + 1.0).ln(); // ln(1 + eˣ)
     mean_of_all(&(&softplus - &(logits * &Var::constant(target.clone()))))
 }

@@ -1,6 +1,6 @@
 //! What every layer is: a tree of named parameters, and for most a function of one value.
 
-use gradus_autograd::{Parameter, Tape, Var};
+use gradus_autograd::{Device, Parameter, Tape, Var};
 
 /// Something with parameters.
 pub trait Module {
@@ -25,6 +25,16 @@ pub trait Module {
             }
         }
         distinct
+    }
+
+    /// Moves all parameters to another device; gradients are gone afterwards. An optimiser is made after it.
+    fn to_device(&self, device: &Device) {
+        self.distinct_parameters().iter().for_each(|(_, parameter)| parameter.to_device(device));
+    }
+
+    /// The device of the first parameter, the CPU where there is none: where inputs have to be.
+    fn device(&self) -> Device {
+        self.named_parameters().first().map_or(Device::Cpu, |(_, parameter)| parameter.value().device().clone())
     }
 
     /// How many numbers can be trained.

@@ -36,7 +36,7 @@ fn check(name: &str, layer: &dyn Layer, shape: &[usize]) {
     let gradients = tape.backward_from(&y, weights.clone());
     let objective = |x: &Tensor| -> f64 {
         let y = forward(x).2.value().to_vec::<f64>();
-        y.iter().zip(weights.as_slice::<f64>()).map(|(y, w)| y * w).sum()
+        y.iter().zip(weights.as_host_slice::<f64>()).map(|(y, w)| y * w).sum()
     };
     let near = |what: &str, i: usize, analytic: f64, numeric: f64| {
         let close = (analytic - numeric).abs() <= 1e-8 + 1e-6 * analytic.abs().max(numeric.abs());
@@ -45,7 +45,7 @@ fn check(name: &str, layer: &dyn Layer, shape: &[usize]) {
     for (i, &analytic) in gradients.get(&leaf).unwrap().to_vec::<f64>().iter().enumerate() {
         let at = |h: f64| {
             let mut x = x.clone();
-            x.make_mut::<f64>()[i] += h;
+            x.make_host_mut::<f64>()[i] += h;
             objective(&x)
         };
         near("x", i, analytic, (at(H) - at(-H)) / (2.0 * H));
@@ -56,7 +56,7 @@ fn check(name: &str, layer: &dyn Layer, shape: &[usize]) {
         for (i, &analytic) in grad.to_vec::<f64>().iter().enumerate() {
             let at = |h: f64| {
                 let mut value = original.clone();
-                value.make_mut::<f64>()[i] += h;
+                value.make_host_mut::<f64>()[i] += h;
                 parameter.set_value(value);
                 objective(&x)
             };

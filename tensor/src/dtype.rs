@@ -1,6 +1,6 @@
 //! The types of elements.
 
-use bytemuck::Pod;
+use gradus_kernels::cast::Number;
 use half::bf16;
 use std::fmt;
 
@@ -53,7 +53,7 @@ mod sealed {
 }
 
 /// A Rust type that tensors can hold: `f32`, `f64`, `bf16` of the crate `half`, and `u32`.
-pub trait Element: sealed::Sealed + Pod + Send + Sync + fmt::Display + fmt::Debug + PartialOrd {
+pub trait Element: sealed::Sealed + Number + fmt::Display + fmt::Debug + PartialOrd {
     /// Its name among the types.
     const DTYPE: DType;
 }

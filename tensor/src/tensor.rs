@@ -2,8 +2,9 @@
 
 use crate::error::panicking;
 use crate::layout::{Layout, checked_len};
+use crate::ops::run;
 use crate::storage::Storage;
-use crate::{DType, Element, Error, Result};
+use crate::{DType, Device, Element, Error, Result};
 use gradus_kernels::simd::bf16::round;
 use half::bf16;
 use std::fmt;
@@ -27,12 +28,42 @@ pub struct Tensor {
 
 impl Tensor {
     /// A tensor whose elements are still to be written: whatever stood in the recycled memory (NaN in debug builds).
-    pub(crate) fn recycled(dtype: DType, shape: &[usize]) -> Result<Tensor> {
+    fn recycled(device: &Device, dtype: DType, shape: &[usize]) -> Result<Tensor> {
         let layout = Layout::contiguous(shape)?;
-        Ok(Tensor { storage: Arc::new(Storage::recycled(dtype, layout.len())), layout })
+        Ok(Tensor { storage: Arc::new(Storage::recycled(device, dtype, layout.len())), layout })
     }
 
-    /// All elements zero, of type `dtype`.
+    /// A tensor on this one's device and of its type, whose elements are still to be written.
+    pub(crate) fn new_empty(&self, shape: &[usize]) -> Result<Tensor> {
+        self.new_empty_of(self.dtype(), shape)
+    }
+
+    /// A tensor on this one's device whose elements are still to be written.
+    pub(crate) fn new_empty_of(&self, dtype: DType, shape: &[usize]) -> Result<Tensor> {
+        Tensor::recycled(self.device(), dtype, shape)
+    }
+
+    /// A tensor on this one's device and of its type with all elements `value`, rounded to the type.
+    ///
+    /// # Panics
+    /// As [`Tensor::zeros_of`].
+    #[track_caller]
+    pub fn new_full(&self, value: f64, shape: &[usize]) -> Tensor {
+        let mut tensor = self.new_empty(shape).unwrap_or_else(|error| panic!("{error}"));
+        run!(any self, cast::fill(value, tensor.data_mut()));
+        tensor
+    }
+
+    /// Zeros on this tensor's device and of its type.
+    ///
+    /// # Panics
+    /// As [`Tensor::zeros_of`].
+    #[track_caller]
+    pub fn new_zeros(&self, shape: &[usize]) -> Tensor {
+        self.new_full(0.0, shape)
+    }
+
+    /// All elements zero, of type `dtype`, on the CPU.
     ///
     /// # Panics
     /// Where the shape has more than `MAX_DIMS` axes or more elements than can be addressed.
@@ -46,24 +77,24 @@ impl Tensor {
         }
     }
 
-    /// All elements 0, in `f32`.
+    /// All elements 0, in `f32`, on the CPU.
     #[track_caller]
     pub fn zeros(shape: &[usize]) -> Tensor {
         Tensor::full(0.0_f32, shape)
     }
 
-    /// All elements `value`.
+    /// All elements `value`, on the CPU.
     ///
     /// # Panics
     /// As [`Tensor::zeros_of`].
     #[track_caller]
     pub fn full<E: Element>(value: E, shape: &[usize]) -> Tensor {
-        let mut tensor = Tensor::recycled(E::DTYPE, shape).unwrap_or_else(|error| panic!("{error}"));
+        let mut tensor = Tensor::recycled(&Device::Cpu, E::DTYPE, shape).unwrap_or_else(|error| panic!("{error}"));
         tensor.data_mut::<E>().fill(value);
         tensor
     }
 
-    /// A number as a tensor of no axes, in the type of another tensor.
+    /// A number as a tensor of no axes, on the CPU.
     pub fn scalar(dtype: DType, value: f64) -> Tensor {
         match dtype {
             DType::F32 => Tensor::full(value as f32, &[]),
@@ -73,7 +104,7 @@ impl Tensor {
         }
     }
 
-    /// A copy of `data`, row-major, under `shape`.
+    /// A copy of `data`, row-major, under `shape`, on the CPU.
     ///
     /// # Errors
     /// Where the number of elements differs from that of the shape.
@@ -82,7 +113,7 @@ impl Tensor {
             let error = Error::new("from_slice", "the number of elements is not that of the shape").shape(shape);
             return Err(error.hint(format!("{} elements", data.len())));
         }
-        let mut tensor = Tensor::recycled(E::DTYPE, shape)?;
+        let mut tensor = Tensor::recycled(&Device::Cpu, E::DTYPE, shape)?;
         tensor.data_mut::<E>().copy_from_slice(data);
         Ok(tensor)
     }
@@ -128,6 +159,42 @@ impl Tensor {
         self.storage.dtype()
     }
 
+    /// The device that holds the elements and computes with them.
+    pub fn device(&self) -> &Device {
+        self.storage.device()
+    }
+
+    /// The same numbers on another device: a copy, or this tensor where it is there already.
+    ///
+    /// ```
+    /// use gradus_tensor::{Device, Tensor};
+    /// let a = Tensor::from_slice(&[1.0_f32, 2.0], &[2]);
+    /// assert!(a.to_device(&Device::Cpu).shares_storage_with(&a));
+    /// ```
+    pub fn to_device(&self, device: &Device) -> Tensor {
+        if self.device() == device {
+            return self.clone();
+        }
+        let x = self.contiguous();
+        let range = if x.is_empty() { 0..0 } else { x.layout.offset()..x.layout.end() };
+        let layout = Layout::contiguous(x.shape()).expect("a shape that exists");
+        Tensor { storage: Arc::new(x.storage.copied_to(device, range)), layout }
+    }
+
+    /// The largest element of a tensor of indices besides `ignored`, or `None` where there is no other. On a device it
+    /// may be a larger one of the storage behind a view, or `limit` or more where the exact one is not needed: the host
+    /// knows it from before it copied the indices there, and only where that is not below `limit` it waits for a copy.
+    pub(crate) fn largest_index(&self, ignored: Option<u32>, limit: usize) -> Option<u32> {
+        if let Some(known) = self.storage.largest_indices() {
+            let largest = known.0.into_iter().flatten().find(|&index| Some(index) != ignored);
+            if largest.is_none_or(|index| (index as usize) < limit) {
+                return largest;
+            }
+        }
+        let indices = self.contiguous().to_device(&Device::Cpu);
+        indices.as_host_slice::<u32>().iter().copied().filter(|&index| Some(index) != ignored).max()
+    }
+
     /// The bytes that the elements take.
     pub fn bytes(&self) -> usize {
         self.len() * self.dtype().size()
@@ -143,7 +210,7 @@ impl Tensor {
         Arc::ptr_eq(&self.storage, &other.storage)
     }
 
-    /// The storage from this tensor's first element to its last: for kernels that take strides.
+    /// The storage from this tensor's first element to its last, as an argument of a kernel in `run!`.
     pub(crate) fn data<E: Element>(&self) -> &[E] {
         let storage = self.storage.slice::<E>();
         if self.is_empty() {
@@ -152,7 +219,7 @@ impl Tensor {
         &storage[self.layout.offset()..self.layout.end()]
     }
 
-    /// The elements of a tensor that nobody shares, to be written.
+    /// The elements of a tensor that nobody shares, to be written by a kernel in `run!`.
     pub(crate) fn data_mut<E: Element>(&mut self) -> &mut [E] {
         if self.is_empty() {
             return &mut [];
@@ -162,14 +229,20 @@ impl Tensor {
         &mut storage.slice_mut::<E>()[first..end]
     }
 
-    /// The elements of a contiguous tensor.
+    /// The elements of a contiguous tensor on the CPU, without a copy. [`Tensor::to_vec`] copies from any device.
     ///
     /// # Panics
-    /// Where it is not contiguous, or of another type.
+    /// Where it is not contiguous, of another type, or on another device.
     #[track_caller]
-    pub fn as_slice<E: Element>(&self) -> &[E] {
-        assert!(self.is_contiguous(), "as_slice: {:?} is a view that is not contiguous", self.shape());
+    pub fn as_host_slice<E: Element>(&self) -> &[E] {
+        assert!(self.is_contiguous(), "as_host_slice: {:?} is a view that is not contiguous", self.shape());
+        self.assert_on_host("as_host_slice");
         self.data()
+    }
+
+    #[track_caller]
+    fn assert_on_host(&self, op: &str) {
+        assert!(self.device().is_host(), "{op}: the tensor is on {}: to_device copies it to the cpu", self.device());
     }
 
     /// Whether it is contiguous and nobody shares its storage.
@@ -177,26 +250,34 @@ impl Tensor {
         Arc::get_mut(&mut self.storage).is_some() && self.is_contiguous()
     }
 
-    /// The elements of a contiguous tensor, to be changed; where other tensors share them, they are copied first.
-    ///
-    /// # Panics
-    /// Where the elements are of another type.
-    pub fn make_mut<E: Element>(&mut self) -> &mut [E] {
+    /// Makes it contiguous and its storage its own, copying where needed, so that a kernel may write to it in place.
+    pub(crate) fn make_own(&mut self) {
         if !self.is_own() {
             *self = self.copied();
         }
+    }
+
+    /// The elements in row-major order, to be changed by the host; where other tensors share them, or they are not
+    /// contiguous, they are copied first.
+    ///
+    /// # Panics
+    /// Where the elements are of another type, or on another device.
+    #[track_caller]
+    pub fn make_host_mut<E: Element>(&mut self) -> &mut [E] {
+        self.assert_on_host("make_host_mut");
+        self.make_own();
         self.data_mut()
     }
 
-    /// The elements in row-major order.
+    /// A copy of the elements in row-major order on the host. Where they are on a device, the host waits for them.
     ///
     /// # Panics
     /// Where they are of another type.
     pub fn to_vec<E: Element>(&self) -> Vec<E> {
-        self.contiguous().as_slice().to_vec()
+        self.contiguous().to_device(&Device::Cpu).as_host_slice().to_vec()
     }
 
-    /// The elements in row-major order as `f64`, whatever their type.
+    /// A copy of the elements in row-major order as `f64`, whatever their type and device.
     pub fn to_f64_vec(&self) -> Vec<f64> {
         match self.dtype() {
             DType::F32 => self.to_vec::<f32>().into_iter().map(f64::from).collect(),
@@ -206,18 +287,19 @@ impl Tensor {
         }
     }
 
-    /// The only element, as `f64`.
+    /// The only element, as `f64`. Where it is on a device, the host waits for it.
     ///
     /// # Panics
     /// Where there is not exactly one.
     #[track_caller]
     pub fn item(&self) -> f64 {
         assert_eq!(self.len(), 1, "item: {:?} has not one element", self.shape());
+        let on_host = self.to_device(&Device::Cpu);
         match self.dtype() {
-            DType::F32 => f64::from(self.data::<f32>()[0]),
-            DType::F64 => self.data::<f64>()[0],
-            DType::Bf16 => self.data::<bf16>()[0].to_f64(),
-            DType::U32 => f64::from(self.data::<u32>()[0]),
+            DType::F32 => f64::from(on_host.data::<f32>()[0]),
+            DType::F64 => on_host.data::<f64>()[0],
+            DType::Bf16 => on_host.data::<bf16>()[0].to_f64(),
+            DType::U32 => f64::from(on_host.data::<u32>()[0]),
         }
     }
 
@@ -287,7 +369,11 @@ impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 8;
         let first: Vec<f64> = self.to_f64_vec().into_iter().take(SHOWN).collect();
-        write!(f, "Tensor {}{:?} {first:?}", self.dtype(), self.shape())?;
+        write!(f, "Tensor {}{:?}", self.dtype(), self.shape())?;
+        if !self.device().is_host() {
+            write!(f, " on {}", self.device())?;
+        }
+        write!(f, " {first:?}")?;
         if self.len() > SHOWN { write!(f, " …") } else { Ok(()) }
     }
 }

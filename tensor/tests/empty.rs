@@ -32,7 +32,7 @@ fn elementwise_and_views() {
         assert_eq!(x.to_dtype(DType::U32).shape(), [0, 3]);
         let mut sum = x.clone();
         sum.try_accumulate(&x).unwrap();
-        assert_eq!(x.sum_of_squares(), 0.0);
+        assert_eq!(x.sum_of_squares().item(), 0.0);
     }
 }
 

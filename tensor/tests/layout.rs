@@ -123,7 +123,7 @@ proptest! {
         let data: Vec<u32> = (0..layout.end() as u32).collect();
         let expected: Vec<u32> = positions(&layout).into_iter().map(|p| p as u32).collect();
         let tensor = Tensor::from_slice(&data, &[data.len()]);
-        let gathered: Vec<u32> = positions(&layout).into_iter().map(|p| tensor.as_slice::<u32>()[p]).collect();
+        let gathered: Vec<u32> = positions(&layout).into_iter().map(|p| tensor.as_host_slice::<u32>()[p]).collect();
         prop_assert_eq!(gathered, expected);
     }
 }

@@ -29,7 +29,7 @@ fn tensor(seed: u64, shape: &[usize]) -> Tensor {
 fn at(x: &Tensor, index: &[usize]) -> f64 {
     let own = &index[index.len() - x.rank()..];
     let place = own.iter().zip(x.shape()).fold(0, |place, (&i, &size)| place * size + if size == 1 { 0 } else { i });
-    x.as_slice::<f64>()[place]
+    x.as_host_slice::<f64>()[place]
 }
 
 /// A shape, and two that broadcast to it.
@@ -126,7 +126,7 @@ proptest! {
         let x = tensor(1, &shape);
         let (before, view) = (x.to_vec::<f64>(), x.slice(0, 0..1));
         let mut changed = x.clone();
-        changed.make_mut::<f64>().fill(9.0);
+        changed.make_host_mut::<f64>().fill(9.0);
         prop_assert_eq!(x.to_vec::<f64>(), before.clone());
         prop_assert_eq!(view.to_vec::<f64>(), before[..view.len()].to_vec());
         prop_assert!(changed.to_vec::<f64>().iter().all(|&x| x == 9.0));

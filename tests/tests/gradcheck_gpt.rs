@@ -29,7 +29,7 @@ fn check(bias: bool, dropout: f32, recompute: Recompute) {
         for (element, &analytic) in grad.iter().enumerate() {
             let at = |h: f64| {
                 let mut value = original.clone();
-                value.make_mut::<f64>()[element] += h;
+                value.make_host_mut::<f64>()[element] += h;
                 parameter.set_value(value);
                 loss().1.value().item()
             };

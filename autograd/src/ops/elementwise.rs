@@ -1,6 +1,6 @@
 //! Element by element: what a derivative is made of decides what is saved: the input, the output, or nothing.
 
-use crate::gradcheck::{Case, Op};
+use crate::gradcheck::{Case, Op, beside};
 use crate::kept::Kept;
 use crate::tape::Backward;
 use crate::var::{Var, record};
@@ -139,7 +139,7 @@ macro_rules! operators {
             type Output = Var;
             #[track_caller]
             fn $method(self, other: f64) -> Var {
-                self.binary(Binary::$op, &Var::constant(Tensor::scalar(self.value().dtype(), other)))
+                self.binary(Binary::$op, &Var::constant(self.value().new_full(other, &[])))
             }
         }
     )*};
@@ -198,7 +198,7 @@ impl BinaryBackward {
             }
             Binary::Pow => {
                 let (a, b, y) = (saved(&self.a), saved(&self.b), output());
-                let zero = Tensor::scalar(a.dtype(), 0.0);
+                let zero = a.new_zeros(&[]);
                 // a⁰ is 1 whatever a is, also where b·aᵇ⁻¹ is 0·∞.
                 let da = need_a.then(|| {
                     let slope = &b * &a.binary(Binary::Pow, &(&b - 1.0));
@@ -212,7 +212,7 @@ impl BinaryBackward {
                 [da, db]
             }
             Binary::Max | Binary::Min => {
-                let (a, b, zero) = (saved(&self.a), saved(&self.b), Tensor::scalar(dy.dtype(), 0.0));
+                let (a, b, zero) = (saved(&self.a), saved(&self.b), dy.new_zeros(&[]));
                 // 0 where the other is taken, ½ where both are equal, else 1: for both where one is NaN.
                 let share = |own: &Tensor, other: &Tensor| {
                     let (high, low) = if self.op == Binary::Max { (other, own) } else { (own, other) };
@@ -255,7 +255,7 @@ impl Backward for Where {
     }
 
     fn backward(self: Box<Self>, dy: Tensor, needed: &[bool]) -> Vec<Option<Tensor>> {
-        let zero = Tensor::scalar(dy.dtype(), 0.0);
+        let zero = dy.new_zeros(&[]);
         let da = needed[0].then(|| self.condition.select(&dy, &zero).sum_to(&self.shapes[0]));
         let db = needed[1].then(|| self.condition.select(&zero, &dy).sum_to(&self.shapes[1]));
         vec![da, db]
@@ -318,7 +318,7 @@ const WHERE: &Op = &Op {
     formula: "y = condition ? a : b",
     cases: || {
         let condition = Tensor::from_slice(&[1.0_f64, 0.0, 1.0], &[3]);
-        vec![Case::new("broadcast", &[&[2, 3], &[2, 1]], move |x| x[0].where_(&condition, &x[1]))]
+        vec![Case::new("broadcast", &[&[2, 3], &[2, 1]], move |x| x[0].where_(&beside(x, &condition), &x[1]))]
     },
 };
 

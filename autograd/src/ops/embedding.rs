@@ -1,6 +1,6 @@
 //! Embedding: a product with one-hot rows that is never multiplied out; its gradient adds rows where an id is repeated.
 
-use crate::gradcheck::{Case, Op};
+use crate::gradcheck::{Case, Op, beside};
 use crate::tape::Backward;
 use crate::var::{Var, record};
 use gradus_tensor::Tensor;
@@ -45,8 +45,8 @@ const EMBEDDING: &Op = &Op {
         let ids = Tensor::from_slice(&[4_u32, 0, 4, 4, 2, 0], &[2, 3]);
         let none = Tensor::from_slice::<u32>(&[], &[0]);
         vec![
-            Case::new("repeated ids", &[&[5, 3]], move |x| x[0].embedding(&ids)),
-            Case::new("no ids", &[&[5, 3]], move |x| x[0].embedding(&none)),
+            Case::new("repeated ids", &[&[5, 3]], move |x| x[0].embedding(&beside(x, &ids))),
+            Case::new("no ids", &[&[5, 3]], move |x| x[0].embedding(&beside(x, &none))),
         ]
     },
 };

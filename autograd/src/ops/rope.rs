@@ -50,7 +50,7 @@ const ROPE: &Op = &Op {
                     let values: Vec<f64> = angles.iter().map(|&angle| f(angle)).collect();
                     Tensor::from_slice(&values, &[positions, pairs])
                 });
-                x[0].rope(heads, &Rotation { cos, sin, pairing })
+                x[0].rope(heads, &Rotation { cos, sin, pairing }.to_device(x[0].value().device()))
             })
         };
         let view = case("a transposed view", &[2, 2, 3, 4], 2, 2, Pairing::HalfSplit).function;

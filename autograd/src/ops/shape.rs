@@ -122,7 +122,7 @@ impl Backward for View {
                 let zeros = |size: usize| {
                     let mut shape = shape;
                     shape[axis] = size;
-                    Tensor::zeros_of(dy.dtype(), &shape)
+                    dy.new_zeros(&shape)
                 };
                 let (before, after) = (zeros(range.start), zeros(shape[axis] - range.end));
                 crate::ok(gradus_tensor::ops::shape::concat(&[&before, &dy, &after], axis))

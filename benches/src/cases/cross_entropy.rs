@@ -14,6 +14,7 @@ struct Data<E> {
     losses: Buffer<E>,
     lse: Buffer<E>,
     loss: E,
+    d_loss: [E; 1],
     dlogits: Buffer<E>,
 }
 
@@ -22,7 +23,7 @@ impl<E: Float> Data<E> {
     fn new(rows: usize, v: usize) -> Data<E> {
         let (logits, targets) = (cast(&scaled(1, rows * v, 4.0)), indices(2, rows, v));
         let (losses, lse, dlogits) = (zeros(rows), zeros(rows), zeros(rows * v));
-        let mut data = Data { rows, v, logits, targets, losses, lse, loss: E::zero(), dlogits };
+        let mut data = Data { rows, v, logits, targets, losses, lse, loss: E::zero(), d_loss: [E::one()], dlogits };
         let (input, output) = data.forward();
         data.loss = naive::forward(input, output);
         data
@@ -35,8 +36,8 @@ impl<E: Float> Data<E> {
     }
 
     fn backward(&mut self) -> (BackwardInput<'_, E>, &mut [E]) {
-        let Data { rows, v, logits, targets, lse, dlogits, .. } = self;
-        let (options, d_loss) = (Options::default(), E::one());
+        let Data { rows, v, logits, targets, lse, d_loss, dlogits, .. } = self;
+        let options = Options::default();
         (BackwardInput { rows: *rows, v: *v, options, logits, targets, lse, d_loss }, dlogits)
     }
 }

@@ -100,8 +100,8 @@ pub struct BackwardInput<'a, E = f32> {
     pub targets: &'a [u32],
     /// L of each row, as [`forward`] wrote it, `rows` elements.
     pub lse: &'a [E],
-    /// The gradient of the mean loss.
-    pub d_loss: E,
+    /// The gradient of the mean loss, one element.
+    pub d_loss: &'a [E],
 }
 
 /// Checks the sizes and targets; how many rows count.
@@ -127,6 +127,7 @@ impl<E> BackwardInput<'_, E> {
     fn check(&self, dlogits: &[E]) -> usize {
         let count = expect(self.rows, self.v, self.options, self.logits.len(), self.targets, &[self.lse.len()]);
         expect_len("dlogits", self.rows, self.v, dlogits.len());
+        expect_len("the gradient of the loss", 1, 1, self.d_loss.len());
         count
     }
 }
@@ -187,6 +188,15 @@ fn mean(losses: &[f32], count: usize) -> f32 {
 /// ```
 pub fn forward(input: Input<'_>, output: Output<'_>) -> f32 {
     threads::forward(Isa::active(), input, output)
+}
+
+/// [`forward`] with the mean written to `mean`, one element, where the losses are.
+///
+/// # Panics
+/// As [`forward`], and unless `mean` has one element.
+pub fn mean_loss(input: Input<'_>, output: Output<'_>, mean: &mut [f32]) {
+    expect_len("the mean", 1, 1, mean.len());
+    mean[0] = forward(input, output);
 }
 
 /// The gradient of the logits, d_loss / count · (exp(x − L) − (1 − ε)·onehot(t) − ε/V), zero in ignored rows; `dlogits`

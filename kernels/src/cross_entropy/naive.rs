@@ -36,6 +36,12 @@ pub fn forward<E: Float>(input: Input<'_, E>, output: Output<'_, E>) -> E {
     losses.iter().copied().sum::<E>() / E::of(count as f64)
 }
 
+/// [`forward`] with the mean written to `mean`, one element.
+pub fn mean_loss<E: Float>(input: Input<'_, E>, output: Output<'_, E>, mean: &mut [E]) {
+    crate::rows::expect_len("the mean", 1, 1, mean.len());
+    mean[0] = forward(input, output);
+}
+
 /// dlogits = d_loss / count · (softmax − target distribution)
 pub fn backward<E: Float>(input: BackwardInput<'_, E>, dlogits: &mut [E]) {
     let count = input.check(dlogits);
@@ -47,7 +53,7 @@ pub fn backward<E: Float>(input: BackwardInput<'_, E>, dlogits: &mut [E]) {
             dx.fill(E::zero());
             continue;
         }
-        let d_row = d_loss / E::of(count as f64);
+        let d_row = d_loss[0] / E::of(count as f64);
         for j in 0..v {
             let onehot = if j == targets[r] as usize { E::one() } else { E::zero() };
             let target = (E::one() - smoothing) * onehot + smoothing / E::of(v as f64);

@@ -34,7 +34,8 @@ pub fn forward(isa: Isa, input: Input<'_>, output: Output<'_>) -> f32 {
 
 /// dlogits = d_loss / count · (softmax − target distribution)
 pub fn backward(isa: Isa, input: BackwardInput<'_>, dlogits: &mut [f32]) {
-    let d_row = input.d_loss / input.check(dlogits) as f32;
+    let count = input.check(dlogits);
+    let d_row = input.d_loss[0] / count as f32;
     backward_rows(isa, false, input, d_row, dlogits);
 }
 

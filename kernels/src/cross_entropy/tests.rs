@@ -33,10 +33,10 @@ fn check_all(rows: usize, v: usize, options: Options, x: &[f32], targets: &[u32]
     }
     let lse = &plain[1];
     let (mut plain, mut exact) = (vec![7.0; x.len()], vec![7.0; x.len()]);
-    let input = BackwardInput { rows, v, options, logits: x, targets, lse, d_loss: 0.7 };
+    let input = BackwardInput { rows, v, options, logits: x, targets, lse, d_loss: &[0.7] };
     naive::backward(input, &mut plain);
-    let (wide_lse, d_loss) = (widen(lse), f64::from(0.7_f32));
-    let wide_input = BackwardInput { rows, v, options, logits: &wide, targets, lse: &wide_lse, d_loss };
+    let (wide_lse, d_loss) = (widen(lse), [f64::from(0.7_f32)]);
+    let wide_input = BackwardInput { rows, v, options, logits: &wide, targets, lse: &wide_lse, d_loss: &d_loss };
     naive::backward(wide_input, &mut exact);
     for (name, isa, run) in runs(&BACKWARD_RUNGS) {
         let mut dx = vec![7.0; x.len()];
@@ -137,7 +137,7 @@ fn where_nothing_counts_the_mean_is_nan_and_the_gradient_zero() {
     for (name, isa, run) in runs(&BACKWARD_RUNGS) {
         let mut dx = [7.0; 6];
         let (logits, targets, lse) = (&[0.0; 6], &[9, 9], &[0.0; 2]);
-        run(isa, BackwardInput { rows: 2, v: 3, options, logits, targets, lse, d_loss: 1.0 }, &mut dx);
+        run(isa, BackwardInput { rows: 2, v: 3, options, logits, targets, lse, d_loss: &[1.0] }, &mut dx);
         assert_eq!(dx, [0.0; 6], "{name} {isa}");
     }
 }
@@ -154,7 +154,7 @@ fn gradients_agree_with_central_differences() {
         };
         let mut dx = vec![0.0; x.len()];
         let (_, lse) = run(&x);
-        let input = BackwardInput { rows, v, options, logits: &x, targets: &targets, lse: &lse, d_loss: 1.7 };
+        let input = BackwardInput { rows, v, options, logits: &x, targets: &targets, lse: &lse, d_loss: &[1.7] };
         naive::backward(input, &mut dx);
         for i in 0..x.len() {
             let (mut up, mut down) = (x.clone(), x.clone());
@@ -187,7 +187,7 @@ fn same_on_any_number_of_threads(rows: usize, v: usize) {
     for (name, isa, run) in runs(&BACKWARD_RUNGS) {
         assert_same_on_any_number_of_threads(&format!("{name} {isa} {rows}×{v}, backward"), || {
             let mut dx = vec![7.0; rows * v];
-            run(isa, BackwardInput { rows, v, options, logits, targets: &targets, lse: &lse, d_loss: 1.0 }, &mut dx);
+            run(isa, BackwardInput { rows, v, options, logits, targets: &targets, lse: &lse, d_loss: &[1.0] }, &mut dx);
             [dx]
         });
     }
@@ -202,7 +202,7 @@ fn gradients_past_the_caches_are_the_same_bits() {
     let (mut near, mut far) = (vec![7.0; x.len()], vec![8.0; x.len()]);
     for isa in Isa::available() {
         let (logits, targets, lse) = (&x, &targets, &lse);
-        let input = BackwardInput { rows, v, options: BOTH, logits, targets, lse, d_loss: 1.0 };
+        let input = BackwardInput { rows, v, options: BOTH, logits, targets, lse, d_loss: &[1.0] };
         simd::backward(isa, input, &mut near);
         threads::backward(isa, input, &mut far);
         assert!(near == far, "{isa}");
@@ -233,7 +233,7 @@ fn wrong_lengths_and_targets_are_refused() {
         let refuses = |x: usize, targets: &[u32], lse: usize, dx: usize| {
             refused(&|| {
                 let (logits, lse) = (&vec![0.0; x], &vec![0.0; lse]);
-                let input = BackwardInput { rows: 2, v: 3, options: PLAIN, logits, targets, lse, d_loss: 1.0 };
+                let input = BackwardInput { rows: 2, v: 3, options: PLAIN, logits, targets, lse, d_loss: &[1.0] };
                 run(isa, input, &mut vec![0.0; dx]);
             })
         };

@@ -64,7 +64,8 @@ pub fn backward(isa: Isa, input: BackwardInput<'_>, dlogits: &mut [f32]) {
     if per_task >= rows {
         return simd::backward(isa, input, dlogits);
     }
-    let d_row = d_loss / input.check(dlogits) as f32;
+    let count = input.check(dlogits);
+    let d_row = d_loss[0] / count as f32;
     // The target's gradient is corrected in memory, which has to be rare where it is far.
     let far = is_far(dlogits.len()) && v >= 1024;
     dlogits.par_chunks_mut(per_task * v).enumerate().for_each(|(i, dlogits)| {

@@ -23,7 +23,8 @@ pub mod simd;
 mod tests;
 pub mod threads;
 
-use crate::{Isa, Rung, rows::expect_len};
+use crate::{Isa, Rung, cast::cast, rows::expect_len};
+use half::bf16;
 
 /// `(isa, v, c, table, ids, y)`
 pub type Forward = fn(Isa, usize, usize, &[f32], &[u32], &mut [f32]);
@@ -84,6 +85,17 @@ fn expect(v: usize, c: usize, ids: &[u32], table: usize, y: usize) {
 /// ```
 pub fn forward(v: usize, c: usize, table: &[f32], ids: &[u32], y: &mut [f32]) {
     threads::forward(Isa::active(), v, c, table, ids, y);
+}
+
+/// The same from a table that is stored in bf16: its rows in `f32`.
+///
+/// # Panics
+/// As [`forward`].
+pub fn forward_stored(v: usize, c: usize, table: &[bf16], ids: &[u32], y: &mut [f32]) {
+    expect(v, c, ids, table.len(), y.len());
+    for (y, &id) in y.chunks_exact_mut(c.max(1)).zip(ids) {
+        cast(&table[id as usize * c..][..c], y);
+    }
 }
 
 /// dtable (overwritten): in each row the sum of the gradients of the ids that chose it, in the order of the ids.

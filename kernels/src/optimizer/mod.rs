@@ -28,7 +28,7 @@ pub mod sgd;
 mod tests;
 
 pub use adamw::{ADAMW_RUNGS, AdamW, adamw};
-pub use norm::{NORM_RUNGS, sum_of_squares};
+pub use norm::{NORM_RUNGS, sum_of_squares, sum_of_squares_to};
 pub use sgd::{SGD_RUNGS, Sgd, sgd};
 
 /// Elements of a task, from the length alone.

@@ -44,3 +44,9 @@ pub fn sgd<E: Float>(options: Sgd, p: &mut [E], g: &[E], velocity: &mut [E]) {
 pub fn sum_of_squares<E: Float>(g: &[E]) -> f64 {
     g.iter().map(|g| g.f64() * g.f64()).sum()
 }
+
+/// [`sum_of_squares`] written to `sum`, one element.
+pub fn sum_of_squares_to<E: Float>(g: &[E], sum: &mut [f64]) {
+    assert_eq!(sum.len(), 1, "the sum is one element");
+    sum[0] = sum_of_squares(g);
+}

@@ -75,3 +75,12 @@ pub fn threads(isa: Isa, g: &[f32]) -> f64 {
 pub fn sum_of_squares(g: &[f32]) -> f64 {
     threads(Isa::active(), g)
 }
+
+/// [`sum_of_squares`] written to `sum`, one element.
+///
+/// # Panics
+/// Unless `sum` has one element.
+pub fn sum_of_squares_to(g: &[f32], sum: &mut [f64]) {
+    assert_eq!(sum.len(), 1, "the sum is one element");
+    sum[0] = sum_of_squares(g);
+}

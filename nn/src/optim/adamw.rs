@@ -64,7 +64,7 @@ impl AdamW {
         config.validate().unwrap_or_else(|error| panic!("AdamW: {error}"));
         let slot = |(name, parameter): (String, Parameter)| {
             let value = parameter.value();
-            let zeros = || Tensor::zeros_of(value.dtype(), value.shape());
+            let zeros = || value.new_zeros(value.shape());
             Slot { name, m: zeros(), v: zeros(), parameter }
         };
         AdamW { config, slots: module.distinct_parameters().into_iter().map(slot).collect(), step: 0 }
@@ -116,7 +116,7 @@ impl AdamW {
                         [&saved, &*moment].map(|tensor| format!("{} {:?}", tensor.dtype(), tensor.shape()));
                     return Err(format!("{name} is {is}, not {needed}"));
                 }
-                *moment = saved;
+                *moment = saved.to_device(moment.device());
             }
         }
         self.step = steps;

@@ -2,12 +2,14 @@
 
 use super::setting::{InvalidSetting, check, not_negative};
 use crate::module::Module;
+use gradus_autograd::Tensor;
 
 /// The norm of all gathered gradients together, √(Σ g²); parameters without a gradient count as 0.
 pub fn global_norm(module: &dyn Module) -> f64 {
-    let parameters = module.distinct_parameters();
-    let squares = parameters.iter().filter_map(|(_, parameter)| parameter.grad()).map(|grad| grad.sum_of_squares());
-    squares.sum::<f64>().sqrt()
+    let gradients = module.distinct_parameters().into_iter().filter_map(|(_, parameter)| parameter.grad());
+    let squares: Vec<Tensor> = gradients.map(|gradient| gradient.sum_of_squares()).collect();
+    // All sums are under way before the first is waited for.
+    squares.iter().map(Tensor::item).sum::<f64>().sqrt()
 }
 
 /// That gradients can be clipped to `max_norm`: a finite number of at least 0 in `f32`, which the factor is applied in. A

@@ -42,7 +42,7 @@ impl Sgd {
         config.validate().unwrap_or_else(|error| panic!("SGD: {error}"));
         let slot = |(_, parameter): (String, Parameter)| {
             let value = parameter.value();
-            let velocity = Tensor::zeros_of(value.dtype(), value.shape());
+            let velocity = value.new_zeros(value.shape());
             (parameter, velocity)
         };
         Sgd { config, slots: module.distinct_parameters().into_iter().map(slot).collect() }

@@ -1,6 +1,6 @@
 //! Scaled dot-product attention, fused: the T×T matrix of probabilities is never stored.
 
-use super::{dropout, run, same_dtype, same_shape};
+use super::{dropout, run, same_device, same_dtype, same_shape};
 use crate::{DType, Element, Error, Precision, Result, Tensor};
 use gradus_kernels::attention::{self, Mask, Shape, Strides, View};
 use gradus_kernels::philox::Dropout;
@@ -40,10 +40,11 @@ impl Options {
         }
     }
 
-    /// The mask as the kernels read it, in `f32`, with its last axis contiguous.
-    pub(super) fn mask(&self, op: &'static str, shape: Shape) -> Result<Option<Tensor>> {
+    /// The mask as the kernels read it, in `f32`, with its last axis contiguous, on the device of `queries`.
+    pub(super) fn mask(&self, op: &'static str, shape: Shape, queries: &Tensor) -> Result<Option<Tensor>> {
         let Some(mask) = &self.mask else { return Ok(None) };
-        let mask = mask.to_dtype(crate::DType::F32);
+        same_device(op, queries, mask)?;
+        let mask = mask.to_dtype(DType::F32);
         let full = [shape.b, shape.h, shape.tq, shape.tk];
         let view = mask.try_broadcast_to(&full).map_err(|error| Error { op, ..error })?;
         let last_is_contiguous = view.layout().strides()[3] == 1 || shape.tk <= 1;
@@ -72,21 +73,20 @@ impl Options {
 pub fn forward(q: &Tensor, k: &Tensor, v: &Tensor, options: &Options) -> Result<Attended> {
     let shape = shape_of(q, k, v)?;
     options.check("attention")?;
-    let mask = options.mask("attention", shape)?;
+    let mask = options.mask("attention", shape, q)?;
     let [q, k, v] = [q, k, v].map(with_contiguous_rows);
-    let mut o = Tensor::recycled(q.dtype(), &[shape.b, shape.tq, shape.h, shape.d])?;
-    let mut lse = Tensor::recycled(q.dtype(), &[shape.b, shape.h, shape.tq])?;
+    let mut o = q.new_empty(&[shape.b, shape.tq, shape.h, shape.d])?;
+    let mut lse = q.new_empty(&[shape.b, shape.h, shape.tq])?;
     let output = o.permute(&[0, 2, 1, 3]);
     let o_strides = strides(&output);
     drop(output);
-    let kernel_options = options.kernel(shape.d, &mask);
     run!(
         "attention",
-        q.dtype(),
+        q,
         options.precision,
         attention::forward(
             shape,
-            &kernel_options,
+            &options.kernel(shape.d, &mask),
             [view(&q), view(&k), view(&v)],
             (o.data_mut(), o_strides),
             lse.data_mut(),
@@ -110,22 +110,21 @@ pub fn backward(
     let shape = shape_of(q, k, v)?;
     options.check("attention_backward")?;
     check_saved(q.shape(), shape, &attended.output, &attended.log_sum_exp, d_output)?;
-    let mask = options.mask("attention_backward", shape)?;
+    let mask = options.mask("attention_backward", shape, q)?;
     let [q, k, v, o, d_o] = [q, k, v, &attended.output, d_output].map(with_contiguous_rows);
     let lse = attended.log_sum_exp.contiguous();
-    let mut gradients = [&q, &k, &v].map(|t| Tensor::recycled(t.dtype(), t.shape()));
+    let mut gradients = [&q, &k, &v].map(|t| t.new_empty(t.shape()));
     let [Ok(dq), Ok(dk), Ok(dv)] = &mut gradients else {
         return Err(Error::new("attention_backward", "the gradients cannot be addressed"));
     };
     let [dq_strides, dk_strides, dv_strides] = [&*dq, &*dk, &*dv].map(strides);
-    let kernel_options = options.kernel(shape.d, &mask);
     run!(
         "attention_backward",
-        q.dtype(),
+        q,
         options.precision,
         attention::backward(
             shape,
-            &kernel_options,
+            &options.kernel(shape.d, &mask),
             [view(&q), view(&k), view(&v)],
             view(&o),
             lse.data(),
@@ -168,7 +167,7 @@ impl From<usize> for Heads {
 pub fn packed_forward(qkv: &Tensor, heads: impl Into<Heads>, options: &Options) -> Result<(Tensor, Tensor)> {
     let shape = packed_shape(qkv, heads.into())?;
     options.check("attention")?;
-    let mask = options.mask("attention", shape)?;
+    let mask = options.mask("attention", shape, qkv)?;
     if qkv.dtype() != DType::F32 || shape.h != shape.h_kv {
         let [q, k, v] = unpacked(qkv, shape)?;
         let attended = forward(&q, &k, &v, options)?;
@@ -176,14 +175,23 @@ pub fn packed_forward(qkv: &Tensor, heads: impl Into<Heads>, options: &Options) 
         return Ok((output, attended.log_sum_exp));
     }
     let qkv = qkv.contiguous();
-    let mut o = Tensor::recycled(qkv.dtype(), &[shape.b, shape.tq, shape.h * shape.d])?;
-    let mut lse = Tensor::recycled(qkv.dtype(), &[shape.b, shape.h, shape.tq])?;
-    let kernel = options.kernel(shape.d, &mask);
-    let run = match options.precision {
-        Precision::F32 => attention::forward_packed,
-        Precision::Bf16 => attention::bf16::forward_packed,
-    };
-    run(shape, &kernel, qkv.data(), o.data_mut(), lse.data_mut());
+    let mut o = qkv.new_empty(&[shape.b, shape.tq, shape.h * shape.d])?;
+    let mut lse = qkv.new_empty(&[shape.b, shape.h, shape.tq])?;
+    macro_rules! forward {
+        ($($function:ident)::+) => {
+            run!(f32 qkv, $($function)::+(
+                shape,
+                &options.kernel(shape.d, &mask),
+                qkv.data(),
+                o.data_mut(),
+                lse.data_mut(),
+            ))
+        };
+    }
+    match options.precision {
+        Precision::F32 => forward!(attention::forward_packed),
+        Precision::Bf16 => forward!(attention::bf16::forward_packed),
+    }
     Ok((o, lse))
 }
 
@@ -208,7 +216,7 @@ pub fn packed_backward(
     let shape = packed_shape(qkv, heads.into())?;
     options.check("attention_backward")?;
     check_saved(&[shape.b, shape.tq, shape.h * shape.d], shape, output, lse, d_output)?;
-    let mask = options.mask("attention_backward", shape)?;
+    let mask = options.mask("attention_backward", shape, qkv)?;
     if qkv.dtype() != DType::F32 || shape.h != shape.h_kv {
         let heads =
             |t: &Tensor| Ok(t.contiguous().try_reshape(&[shape.b, shape.tq, shape.h, shape.d])?.permute(&[0, 2, 1, 3]));
@@ -219,14 +227,24 @@ pub fn packed_backward(
         return super::shape::concat(&[&dq, &dk, &dv], 2)?.try_reshape(qkv.shape());
     }
     let [qkv, output, lse, d_output] = [qkv, output, lse, d_output].map(Tensor::contiguous);
-    let mut d_qkv = Tensor::recycled(qkv.dtype(), qkv.shape())?;
-    let kernel = options.kernel(shape.d, &mask);
-    let (o, lse, d_o) = (output.data(), lse.data(), d_output.data());
-    let run = match options.precision {
-        Precision::F32 => attention::backward_packed,
-        Precision::Bf16 => attention::bf16::backward_packed,
-    };
-    run(shape, &kernel, qkv.data(), o, lse, d_o, d_qkv.data_mut());
+    let mut d_qkv = qkv.new_empty(qkv.shape())?;
+    macro_rules! backward {
+        ($($function:ident)::+) => {
+            run!(f32 qkv, $($function)::+(
+                shape,
+                &options.kernel(shape.d, &mask),
+                qkv.data(),
+                output.data(),
+                lse.data(),
+                d_output.data(),
+                d_qkv.data_mut(),
+            ))
+        };
+    }
+    match options.precision {
+        Precision::F32 => backward!(attention::backward_packed),
+        Precision::Bf16 => backward!(attention::bf16::backward_packed),
+    }
     Ok(d_qkv)
 }
 

@@ -1,6 +1,6 @@
 //! Cross-entropy from logits, fused with the softmax before it.
 
-use super::{one_per_row, rows, run, same_dtype};
+use super::{one_per_row, rows, run, same_device, same_dtype};
 use crate::{DType, Error, Result, Tensor};
 pub use gradus_kernels::cross_entropy::Options;
 use gradus_kernels::cross_entropy::{BackwardInput, Input, Output};
@@ -26,10 +26,9 @@ fn check(logits: &Tensor, targets: &Tensor, options: Options) -> Result<()> {
     if !(0.0..=1.0).contains(&smoothing) {
         return Err(error("the label smoothing is not in [0, 1]").hint(smoothing.to_string()));
     }
+    same_device("cross_entropy", logits, targets)?;
     let v = logits.last_size();
-    let targets = targets.contiguous();
-    let wrong = |&&t: &&u32| t as usize >= v && Some(t) != options.ignore_index;
-    if let Some(target) = targets.as_slice::<u32>().iter().find(wrong) {
+    if let Some(target) = targets.largest_index(options.ignore_index, v).filter(|&target| target as usize >= v) {
         return Err(error("a target is no class").axis(logits.rank() - 1).hint(format!("{target} of {v}")));
     }
     Ok(())
@@ -42,22 +41,19 @@ fn check(logits: &Tensor, targets: &Tensor, options: Options) -> Result<()> {
 pub fn forward(logits: &Tensor, targets: &Tensor, options: Options) -> Result<Loss> {
     check(logits, targets, options)?;
     let (logits, targets) = (logits.contiguous(), targets.contiguous());
-    let (dtype, (rows, v)) = (logits.dtype(), rows(&logits));
-    let mut losses = Tensor::recycled(dtype, &[rows])?;
-    let mut lse = Tensor::recycled(dtype, &[rows])?;
-    // The kernels return the mean in the type of the logits.
-    macro_rules! mean {
-        ($function:path) => {{
-            let input = Input { rows, v, options, logits: logits.data(), targets: targets.data() };
-            f64::from($function(input, Output { losses: losses.data_mut(), lse: lse.data_mut() }))
-        }};
-    }
-    let mean = match dtype {
-        DType::F32 => mean!(gradus_kernels::cross_entropy::forward),
-        DType::F64 => mean!(gradus_kernels::cross_entropy::naive::forward::<f64>),
-        DType::U32 | DType::Bf16 => return Err(super::not_a_float("cross_entropy", dtype)),
-    };
-    Ok(Loss { mean: Tensor::scalar(dtype, mean), losses, log_sum_exp: lse })
+    let (rows, v) = rows(&logits);
+    let (mut mean, mut losses, mut lse) =
+        (logits.new_empty(&[])?, logits.new_empty(&[rows])?, logits.new_empty(&[rows])?);
+    run!(
+        "cross_entropy",
+        logits,
+        cross_entropy::mean_loss(
+            Input { rows, v, options, logits: logits.data(), targets: targets.data() },
+            Output { losses: losses.data_mut(), lse: lse.data_mut() },
+            mean.data_mut(),
+        )
+    );
+    Ok(Loss { mean, losses, log_sum_exp: lse })
 }
 
 /// d(logits) of [`forward`] for the gradient `d_loss` of the mean, which is one number.
@@ -71,12 +67,12 @@ pub fn backward(logits: &Tensor, targets: &Tensor, lse: &Tensor, options: Option
     if d_loss.len() != 1 {
         return Err(Error::new("cross_entropy", "the gradient of the loss is not one number").shape(d_loss.shape()));
     }
-    let [logits, targets, lse] = [logits, targets, lse].map(Tensor::contiguous);
-    let (dtype, (rows, v)) = (logits.dtype(), rows(&logits));
-    let mut dlogits = Tensor::recycled(dtype, logits.shape())?;
+    let [logits, targets, lse, d_loss] = [logits, targets, lse, d_loss].map(Tensor::contiguous);
+    let (rows, v) = rows(&logits);
+    let mut dlogits = logits.new_empty(logits.shape())?;
     run!(
         "cross_entropy",
-        dtype,
+        logits,
         cross_entropy::backward(
             BackwardInput {
                 rows,
@@ -85,7 +81,7 @@ pub fn backward(logits: &Tensor, targets: &Tensor, lse: &Tensor, options: Option
                 logits: logits.data(),
                 targets: targets.data(),
                 lse: lse.data(),
-                d_loss: d_loss.data()[0],
+                d_loss: d_loss.data(),
             },
             dlogits.data_mut(),
         )

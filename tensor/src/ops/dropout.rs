@@ -11,8 +11,8 @@ pub use gradus_kernels::philox::Dropout;
 pub fn apply(dropout: Dropout, x: &Tensor) -> Result<Tensor> {
     check("dropout", dropout.p)?;
     let x = x.contiguous();
-    let mut y = Tensor::recycled(x.dtype(), x.shape())?;
-    run!("dropout", x.dtype(), dropout::apply(dropout, x.data(), y.data_mut()));
+    let mut y = x.new_empty(x.shape())?;
+    run!("dropout", x, dropout::apply(dropout, x.data(), y.data_mut()));
     Ok(y)
 }
 

@@ -1,11 +1,12 @@
 //! Element by element: functions of one tensor, operators of two under NumPy's broadcasting, selection, copies.
 
 use super::{not_a_float, run, same_dtype, same_shape};
+use crate::device::launch;
 use crate::error::panicking;
 use crate::layout::broadcast_shapes;
 use crate::{DType, Element, Error, Layout, Result, Tensor};
+use gradus_kernels::cast::cast;
 pub use gradus_kernels::elementwise::{Binary, Saves, Unary};
-use gradus_kernels::simd::bf16::round;
 use half::bf16;
 
 impl Tensor {
@@ -15,8 +16,8 @@ impl Tensor {
     /// For indices.
     pub fn try_unary(&self, op: Unary) -> Result<Tensor> {
         let x = self.contiguous();
-        let mut y = Tensor::recycled(x.dtype(), x.shape())?;
-        run!("unary", x.dtype(), elementwise::unary(op, x.data(), y.data_mut()));
+        let mut y = x.new_empty(x.shape())?;
+        run!("unary", x, elementwise::unary(op, x.data(), y.data_mut()));
         Ok(y)
     }
 
@@ -29,13 +30,13 @@ impl Tensor {
         same_dtype(name, self, other)?;
         let shape = broadcast_shapes(name, self.shape(), other.shape())?;
         let (a, b) = (self.broadcast_to(&shape), other.broadcast_to(&shape));
-        let mut y = Tensor::recycled(self.dtype(), &shape)?;
+        let mut y = self.new_empty(&shape)?;
         let (a_strides, b_strides) = (a.layout().strides(), b.layout().strides());
         match self.dtype() {
             dtype @ (DType::U32 | DType::Bf16) => return Err(not_a_float(name, dtype)),
-            dtype => run!(
+            _ => run!(
                 "binary",
-                dtype,
+                self,
                 elementwise::binary(op, &shape, a.data(), a_strides, b.data(), b_strides, y.data_mut())
             ),
         }
@@ -51,11 +52,11 @@ impl Tensor {
         same_dtype("select", self, yes)?;
         let shape = broadcast_shapes("select", self.shape(), &broadcast_shapes("select", yes.shape(), no.shape())?)?;
         let (c, a, b) = (self.broadcast_to(&shape), yes.broadcast_to(&shape), no.broadcast_to(&shape));
-        let mut y = Tensor::recycled(self.dtype(), &shape)?;
+        let mut y = self.new_empty(&shape)?;
         let strides = [&c, &a, &b].map(|t| t.layout().strides());
         run!(
             "select",
-            self.dtype(),
+            self,
             elementwise::select(&shape, c.data(), strides[0], a.data(), strides[1], b.data(), strides[2], y.data_mut())
         );
         Ok(y)
@@ -67,41 +68,32 @@ impl Tensor {
         if self.dtype() == dtype {
             return self.clone();
         }
-        match (self.dtype(), dtype) {
-            (DType::F32, DType::Bf16) => return self.converted(round),
-            (DType::Bf16, DType::F32) => return self.converted(bf16::to_f32),
-            _ => {}
-        }
-        let values = self.to_f64_vec();
         match dtype {
-            DType::Bf16 => {
-                let values: Vec<bf16> = values.iter().map(|&x| round(x as f32)).collect();
-                Tensor::from_slice(&values, self.shape())
-            }
-            DType::F32 => Tensor::from_slice(&values.iter().map(|&x| x as f32).collect::<Vec<_>>(), self.shape()),
-            DType::F64 => Tensor::from_slice(&values, self.shape()),
-            DType::U32 => Tensor::from_slice(&values.iter().map(|&x| x as u32).collect::<Vec<_>>(), self.shape()),
+            DType::F32 => self.cast::<f32>(),
+            DType::F64 => self.cast::<f64>(),
+            DType::Bf16 => self.cast::<bf16>(),
+            DType::U32 => self.cast::<u32>(),
         }
     }
 
-    fn converted<A: Element, B: Element>(&self, convert: impl Fn(A) -> B) -> Tensor {
+    fn cast<Y: Element>(&self) -> Tensor {
         let x = self.contiguous();
-        let mut y = Tensor::recycled(B::DTYPE, x.shape()).expect("a shape that exists");
-        for (y, &x) in y.data_mut::<B>().iter_mut().zip(x.data::<A>()) {
-            *y = convert(x);
+        let mut y = x.new_empty_of(Y::DTYPE, x.shape()).expect("a shape that exists");
+        let _launch = launch(x.device());
+        match x.dtype() {
+            DType::F32 => cast(x.data::<f32>(), y.data_mut::<Y>()),
+            DType::F64 => cast(x.data::<f64>(), y.data_mut::<Y>()),
+            DType::Bf16 => cast(x.data::<bf16>(), y.data_mut::<Y>()),
+            DType::U32 => cast(x.data::<u32>(), y.data_mut::<Y>()),
         }
         y
     }
 
     /// A contiguous copy in memory of its own.
     pub(crate) fn copied(&self) -> Tensor {
-        let mut copy = Tensor::recycled(self.dtype(), self.shape()).expect("a shape that exists");
-        match self.dtype() {
-            DType::F32 => copy_into(self, copy.data_mut::<f32>()),
-            DType::F64 => copy_into(self, copy.data_mut::<f64>()),
-            DType::Bf16 => copy_into(self, copy.data_mut::<bf16>()),
-            DType::U32 => copy_into(self, copy.data_mut::<u32>()),
-        }
+        let mut copy = self.new_empty(self.shape()).expect("a shape that exists");
+        let y = copy.layout().clone();
+        run!(any self, elementwise::copy(self.shape(), self.data(), self.layout().strides(), copy.data_mut(), y.strides()));
         copy
     }
 
@@ -112,7 +104,8 @@ impl Tensor {
     pub fn try_accumulate(&mut self, other: &Tensor) -> Result<()> {
         same_shape("accumulate", self, other)?;
         let other = other.contiguous();
-        run!("accumulate", other.dtype(), elementwise::accumulate(self.make_mut(), other.data()));
+        self.make_own();
+        run!("accumulate", other, elementwise::accumulate(self.data_mut(), other.data()));
         Ok(())
     }
 
@@ -140,11 +133,6 @@ panicking! { Tensor {
     sum_to = try_sum_to(shape: &[usize]) -> Tensor;
 } }
 
-fn copy_into<E: Element>(x: &Tensor, y: &mut [E]) {
-    let contiguous = Layout::contiguous(x.shape()).expect("a shape that exists");
-    gradus_kernels::elementwise::copy(x.shape(), x.data(), x.layout().strides(), y, contiguous.strides());
-}
-
 /// dx = dy · op′: from what the operation saves ([`Unary::saves`]), x or y; any tensor where it saves nothing. Where
 /// nobody shares dy, dx takes its place.
 ///
@@ -156,14 +144,14 @@ pub fn unary_backward(op: Unary, saved: Option<&Tensor>, dy: Tensor) -> Result<T
         same_shape("unary_backward", saved, &dy)?;
     }
     let saved = saved.map(Tensor::contiguous);
-    let empty = Tensor::zeros_of(dy.dtype(), &[0]);
+    let empty = dy.new_empty(&[0])?;
     let saved = saved.as_ref().unwrap_or(&empty);
     if dy.dtype() == DType::F32 && dy.is_own() {
-        gradus_kernels::elementwise::unary_backward_in_place(op, saved.data(), dy.data_mut());
+        run!(f32 saved, elementwise::unary_backward_in_place(op, saved.data(), dy.data_mut()));
         return Ok(dy);
     }
-    let mut dx = Tensor::recycled(dy.dtype(), dy.shape())?;
-    run!("unary_backward", dy.dtype(), elementwise::unary_backward(op, saved.data(), dy.data(), dx.data_mut()));
+    let mut dx = dy.new_empty(dy.shape())?;
+    run!("unary_backward", dy, elementwise::unary_backward(op, saved.data(), dy.data(), dx.data_mut()));
     Ok(dx)
 }
 
@@ -180,7 +168,7 @@ macro_rules! operators {
             type Output = Tensor;
             #[track_caller]
             fn $method(self, other: f64) -> Tensor {
-                self.binary(Binary::$op, &Tensor::scalar(self.dtype(), other))
+                self.binary(Binary::$op, &self.new_full(other, &[]))
             }
         }
     )*};

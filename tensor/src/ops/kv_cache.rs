@@ -5,10 +5,11 @@
 //! A cache in bf16 is half the memory, and half of what each token reads of its past.
 
 use super::attention::Options;
-use super::{not_a_float, run, same_dtype};
-use crate::{DType, Element, Error, Result, Tensor};
-use gradus_kernels::attention::{Shape, Strides, View, stored};
-use gradus_kernels::{Bf16Isa, simd::bf16::round_all};
+use super::{not_a_float, run, same_device, same_dtype};
+use crate::device::launch;
+use crate::{DType, Device, Element, Error, Result, Tensor};
+use gradus_kernels::attention::{Shape, Strides, View};
+use gradus_kernels::kv_cache::{Place, push};
 use half::bf16;
 
 /// What happens where a cache has no room for another position.
@@ -37,7 +38,7 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// Room for `context` positions of B sequences, and no more. It is stored in the type of the activations, or in bf16 where
+    /// Room for `context` positions of B sequences, and no more, on the CPU. It is stored in the type of the activations, or in bf16 where
     /// these are `f32`. `heads` are those of keys and values; queries may have a multiple of them.
     ///
     /// # Panics
@@ -64,6 +65,11 @@ impl KvCache {
         assert!(window > 0, "a cache with a window of 0 positions holds nothing: a position sees at least itself");
         let room = window.saturating_mul(2);
         KvCache { when_full: WhenFull::Slide(window), ..KvCache::new(dtype, batch, heads, room, head_size) }
+    }
+
+    /// The same cache on another device.
+    pub fn to_device(&self, device: &Device) -> KvCache {
+        KvCache { k: self.k.to_device(device), v: self.v.to_device(device), ..*self }
     }
 
     /// The number of positions in it.
@@ -109,35 +115,40 @@ impl KvCache {
             options.window = Some(options.window.map_or(window, |own| own.min(window)));
         }
         let precision = options.precision;
-        let mask = options.mask("attention", shape)?;
+        let mask = options.mask("attention", shape, qkv)?;
         let qkv = qkv.contiguous();
         if !matches!(qkv.dtype(), DType::F32 | DType::F64) {
             return Err(not_a_float("attention", qkv.dtype()));
         }
         self.make_room(t)?;
-        match (qkv.dtype(), self.k.dtype()) {
-            (DType::F32, DType::Bf16) => self.push::<f32, bf16>(&qkv, shape, |x, y| round_all(Bf16Isa::active(), x, y)),
-            (DType::F32, _) => self.push::<f32, f32>(&qkv, shape, copy),
-            _ => self.push::<f64, f64>(&qkv, shape, copy),
-        }
-        let mut o = Tensor::recycled(qkv.dtype(), &[b, t, h * d])?;
-        let mut lse = Tensor::recycled(qkv.dtype(), &[b, h, t])?;
-        let (options, room) = (options.kernel(d, &mask), self.k.shape()[2]);
+        self.push(&qkv, shape);
+        let mut o = qkv.new_empty(&[b, t, h * d])?;
+        let mut lse = qkv.new_empty(&[b, h, t])?;
+        let room = self.k.shape()[2];
         let rows = |width: usize| Strides { b: t * width, h: d, t: width };
         let cached = Strides { b: h_kv * room * d, h: room * d, t: d };
         let queries = rows((h + 2 * h_kv) * d);
         if self.k.dtype() == DType::Bf16 {
-            let (q, kv) = (view(&qkv, queries), [view(&self.k, cached), view(&self.v, cached)]);
-            stored::forward(shape, &options, q, kv, (o.data_mut(), rows(h * d)), lse.data_mut());
+            run!(
+                f32 qkv,
+                attention::stored::forward(
+                    shape,
+                    &options.kernel(d, &mask),
+                    view(&qkv, queries),
+                    [view(&self.k, cached), view(&self.v, cached)],
+                    (o.data_mut(), rows(h * d)),
+                    lse.data_mut(),
+                )
+            );
             return Ok(o);
         }
         run!(
             "attention",
-            qkv.dtype(),
+            qkv,
             precision,
             attention::forward(
                 shape,
-                &options,
+                &options.kernel(d, &mask),
                 [view(&qkv, queries), view(&self.k, cached), view(&self.v, cached)],
                 (o.data_mut(), rows(h * d)),
                 lse.data_mut(),
@@ -163,6 +174,7 @@ impl KvCache {
     /// The problem: all queries of `qkv`, all keys that there will then be.
     fn shape_with(&self, qkv: &Tensor) -> Result<Shape> {
         let error = |problem: &str| Error::new("attention", problem).shape(qkv.shape()).shape(self.k.shape());
+        same_device("attention", qkv, &self.k)?;
         if (qkv.dtype(), self.k.dtype()) != (DType::F32, DType::Bf16) {
             same_dtype("attention", qkv, &self.k)?;
         }
@@ -197,7 +209,7 @@ impl KvCache {
         for cache in [&mut self.k, &mut self.v] {
             let last = cache.try_slice(2, self.filled - kept..self.filled)?.copied();
             if larger > room {
-                *cache = Tensor::zeros_of(last.dtype(), &[b, h, larger, d]);
+                *cache = last.new_zeros(&[b, h, larger, d]);
             }
             cache.write_slice(2, 0, &last);
         }
@@ -211,34 +223,19 @@ impl KvCache {
     }
 
     /// Writes the keys and values behind those that are there.
-    fn push<E: Element, C: Element>(
-        &mut self,
-        qkv: &Tensor,
-        Shape { h, h_kv, tq: t, tk: end, d, .. }: Shape,
-        write: impl Fn(&[E], &mut [C]),
-    ) {
+    fn push(&mut self, qkv: &Tensor, Shape { b, h, h_kv, tq: t, tk: end, d }: Shape) {
         let past = std::mem::replace(&mut self.filled, end);
-        if qkv.is_empty() {
-            return;
-        }
-        let (heads, room) = (h + 2 * h_kv, self.k.shape()[2]);
-        for (first, cache) in [(h, &mut self.k), (h + h_kv, &mut self.v)] {
-            let cache = cache.data_mut::<C>();
-            for (position, row) in qkv.data::<E>().chunks_exact(heads * d).enumerate() {
-                let rows = row[first * d..][..h_kv * d].chunks_exact(d);
-                for (head, row) in rows.enumerate() {
-                    let at = (position / t * h_kv + head) * room + past + position % t;
-                    write(row, &mut cache[at * d..][..d]);
-                }
-            }
+        let place = Place { b, t, h, h_kv, d, room: self.k.shape()[2], past };
+        let (k, v) = (&mut self.k, &mut self.v);
+        let _launch = launch(qkv.device());
+        match (qkv.dtype(), k.dtype()) {
+            (DType::F32, DType::Bf16) => push(place, qkv.data::<f32>(), k.data_mut::<bf16>(), v.data_mut()),
+            (DType::F64, _) => push(place, qkv.data::<f64>(), k.data_mut::<f64>(), v.data_mut()),
+            _ => push(place, qkv.data::<f32>(), k.data_mut::<f32>(), v.data_mut()),
         }
     }
 }
 
 fn view<E: Element>(x: &Tensor, strides: Strides) -> View<'_, E> {
     View { data: x.data(), strides }
-}
-
-fn copy<E: Copy>(from: &[E], to: &mut [E]) {
-    to.copy_from_slice(from);
 }

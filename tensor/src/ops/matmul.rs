@@ -1,11 +1,11 @@
 //! The matrix product, plain and batched, of views in any layout, at either [`Precision`], and with weights that are
 //! stored in bf16.
 
-use super::{not_a_float, run, same_dtype};
+use super::{not_a_float, run, same_device, same_dtype};
 use crate::error::panicking;
 use crate::layout::{Dims, broadcast_shapes};
 use crate::{DType, Error, Precision, Result, Tensor};
-use gradus_kernels::matmul::{self, Shape, Strides};
+use gradus_kernels::matmul::{Shape, Strides};
 
 impl Tensor {
     /// C = A·B over the last two axes, [.., M, K] × [.., K, N] → [.., M, N]; the axes before them are broadcast.
@@ -39,7 +39,7 @@ impl Tensor {
         let batch = broadcast_shapes("matmul", a_batch, b_batch)?;
         let mut shape = batch;
         shape.try_extend(&[m, n]).map_err(|_| error("too many axes"))?;
-        let mut c = Tensor::recycled(a.dtype(), &shape)?;
+        let mut c = a.new_empty(&shape)?;
 
         // One weight for all of the batch: the batch is more rows of A.
         let rows: usize = batch.iter().product::<usize>() * m;
@@ -103,7 +103,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, precision: Precision) -> Result<Tenso
     let mut shape: Dims = leading.iter().copied().collect();
     shape.push(*n);
     let x = x.contiguous();
-    let mut y = Tensor::recycled(x.dtype(), &shape)?;
+    let mut y = x.new_empty(&shape)?;
     let shape = Shape { batch: 1, m: leading.iter().product(), n: *n, k: *k };
     let [row, col] = [weight.layout().strides()[0], weight.layout().strides()[1]];
     let a = Operand { tensor: &x, strides: Strides { batch: 0, row: *k, col: 1 } };
@@ -114,7 +114,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, precision: Precision) -> Result<Tenso
 
 fn check_types(op: &'static str, a: &Tensor, b: &Tensor) -> Result<()> {
     match (a.dtype(), b.dtype()) {
-        (DType::F32, DType::Bf16) => Ok(()),
+        (DType::F32, DType::Bf16) => same_device(op, a, b),
         (DType::Bf16, _) => Err(not_a_float(op, DType::Bf16).hint("only its right operand may be bf16")),
         _ => same_dtype(op, a, b),
     }
@@ -150,26 +150,25 @@ impl Tensor {
 
 fn product(a: Operand<'_>, b: Operand<'_>, shape: Shape, c: Output<'_>, precision: Precision) -> Result<()> {
     let (Operand { tensor: a, strides: a_strides }, Operand { tensor: b, strides: b_strides }) = (a, b);
-    let range = c.from..c.from + shape.batch * shape.m * shape.n;
+    let Output { tensor: c, from } = c;
+    let elements = from..from + shape.batch * shape.m * shape.n;
     match (b.dtype(), precision) {
         (DType::Bf16, _) => {
-            let c = &mut c.tensor.data_mut()[range];
-            matmul::bf16::forward_stored(shape, a.data(), a_strides, b.data(), b_strides, c, false);
+            run!(f32 a, matmul::bf16::forward_stored(shape, a.data(), a_strides, b.data(), b_strides, &mut c.data_mut()[elements.clone()], false));
         }
         (DType::F32, Precision::Bf16) => {
-            let c = &mut c.tensor.data_mut()[range];
-            matmul::bf16::forward(shape, a.data(), a_strides, b.data(), b_strides, c, false);
+            run!(f32 a, matmul::bf16::forward(shape, a.data(), a_strides, b.data(), b_strides, &mut c.data_mut()[elements.clone()], false));
         }
-        (dtype, _) => run!(
+        _ => run!(
             "matmul",
-            dtype,
+            a,
             matmul::forward(
                 shape,
                 a.data(),
                 a_strides,
                 b.data(),
                 b_strides,
-                &mut c.tensor.data_mut()[range.clone()],
+                &mut c.data_mut()[elements.clone()],
                 false
             )
         ),

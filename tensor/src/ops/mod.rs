@@ -19,23 +19,41 @@ pub mod softmax;
 
 use crate::{DType, Error, Result, Tensor};
 
-/// Calls `gradus_kernels::$module::$function` for `f32` and its oracle, `gradus_kernels::$module::naive::$function`,
-/// for `f64`. The arguments are written once and take their type from the function. With a precision,
-/// `gradus_kernels::$module::bf16::$function` is the one for `f32` whose operands are to be rounded.
+/// Calls a kernel on the device and for the type of the tensor `$x`. The arguments are written once and take their type from
+/// the function. All kernels are called from here, and their arguments are taken from tensors here alone.
+///
+/// - `run!("op", x, module::f(..))`: `gradus_kernels::module::f` for `f32`, its oracle `module::naive::f` for `f64`.
+/// - `run!("op", x, precision, module::f(..))`: the same, with `module::bf16::f` for `f32` whose operands are rounded.
+/// - `run!(f32 x, module::f(..))`: a kernel that exists for `f32` alone; the caller has looked at the type.
+/// - `run!(any x, module::f(..))`: a kernel that is generic over all element types.
 macro_rules! run {
-    ($op:literal, $dtype:expr, $precision:expr, $module:ident :: $function:ident ( $($arg:expr),* $(,)? )) => {
-        match ($dtype, $precision) {
-            ($crate::DType::F32, $crate::Precision::Bf16) => gradus_kernels::$module::bf16::$function($($arg),*),
-            _ => $crate::ops::run!($op, $dtype, $module::$function($($arg),*)),
+    ($op:literal, $x:expr, $precision:expr, $module:ident :: $function:ident ( $($arg:expr),* $(,)? )) => {
+        match ($x.dtype(), $precision) {
+            ($crate::DType::F32, $crate::Precision::Bf16) => $crate::ops::run!(f32 $x, $module::bf16::$function($($arg),*)),
+            _ => $crate::ops::run!($op, $x, $module::$function($($arg),*)),
         }
     };
-    ($op:literal, $dtype:expr, $module:ident :: $function:ident ( $($arg:expr),* $(,)? )) => {
-        match $dtype {
+    ($op:literal, $x:expr, $module:ident :: $function:ident ( $($arg:expr),* $(,)? )) => {{
+        let _launch = $crate::device::launch($x.device());
+        match $x.dtype() {
             $crate::DType::F32 => gradus_kernels::$module::$function($($arg),*),
             $crate::DType::F64 => gradus_kernels::$module::naive::$function::<f64>($($arg),*),
             other => return Err($crate::ops::not_a_float($op, other)),
         }
-    };
+    }};
+    (f32 $x:expr, $($path:ident)::+ ( $($arg:expr),* $(,)? )) => {{
+        let _launch = $crate::device::launch($x.device());
+        gradus_kernels::$($path)::+($($arg),*)
+    }};
+    (any $x:expr, $($path:ident)::+ ( $($arg:expr),* $(,)? )) => {{
+        let _launch = $crate::device::launch($x.device());
+        match $x.dtype() {
+            $crate::DType::F32 => gradus_kernels::$($path)::+::<f32>($($arg),*),
+            $crate::DType::F64 => gradus_kernels::$($path)::+::<f64>($($arg),*),
+            $crate::DType::Bf16 => gradus_kernels::$($path)::+::<half::bf16>($($arg),*),
+            $crate::DType::U32 => gradus_kernels::$($path)::+::<u32>($($arg),*),
+        }
+    }};
 }
 pub(crate) use run;
 
@@ -43,8 +61,18 @@ pub(crate) fn not_a_float(op: &'static str, dtype: DType) -> Error {
     Error::new(op, format!("not defined for {dtype}")).hint("it takes f32 or f64")
 }
 
-/// Fails where the types differ.
+/// Fails where the tensors are on different devices.
+pub(crate) fn same_device(op: &'static str, a: &Tensor, b: &Tensor) -> Result<()> {
+    if a.device() == b.device() {
+        return Ok(());
+    }
+    let error = Error::new(op, "devices differ").shape(a.shape()).shape(b.shape());
+    Err(error.hint(format!("{} and {}", a.device(), b.device())))
+}
+
+/// Fails where the types or devices differ.
 pub(crate) fn same_dtype(op: &'static str, a: &Tensor, b: &Tensor) -> Result<()> {
+    same_device(op, a, b)?;
     if a.dtype() == b.dtype() {
         return Ok(());
     }
@@ -52,7 +80,7 @@ pub(crate) fn same_dtype(op: &'static str, a: &Tensor, b: &Tensor) -> Result<()>
     Err(error.hint(format!("{} and {}", a.dtype(), b.dtype())))
 }
 
-/// Fails where the shapes differ.
+/// Fails where the shapes, types or devices differ.
 pub(crate) fn same_shape(op: &'static str, a: &Tensor, b: &Tensor) -> Result<()> {
     same_dtype(op, a, b)?;
     if a.shape() == b.shape() {

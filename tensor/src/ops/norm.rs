@@ -34,13 +34,13 @@ pub fn layer_norm(x: &Tensor, gamma: Option<&Tensor>, beta: Option<&Tensor>, eps
     fits_last_axis("layer_norm", x, gamma)?;
     fits_last_axis("layer_norm", x, beta)?;
     let x = x.contiguous();
-    let (dtype, (rows, c)) = (x.dtype(), rows(&x));
-    let mut y = Tensor::recycled(dtype, x.shape())?;
-    let (mut mean, mut rstd) = (Tensor::recycled(dtype, &[rows])?, Tensor::recycled(dtype, &[rows])?);
+    let (rows, c) = rows(&x);
+    let mut y = x.new_empty(x.shape())?;
+    let (mut mean, mut rstd) = (x.new_empty(&[rows])?, x.new_empty(&[rows])?);
     let (gamma, beta) = (gamma.map(Tensor::contiguous), beta.map(Tensor::contiguous));
     run!(
         "layer_norm",
-        dtype,
+        x,
         layer_norm::forward(
             layer_norm::Input {
                 rows,
@@ -75,14 +75,14 @@ pub fn layer_norm_backward(
     one_per_row("layer_norm_backward", x, mean)?;
     one_per_row("layer_norm_backward", x, rstd)?;
     let [x, dy, mean, rstd] = [x, dy, mean, rstd].map(Tensor::contiguous);
-    let (dtype, (rows, c)) = (x.dtype(), rows(&x));
+    let (rows, c) = rows(&x);
     let (mut dx, add) = to_add_to("layer_norm_backward", sum, &x)?;
     let gamma = gamma.map(Tensor::contiguous);
-    let mut dgamma = gamma.as_ref().map(|_| Tensor::recycled(dtype, &[c])).transpose()?;
-    let mut dbeta = has_beta.then(|| Tensor::recycled(dtype, &[c])).transpose()?;
+    let mut dgamma = gamma.as_ref().map(|_| x.new_empty(&[c])).transpose()?;
+    let mut dbeta = has_beta.then(|| x.new_empty(&[c])).transpose()?;
     run!(
         "layer_norm_backward",
-        dtype,
+        x,
         layer_norm::backward(
             layer_norm::BackwardInput {
                 rows,
@@ -94,7 +94,7 @@ pub fn layer_norm_backward(
                 dy: dy.data(),
             },
             layer_norm::Gradients {
-                dx: dx.make_mut(),
+                dx: dx.data_mut(),
                 add,
                 dgamma: dgamma.as_mut().map(|t| t.data_mut()),
                 dbeta: dbeta.as_mut().map(|t| t.data_mut()),
@@ -111,12 +111,12 @@ pub fn layer_norm_backward(
 pub fn rms_norm(x: &Tensor, gamma: Option<&Tensor>, eps: f32) -> Result<Normed> {
     fits_last_axis("rms_norm", x, gamma)?;
     let x = x.contiguous();
-    let (dtype, (rows, c)) = (x.dtype(), rows(&x));
-    let (mut y, mut rrms) = (Tensor::recycled(dtype, x.shape())?, Tensor::recycled(dtype, &[rows])?);
+    let (rows, c) = rows(&x);
+    let (mut y, mut rrms) = (x.new_empty(x.shape())?, x.new_empty(&[rows])?);
     let gamma = gamma.map(Tensor::contiguous);
     run!(
         "rms_norm",
-        dtype,
+        x,
         rms_norm::forward(
             rms_norm::Input { rows, c, eps, x: x.data(), gamma: gamma.as_ref().map(|t| t.data()) },
             rms_norm::Output { y: y.data_mut(), rrms: rrms.data_mut() },
@@ -140,13 +140,13 @@ pub fn rms_norm_backward(
     fits_last_axis("rms_norm_backward", x, gamma)?;
     one_per_row("rms_norm_backward", x, rrms)?;
     let [x, dy, rrms] = [x, dy, rrms].map(Tensor::contiguous);
-    let (dtype, (rows, c)) = (x.dtype(), rows(&x));
+    let (rows, c) = rows(&x);
     let (mut dx, add) = to_add_to("rms_norm_backward", sum, &x)?;
     let gamma = gamma.map(Tensor::contiguous);
-    let mut dgamma = gamma.as_ref().map(|_| Tensor::recycled(dtype, &[c])).transpose()?;
+    let mut dgamma = gamma.as_ref().map(|_| x.new_empty(&[c])).transpose()?;
     run!(
         "rms_norm_backward",
-        dtype,
+        x,
         rms_norm::backward(
             rms_norm::BackwardInput {
                 rows,
@@ -156,7 +156,7 @@ pub fn rms_norm_backward(
                 rrms: rrms.data(),
                 dy: dy.data(),
             },
-            rms_norm::Gradients { dx: dx.make_mut(), add, dgamma: dgamma.as_mut().map(|t| t.data_mut()) },
+            rms_norm::Gradients { dx: dx.data_mut(), add, dgamma: dgamma.as_mut().map(|t| t.data_mut()) },
         )
     );
     Ok(NormGradients { dx, dgamma, dbeta: None })
@@ -164,7 +164,8 @@ pub fn rms_norm_backward(
 
 /// Where dx goes, and whether it is added to what stands there.
 fn to_add_to(op: &'static str, sum: Option<Tensor>, x: &Tensor) -> Result<(Tensor, bool)> {
-    let Some(sum) = sum else { return Ok((Tensor::recycled(x.dtype(), x.shape())?, false)) };
+    let Some(mut sum) = sum else { return Ok((x.new_empty(x.shape())?, false)) };
     same_shape(op, x, &sum)?;
+    sum.make_own();
     Ok((sum, true))
 }

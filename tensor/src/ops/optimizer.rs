@@ -1,7 +1,8 @@
 //! Optimiser steps, in place and in one pass.
 
 use super::{run, same_shape};
-use crate::{Result, Tensor};
+use crate::error::panicking;
+use crate::{DType, Result, Tensor};
 pub use gradus_kernels::optimizer::{AdamW, Sgd};
 
 /// One step of AdamW on the parameter `p` with gradient `g` and moments `m` and `v`.
@@ -13,7 +14,8 @@ pub fn adamw(options: AdamW, p: &mut Tensor, g: &Tensor, m: &mut Tensor, v: &mut
         same_shape("adamw", p, other)?;
     }
     let g = g.contiguous();
-    run!("adamw", g.dtype(), optimizer::adamw(options, p.make_mut(), g.data(), m.make_mut(), v.make_mut()));
+    [&mut *p, &mut *m, &mut *v].into_iter().for_each(Tensor::make_own);
+    run!("adamw", g, optimizer::adamw(options, p.data_mut(), g.data(), m.data_mut(), v.data_mut()));
     Ok(())
 }
 
@@ -25,19 +27,24 @@ pub fn sgd(options: Sgd, p: &mut Tensor, g: &Tensor, velocity: &mut Tensor) -> R
     same_shape("sgd", p, g)?;
     same_shape("sgd", p, velocity)?;
     let g = g.contiguous();
-    run!("sgd", g.dtype(), optimizer::sgd(options, p.make_mut(), g.data(), velocity.make_mut()));
+    [&mut *p, &mut *velocity].into_iter().for_each(Tensor::make_own);
+    run!("sgd", g, optimizer::sgd(options, p.data_mut(), g.data(), velocity.data_mut()));
     Ok(())
 }
 
 impl Tensor {
-    /// Σ x², in `f64`: its root is the norm that gradients are clipped by.
+    /// Σ x², a tensor of no axes in `f64` on the device of x: the root of several is the norm that gradients are clipped by.
     ///
-    /// # Panics
+    /// # Errors
     /// For indices.
-    pub fn sum_of_squares(&self) -> f64 {
-        fn sum(x: &Tensor) -> Result<f64> {
-            Ok(run!("sum_of_squares", x.dtype(), optimizer::sum_of_squares(x.data())))
-        }
-        sum(&self.contiguous()).unwrap_or_else(|error| panic!("{error}"))
+    pub fn try_sum_of_squares(&self) -> Result<Tensor> {
+        let x = self.contiguous();
+        let mut sum = x.new_empty_of(DType::F64, &[])?;
+        run!("sum_of_squares", x, optimizer::sum_of_squares_to(x.data(), sum.data_mut()));
+        Ok(sum)
     }
 }
+
+panicking! { Tensor {
+    sum_of_squares = try_sum_of_squares() -> Tensor;
+} }

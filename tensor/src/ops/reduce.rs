@@ -43,12 +43,8 @@ impl Tensor {
     /// Where there is no such axis, one is named twice, or for indices.
     pub fn try_reduce(&self, op: Reduce, axes: &[usize], keep_axes: bool) -> Result<Tensor> {
         let Axes { kept, reduced, result } = self::axes(name(op), self, axes, keep_axes)?;
-        let mut y = Tensor::recycled(self.dtype(), &result)?;
-        run!(
-            "reduce",
-            self.dtype(),
-            reduce::reduce(op, &kept.0, &kept.1, &reduced.0, &reduced.1, self.data(), y.data_mut())
-        );
+        let mut y = self.new_empty(&result)?;
+        run!("reduce", self, reduce::reduce(op, &kept.0, &kept.1, &reduced.0, &reduced.1, self.data(), y.data_mut()));
         Ok(y)
     }
 
@@ -77,12 +73,8 @@ impl Tensor {
         if self.shape()[axis] == 0 && result.iter().all(|&size| size > 0) {
             return Err(Error::new("argmax", "there is nothing to choose from").shape(self.shape()).axis(axis));
         }
-        let mut y = Tensor::recycled(crate::DType::U32, &result)?;
-        run!(
-            "argmax",
-            self.dtype(),
-            reduce::argmax(&kept.0, &kept.1, &reduced.0, &reduced.1, self.data(), y.data_mut())
-        );
+        let mut y = self.new_empty_of(crate::DType::U32, &result)?;
+        run!("argmax", self, reduce::argmax(&kept.0, &kept.1, &reduced.0, &reduced.1, self.data(), y.data_mut()));
         Ok(y)
     }
 }

@@ -1,7 +1,7 @@
 //! Rotary position embedding: pairs of channels are turned by angles that grow with the position.
 
 use super::{run, same_dtype};
-use crate::{Error, Result, Tensor};
+use crate::{Device, Error, Result, Tensor};
 use gradus_kernels::rope;
 pub use gradus_kernels::rope::Pairing;
 
@@ -17,6 +17,11 @@ pub struct Rotation {
 }
 
 impl Rotation {
+    /// The same angles on another device.
+    pub fn to_device(&self, device: &Device) -> Rotation {
+        Rotation { cos: self.cos.to_device(device), sin: self.sin.to_device(device), pairing: self.pairing }
+    }
+
     /// The first `heads` heads of x [B, T, H, D] turned by the angles of their positions, in their first R channels (Su et al.
     /// 2021, eq. 34); the other channels and heads are copied. All heads are meant by `x.shape()[2]`.
     ///
@@ -37,10 +42,10 @@ impl Rotation {
     fn rotate(&self, x: &Tensor, heads: usize, inverse: bool) -> Result<Tensor> {
         let shape = self.shape_of(x, heads)?;
         let [x, cos, sin] = [x, &self.cos, &self.sin].map(Tensor::contiguous);
-        let mut y = Tensor::recycled(x.dtype(), x.shape())?;
+        let mut y = x.new_empty(x.shape())?;
         run!(
             "rope",
-            x.dtype(),
+            x,
             rope::rotate(
                 rope::Input { shape, pairing: self.pairing, inverse, x: x.data(), cos: cos.data(), sin: sin.data() },
                 y.data_mut(),

@@ -1,9 +1,9 @@
 //! Tensors put together and taken apart along an axis.
 
-use super::same_dtype;
+use super::{run, same_dtype};
 use crate::error::panicking;
 use crate::layout::Dims;
-use crate::{DType, Element, Error, Layout, Result, Tensor};
+use crate::{Error, Layout, Result, Tensor};
 
 impl Tensor {
     /// The parts of `sizes` elements along `axis`, as views.
@@ -30,30 +30,28 @@ impl Tensor {
     /// Writes `part` over the elements from `start` on along `axis`, in place where nobody else holds the storage.
     ///
     /// # Panics
-    /// Where `part` does not fit, or the types differ.
+    /// Where `part` does not fit, or the types or devices differ.
     #[track_caller]
     pub fn write_slice(&mut self, axis: usize, start: usize, part: &Tensor) {
         assert!(axis < part.rank(), "write_slice: the part has no axis {axis}: {:?}", part.shape());
         let region = self.slice(axis, start..start.saturating_add(part.shape()[axis]));
         assert_eq!(region.shape(), part.shape(), "write_slice: the part does not fit");
         assert_eq!(self.dtype(), part.dtype(), "write_slice: types differ");
+        assert_eq!(self.device(), part.device(), "write_slice: devices differ");
         drop(region);
         if !part.is_empty() {
-            match self.dtype() {
-                DType::F32 => write_at::<f32>(part, axis, start, self),
-                DType::F64 => write_at::<f64>(part, axis, start, self),
-                DType::Bf16 => write_at::<half::bf16>(part, axis, start, self),
-                DType::U32 => write_at::<u32>(part, axis, start, self),
-            }
+            self.make_own(); // only now are the strides those of a contiguous tensor
+            let layout = self.layout().clone();
+            let from = start * layout.strides()[axis];
+            copy_to(part, self, from, &layout);
         }
     }
 }
 
-fn write_at<E: Element>(part: &Tensor, axis: usize, start: usize, y: &mut Tensor) {
-    y.make_mut::<E>(); // a copy of its own, contiguous, where it was not: only now are the strides those of the memory
-    let layout: Layout = y.layout().clone();
-    let y = &mut y.make_mut::<E>()[start * layout.strides()[axis]..];
-    gradus_kernels::elementwise::copy(part.shape(), part.data(), part.layout().strides(), y, layout.strides());
+/// Copies `part` to where `layout` leads to from element `from` of y on, which nobody shares.
+fn copy_to(part: &Tensor, y: &mut Tensor, from: usize, layout: &Layout) {
+    let (shape, strides) = (part.shape(), part.layout().strides());
+    run!(any part, elementwise::copy(shape, part.data(), strides, &mut y.data_mut()[from..], layout.strides()));
 }
 
 panicking! { Tensor {
@@ -77,25 +75,15 @@ pub fn concat(parts: &[&Tensor], axis: usize) -> Result<Tensor> {
         }
         shape[axis] += part.shape()[axis];
     }
-    let mut y = Tensor::recycled(first.dtype(), &shape)?;
-    match first.dtype() {
-        DType::F32 => write_parts::<f32>(parts, axis, &mut y),
-        DType::F64 => write_parts::<f64>(parts, axis, &mut y),
-        DType::Bf16 => write_parts::<half::bf16>(parts, axis, &mut y),
-        DType::U32 => write_parts::<u32>(parts, axis, &mut y),
-    }
-    Ok(y)
-}
-
-fn write_parts<E: Element>(parts: &[&Tensor], axis: usize, y: &mut Tensor) {
-    let layout: Layout = y.layout().clone();
+    let mut y = first.new_empty(&shape)?;
+    let layout = y.layout().clone();
     let mut start = 0;
     for part in parts {
         let from = start * layout.strides()[axis];
         start += part.shape()[axis];
         if !part.is_empty() {
-            let y = &mut y.data_mut::<E>()[from..];
-            gradus_kernels::elementwise::copy(part.shape(), part.data(), part.layout().strides(), y, layout.strides());
+            copy_to(part, &mut y, from, &layout);
         }
     }
+    Ok(y)
 }

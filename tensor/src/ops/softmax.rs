@@ -12,8 +12,8 @@ impl Tensor {
     /// Where there is no such axis, or for indices.
     pub fn try_softmax(&self, axis: usize) -> Result<Tensor> {
         along(self, "softmax", axis, |x| {
-            let ((rows, c), mut y) = (rows(x), Tensor::recycled(x.dtype(), x.shape())?);
-            run!("softmax", x.dtype(), softmax::forward(rows, c, x.data(), y.data_mut()));
+            let ((rows, c), mut y) = (rows(x), x.new_empty(x.shape())?);
+            run!("softmax", x, softmax::forward(rows, c, x.data(), y.data_mut()));
             Ok(y)
         })
     }
@@ -24,8 +24,8 @@ impl Tensor {
     /// Where there is no such axis, or for indices.
     pub fn try_log_softmax(&self, axis: usize) -> Result<Tensor> {
         along(self, "log_softmax", axis, |x| {
-            let ((rows, c), mut y) = (rows(x), Tensor::recycled(x.dtype(), x.shape())?);
-            run!("log_softmax", x.dtype(), softmax::log_forward(rows, c, x.data(), y.data_mut()));
+            let ((rows, c), mut y) = (rows(x), x.new_empty(x.shape())?);
+            run!("log_softmax", x, softmax::log_forward(rows, c, x.data(), y.data_mut()));
             Ok(y)
         })
     }
@@ -44,8 +44,8 @@ pub fn backward(y: &Tensor, dy: &Tensor, axis: usize) -> Result<Tensor> {
     same_shape("softmax_backward", y, dy)?;
     along(dy, "softmax_backward", axis, |dy| {
         let y = to_last(y, axis).contiguous();
-        let ((rows, c), mut dx) = (rows(dy), Tensor::recycled(dy.dtype(), dy.shape())?);
-        run!("softmax_backward", dy.dtype(), softmax::backward(rows, c, y.data(), dy.data(), dx.data_mut()));
+        let ((rows, c), mut dx) = (rows(dy), dy.new_empty(dy.shape())?);
+        run!("softmax_backward", dy, softmax::backward(rows, c, y.data(), dy.data(), dx.data_mut()));
         Ok(dx)
     })
 }
@@ -58,8 +58,8 @@ pub fn log_backward(y: &Tensor, dy: &Tensor, axis: usize) -> Result<Tensor> {
     same_shape("log_softmax_backward", y, dy)?;
     along(dy, "log_softmax_backward", axis, |dy| {
         let y = to_last(y, axis).contiguous();
-        let ((rows, c), mut dx) = (rows(dy), Tensor::recycled(dy.dtype(), dy.shape())?);
-        run!("log_softmax_backward", dy.dtype(), softmax::log_backward(rows, c, y.data(), dy.data(), dx.data_mut()));
+        let ((rows, c), mut dx) = (rows(dy), dy.new_empty(dy.shape())?);
+        run!("log_softmax_backward", dy, softmax::log_backward(rows, c, y.data(), dy.data(), dx.data_mut()));
         Ok(dx)
     })
 }
