@@ -2,9 +2,10 @@
 //!
 //! Each operation is a folder: `mod.rs` states the contract (formula, derivative, shapes, cost) and lists the rungs of the
 //! ladder; `naive.rs` is the shortest correct code and the oracle in `f64`. A further rung has, as a rule, a file of its
-//! name, or two where its backward pass has one of its own. Short ones share a file: those of a function in
+//! name, or two where its backward pass has one of its own. Short rungs share a file: those of a function in
 //! [`elementwise`] and [`optimizer`], of decoding, of attention in bf16, of products with stored bf16 and of the norm of a
-//! sum; `simd` and `threads` of [`reduce`]. What several rungs stand on has a file as well.
+//! sum; `simd` and `threads` of [`reduce`]. Attention has a folder for its ladder and one for each of the parts that several
+//! rungs share.
 //!
 //! This crate knows neither tensors nor gradient tapes; it is the only one with `unsafe` in it.
 //!

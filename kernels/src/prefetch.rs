@@ -1,6 +1,6 @@
-//! Asking for a cache line before it is needed: a hint, which reads nothing and faults at no address.
+//! Prefetches of cache lines: hints that read nothing and fault at no address.
 
-/// For the first-level cache.
+/// Prefetches a line into the first-level cache.
 #[inline(always)]
 pub(crate) fn prefetch(line: *const f32) {
     #[cfg(target_arch = "x86_64")]
@@ -13,7 +13,7 @@ pub(crate) fn prefetch(line: *const f32) {
     let _ = line;
 }
 
-/// For the second-level cache.
+/// Prefetches a line into the second-level cache.
 #[inline(always)]
 pub(crate) fn prefetch_second(line: *const f32) {
     #[cfg(target_arch = "x86_64")]
@@ -26,7 +26,7 @@ pub(crate) fn prefetch_second(line: *const f32) {
     let _ = line;
 }
 
-/// To be written.
+/// Prefetches a line that will be written.
 #[inline(always)]
 pub(crate) fn prefetch_write(line: *const f32) {
     #[cfg(target_arch = "x86_64")]

@@ -19,7 +19,7 @@ use gradus_kernels::{
     attention::{
         Inputs, Output, Shape, View,
         bf16::{self, BACKWARD_RUNGS, Backward, FORWARD_RUNGS, Forward},
-        stored,
+        bf16_cache,
     },
     simd::bf16::round,
 };
@@ -59,7 +59,7 @@ pub(super) fn decode([b, h, t, d]: [usize; 4]) -> Box<dyn Case> {
     (data.k, data.v) = (aligned(widened(&k)), aligned(widened(&v)));
     let expected = (forward_reference(&data), forward_reference(&data));
     (data.k, data.v) = (zeros(0), zeros(0)); // no rung reads them
-    let call = |run: stored::Forward, isa: Isa, (data, [k, v]): &mut (Data, [Buffer<half::bf16>; 2])| {
+    let call = |run: bf16_cache::Forward, isa: Isa, (data, [k, v]): &mut (Data, [Buffer<half::bf16>; 2])| {
         let Data { shape, q, o, lse, .. } = data;
         let Shape { b, h, tq, tk, d, .. } = *shape;
         let [queries, keys] = [tq, tk].map(|t| strides(*shape, t));
@@ -68,7 +68,8 @@ pub(super) fn decode([b, h, t, d]: [usize; 4]) -> Box<dyn Case> {
         run(bf16_isa(isa), &inputs, Output::new("o", o, [b, h, tq], queries, d), lse);
     };
     let spoil = |(data, _): &mut (Data, _)| spoil_forward(data);
-    let mut ladder = ladder(stored::DECODE_RUNGS, (data, [k, v]), call, spoil, |(d, _)| forward_outputs(d), expected);
+    let mut ladder =
+        ladder(bf16_cache::DECODE_RUNGS, (data, [k, v]), call, spoil, |(d, _)| forward_outputs(d), expected);
     ladder.precision = Precision::Bf16;
     Box::new(ladder)
 }

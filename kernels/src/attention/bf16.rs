@@ -7,7 +7,7 @@
 //! only chooses which function it calls. δ is that of the rounded dO, so that the rows of dS still sum up to about 0.
 //!
 //! # How
-//! The rungs `registers` and `one_block` are written for words (`words.rs`); here a word is a pair of neighbours along
+//! The rungs `register_softmax` and `short_sequence` are generic over the kind of operand (`operand_kind.rs`): a 32-bit word is an `f32`, or as here a pair of neighbours along
 //! the sum: along D in Q·Kᵀ and dO·Vᵀ, along the keys in P·V and dS·K, along the queries in Pᵀ·dO and dSᵀ·Q. P of two queries, or of 32
 //! keys, is rounded and paired by one instruction or two, and V, K, Q and dO are packed once more with their rows joined.
 //!
@@ -29,7 +29,7 @@
 //! the pairs are taken apart again: there bf16 is for the same results, not for speed.
 //!
 //! On a Granite Rapids, where `vdpbf16ps` does half the multiply-adds of `f32`, words of pairs lose to it. With AMX,
-//! heads go to tiles instead (`tile_forward.rs`, `tile_backward.rs`), with masks and dropout too: without them 2.3 to 4
+//! heads go to tiles instead (the folder `amx`), with masks and dropout too: without them 2.3 to 4
 //! times as fast as `f32` from T = 256 on.
 //!
 //! # The oracle
@@ -38,11 +38,12 @@
 //! the tests allow twice that. In all of it the error of an average of many terms is much smaller than the bound.
 //! The backward pass takes O of its own forward pass, so δ brings in the error of O as well.
 
-use super::{
-    Inputs, Options, Output, Saved, Shape, Strides, View, naive, one_block, one_block_backward, registers,
-    registers_backward, threads, tile_backward, tile_forward,
+use crate::attention::{
+    Inputs, Options, Output, Saved, Shape, Strides, View, amx,
+    blocks::operand_kind::Pairs,
+    ladder::{naive, register_softmax, register_softmax_backward, short_sequence, short_sequence_backward, threads},
+    one_by_one,
     view::{Part, PartOf},
-    words::Pairs,
 };
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use crate::simd::tiles::Amx;
@@ -62,12 +63,12 @@ pub type Backward = for<'a> fn(Bf16Isa, &Inputs<'a>, &Saved<'a>, [Output<'_>; 3]
 pub const FORWARD_RUNGS: &[Rung<Forward>] = &[
     Rung { name: "naive", idea: "the definition on rounded operands", run: naive_forward, simd: false },
     Rung {
-        name: "registers",
+        name: "register_softmax",
         idea: "words of two steps: half the multiply-adds and loads",
         run: serial_forward,
         simd: true,
     },
-    Rung { name: "one_block", idea: "short sequences in one block", run: serial_one_block, simd: true },
+    Rung { name: "short_sequence", idea: "short sequences in one block", run: serial_one_block, simd: true },
     Rung { name: "threads", idea: "a task for each chunk of the queries of a head", run: threads_forward, simd: true },
 ];
 
@@ -75,12 +76,12 @@ pub const FORWARD_RUNGS: &[Rung<Forward>] = &[
 pub const BACKWARD_RUNGS: &[Rung<Backward>] = &[
     Rung { name: "naive", idea: "the definition on rounded operands", run: naive_backward, simd: false },
     Rung {
-        name: "registers",
+        name: "register_softmax",
         idea: "words of two steps: half the multiply-adds and loads",
         run: serial_backward,
         simd: true,
     },
-    Rung { name: "one_block", idea: "short sequences in one block", run: serial_one_block_backward, simd: true },
+    Rung { name: "short_sequence", idea: "short sequences in one block", run: serial_one_block_backward, simd: true },
     Rung { name: "threads", idea: "one owner for every row of dK and dV", run: threads_backward, simd: true },
 ];
 
@@ -166,21 +167,21 @@ fn naive_backward(_: Bf16Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients:
 }
 
 fn serial_forward(isa: Bf16Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
-    registers::serial(inputs, o, lse, |head, rows, o, lse| chunk(isa, inputs, head, rows, o, lse))
+    one_by_one::forward(inputs, o, lse, |head, rows, o, lse| chunk(isa, inputs, head, rows, o, lse))
 }
 
 fn serial_backward(isa: Bf16Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
-    registers_backward::serial(inputs, gradients, |head, keys, dq, dkv| {
+    one_by_one::backward(inputs, gradients, |head, keys, dq, dkv| {
         chunk_backward(isa, inputs, saved, head, keys, dq, dkv);
     })
 }
 
 fn serial_one_block(isa: Bf16Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
-    registers::serial(inputs, o, lse, |head, rows, o, lse| short(isa, inputs, head, rows, o, lse))
+    one_by_one::forward(inputs, o, lse, |head, rows, o, lse| short(isa, inputs, head, rows, o, lse))
 }
 
 fn serial_one_block_backward(isa: Bf16Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
-    registers_backward::serial(inputs, gradients, |head, keys, dq, dkv| {
+    one_by_one::backward(inputs, gradients, |head, keys, dq, dkv| {
         short_backward(isa, inputs, saved, head, keys, dq, dkv);
     })
 }
@@ -197,11 +198,11 @@ fn threads_backward(isa: Bf16Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradie
 
 fn chunk(isa: Bf16Isa, inputs: &Inputs<'_>, head: [usize; 2], rows: Range<usize>, o: Part<'_>, lse: Part<'_>) {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    if isa == Bf16Isa::Amx && tile_forward::fits(inputs) {
+    if isa == Bf16Isa::Amx && amx::forward::fits(inputs) {
         let mut tiles = Amx::configured().expect("this machine has no AMX");
         return tile_chunk(isa, &mut tiles, inputs, head, rows, [o, lse]);
     }
-    let len = registers::lengths::<Pairs<Portable>>(inputs, rows.len()).iter().sum();
+    let len = register_softmax::lengths::<Pairs<Portable>>(inputs, rows.len()).iter().sum();
     scratch::with(len, |buffer: &mut [u32]| pairs(isa, inputs, head, rows, [o, lse], buffer));
 }
 
@@ -215,9 +216,9 @@ pub(super) fn tile_chunk(
     rows: Range<usize>,
     outputs: [Part<'_>; 2],
 ) {
-    let len = tile_forward::lengths(inputs, &rows).iter().sum();
+    let len = amx::forward::lengths(inputs, &rows).iter().sum();
     scratch::with(len, |buffer: &mut [u32]| {
-        tile_forward::attend(isa, tiles, inputs, head, rows, outputs, buffer);
+        amx::forward::attend(isa, tiles, inputs, head, rows, outputs, buffer);
     });
 }
 
@@ -230,7 +231,7 @@ bf16_fn! {
         outputs: [Part<'_>; 2],
         buffer: &mut [u32],
     ) {
-        registers::attend(Pairs(b), inputs, head, rows, outputs, buffer)
+        register_softmax::attend(Pairs(b), inputs, head, rows, outputs, buffer)
     }
 }
 
@@ -244,12 +245,12 @@ fn chunk_backward(
     gradients: [Part<'_>; 2],
 ) {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    if isa == Bf16Isa::Amx && tile_forward::fits(inputs) {
+    if isa == Bf16Isa::Amx && amx::forward::fits(inputs) {
         let mut tiles = Amx::configured().expect("this machine has no AMX");
         return tile_chunk_backward(isa, &mut tiles, inputs, saved, [b, kv], keys, dq, gradients);
     }
-    let space = registers_backward::lengths::<Pairs<Portable>>(inputs, &keys).iter().sum();
-    registers_backward::for_heads(inputs, kv, keys.clone(), space, gradients, |h, gradients, buffer| {
+    let space = register_softmax_backward::lengths::<Pairs<Portable>>(inputs, &keys).iter().sum();
+    one_by_one::sharing(inputs, kv, keys.clone(), space, gradients, |h, gradients, buffer| {
         pairs_backward(isa, inputs, saved, [b, h, kv], keys.clone(), dq(h), gradients, buffer);
     });
 }
@@ -266,9 +267,9 @@ pub(super) fn tile_chunk_backward(
     dq: &PartOf<'_>,
     gradients: [Part<'_>; 2],
 ) {
-    let space = tile_backward::lengths(inputs, &keys).iter().sum();
-    registers_backward::for_heads(inputs, kv, keys.clone(), space, gradients, |h, gradients, buffer| {
-        tile_backward::differentiate(isa, tiles, inputs, saved, [b, h, kv], keys.clone(), dq(h), gradients, buffer);
+    let space = amx::backward::lengths(inputs, &keys).iter().sum();
+    one_by_one::sharing(inputs, kv, keys.clone(), space, gradients, |h, gradients, buffer| {
+        amx::backward::differentiate(isa, tiles, inputs, saved, [b, h, kv], keys.clone(), dq(h), gradients, buffer);
     });
 }
 
@@ -283,22 +284,22 @@ bf16_fn! {
         gradients: &mut [Part<'_>; 2],
         buffer: &mut [u32],
     ) {
-        registers_backward::differentiate(Pairs(b), inputs, saved, head, keys, dq, gradients, buffer)
+        register_softmax_backward::differentiate(Pairs(b), inputs, saved, head, keys, dq, gradients, buffer)
     }
 }
 
 /// Where it fits, the head as one block.
 fn short(isa: Bf16Isa, inputs: &Inputs<'_>, head: [usize; 2], rows: Range<usize>, o: Part<'_>, lse: Part<'_>) {
-    if isa == Bf16Isa::Amx || !one_block::fits(isa.isa(), inputs) {
+    if isa == Bf16Isa::Amx || !short_sequence::fits(isa.isa(), inputs) {
         return chunk(isa, inputs, head, rows, o, lse);
     }
-    let len = one_block::lengths::<Pairs<Portable>>(inputs).iter().sum();
+    let len = short_sequence::lengths::<Pairs<Portable>>(inputs).iter().sum();
     scratch::with(len, |buffer: &mut [u32]| short_pairs(isa, inputs, head, [o, lse], buffer));
 }
 
 bf16_fn! {
     fn short_pairs<B>(b: B, inputs: &Inputs<'_>, head: [usize; 2], outputs: [Part<'_>; 2], buffer: &mut [u32]) {
-        one_block::attend(Pairs(b), inputs, head, outputs, buffer)
+        short_sequence::attend(Pairs(b), inputs, head, outputs, buffer)
     }
 }
 
@@ -311,10 +312,10 @@ fn short_backward(
     dq: &PartOf<'_>,
     [dk, dv]: [Part<'_>; 2],
 ) {
-    if isa == Bf16Isa::Amx || !one_block_backward::fits_backward(isa.isa(), inputs) {
+    if isa == Bf16Isa::Amx || !short_sequence_backward::fits_backward(isa.isa(), inputs) {
         return chunk_backward(isa, inputs, saved, [b, h], keys, dq, [dk, dv]);
     }
-    let len = one_block_backward::lengths::<Pairs<Portable>>(inputs).iter().sum();
+    let len = short_sequence_backward::lengths::<Pairs<Portable>>(inputs).iter().sum();
     scratch::with(len, |buffer: &mut [u32]| short_pairs_backward(isa, inputs, saved, [b, h], [dq(h), dk, dv], buffer));
 }
 
@@ -327,6 +328,6 @@ bf16_fn! {
         gradients: [Part<'_>; 3],
         buffer: &mut [u32],
     ) {
-        one_block_backward::differentiate(Pairs(b), inputs, saved, head, gradients, buffer)
+        short_sequence_backward::differentiate(Pairs(b), inputs, saved, head, gradients, buffer)
     }
 }

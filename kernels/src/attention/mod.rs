@@ -42,46 +42,22 @@
 //! contiguous. Source: Vaswani et al., "Attention is all you need", 2017, eq. 1; the fast rungs after Dao et al.,
 //! "FlashAttention", 2022 and 2023.
 //!
-//! Read first: [`naive`], then the rungs in the order of [`FORWARD_RUNGS`]; [`bf16`] and [`stored`] last.
+//! Read first: [`naive`], then the rungs of [`ladder`] in its order; then [`decoding`], and [`bf16`] last.
 
+#[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), allow(dead_code))]
+mod amx;
 pub mod bf16;
-mod blocked;
-mod causal;
-mod decode;
-mod exp2;
-pub mod naive;
-mod next_head;
-mod one_block;
-mod one_block_backward;
-mod online;
-mod pack;
-mod product;
-mod queries;
-mod registers;
-mod registers_backward;
-mod simd;
-mod simd_backward;
-pub mod stored;
-mod threads;
-// Of the tile registers of AMX; `tiles` below is a rung of vectors.
-#[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), allow(dead_code))]
-mod tile_backward;
-#[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), allow(dead_code))]
-mod tile_bits;
-#[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), allow(dead_code))]
-mod tile_forward;
-#[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), allow(dead_code))]
-mod tile_pack;
-#[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), allow(dead_code))]
-mod tile_product;
-mod tiles;
+mod blocks;
+pub mod decoding;
+pub mod ladder;
+mod one_by_one;
 mod view;
-mod words;
 
-pub use decode::DECODE_RUNGS;
+pub use decoding::{DECODE_RUNGS, bf16_cache};
+pub use ladder::{BACKWARD_RUNGS, FORWARD_RUNGS, naive};
 pub use view::{Inputs, Output, Saved, View};
 
-use crate::{Float, Isa, Rung, philox::Dropout};
+use crate::{Float, Isa, philox::Dropout};
 
 /// The sizes of an attention problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +87,7 @@ pub struct Strides {
     pub t: usize,
 }
 
-/// What else is to be said: the factor of the scores, what may be seen, and dropout.
+/// Scale of the scores, masks and dropout.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
     /// The factor of Q·Kᵀ, as a rule 1/√D, which keeps the variance of the scores at 1.
@@ -120,7 +96,7 @@ pub struct Options<'a> {
     pub causal: bool,
     /// How many keys, its own position and those before it, a query sees at most.
     pub window: Option<usize>,
-    /// Which of the keys each query may see besides.
+    /// A mask that hides further keys from each query.
     pub mask: Option<Mask<'a>>,
     /// Dropout of the probabilities.
     ///
@@ -142,86 +118,6 @@ pub type Forward = for<'a> fn(Isa, &Inputs<'a>, Output<'_>, &mut [f32]);
 
 /// A backward rung: inputs and what the forward pass left to dQ, dK and dV, which are overwritten.
 pub type Backward = for<'a> fn(Isa, &Inputs<'a>, &Saved<'a>, [Output<'_>; 3]);
-
-/// The forward ladder.
-pub const FORWARD_RUNGS: &[Rung<Forward>] = &[
-    Rung {
-        name: "naive",
-        idea: "the definition: S of a head as a matrix in memory, P of it a row at a time",
-        run: |_, inputs, o, lse| naive::forward_view(inputs, o, lse),
-        simd: false,
-    },
-    Rung {
-        name: "causal",
-        idea: "only the keys that are seen: the others are not added with weight 0",
-        run: causal::forward,
-        simd: false,
-    },
-    Rung { name: "blocked", idea: "a block of keys serves several queries", run: blocked::forward, simd: false },
-    Rung { name: "online", idea: "a running maximum and sum: no row of scores", run: online::forward, simd: false },
-    Rung { name: "simd", idea: "vectors: scores over keys, outputs over D", run: simd::forward, simd: true },
-    Rung {
-        name: "tiles",
-        idea: "register tiles: eight queries share each load of a key and a value",
-        run: tiles::forward,
-        simd: true,
-    },
-    Rung {
-        name: "registers",
-        idea: "scores stay in registers for the softmax; one visit where a head has few keys",
-        run: registers::forward,
-        simd: true,
-    },
-    Rung {
-        name: "one_block",
-        idea: "a head of few queries and keys at once, phase by phase, queries in the lanes",
-        run: one_block::forward,
-        simd: true,
-    },
-    Rung { name: "threads", idea: "a task for each chunk of the queries of a head", run: threads::forward, simd: true },
-];
-
-/// The backward ladder.
-pub const BACKWARD_RUNGS: &[Rung<Backward>] = &[
-    Rung {
-        name: "naive",
-        idea: "the definition: P made again from S and the log-sum-exp, dP and dS a row at a time",
-        run: |_, inputs, saved, gradients| naive::backward_view(inputs, saved, gradients),
-        simd: false,
-    },
-    Rung { name: "causal", idea: "only the pairs that are seen, a row at a time", run: causal::backward, simd: false },
-    Rung {
-        name: "blocked",
-        idea: "a block of keys and its gradients stay in the cache",
-        run: blocked::backward,
-        simd: false,
-    },
-    Rung { name: "simd", idea: "five products of blocks, in vectors", run: simd_backward::backward, simd: true },
-    Rung {
-        name: "tiles",
-        idea: "register tiles: eight queries, or keys, share each load",
-        run: tiles::backward,
-        simd: true,
-    },
-    Rung {
-        name: "registers",
-        idea: "P and dS are made in registers; finer tiles on the diagonal",
-        run: registers_backward::backward,
-        simd: true,
-    },
-    Rung {
-        name: "one_block",
-        idea: "queries in the lanes; every row of the gradients in one go",
-        run: one_block_backward::backward,
-        simd: true,
-    },
-    Rung {
-        name: "threads",
-        idea: "one owner for every row of dK and dV; dQ added in a fixed order",
-        run: threads::backward,
-        simd: true,
-    },
-];
 
 fn best_forward(inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
     let ladder = if inputs.shape.tq == 1 { DECODE_RUNGS } else { FORWARD_RUNGS };

@@ -37,7 +37,7 @@ fn every_rung_over_odd_shapes() {
     }
 }
 
-/// What the rung `one_block` takes.
+/// Shapes that the rung `short_sequence` takes.
 #[test]
 fn short_sequences() {
     for (tq, tk, d) in [(64, 64, 32), (40, 64, 48), (64, 40, 16), (20, 50, 32), (50, 19, 80)] {

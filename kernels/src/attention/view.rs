@@ -1,7 +1,7 @@
-//! How attention sees its operands: rows of D neighbouring elements, found by strides, in one buffer or in several.
+//! The operands of attention: rows of D contiguous elements, found by strides, in one buffer or in several.
 //!
-//! A model keeps q, k and v in one \[B,T,3,H,D\] buffer, as one matrix product writes them. To read them through
-//! strides costs nothing; to copy them apart first would cost as much traffic as attention itself.
+//! A model keeps q, k and v in one \[B,T,3,H,D\] buffer, as one matrix product writes them. Reading them through
+//! strides costs nothing. Copying them into separate tensors would cost as much traffic as attention itself.
 
 use super::{Mask, Options, Shape, Strides};
 use crate::{
@@ -32,18 +32,18 @@ impl<'a, E> View<'a, E> {
 }
 
 impl View<'_> {
-    /// Asks for rows of (b, h) ahead of time; nothing happens where there are none.
+    /// Prefetches rows of (b, h); nothing happens where there are none.
     #[inline(always)]
-    pub(super) fn ask(&self, [b, h, d]: [usize; 3], rows: Range<usize>) {
+    pub(super) fn prefetch(&self, [b, h, d]: [usize; 3], rows: Range<usize>) {
         let Strides { b: b_step, h: h_step, .. } = self.strides;
         let head = self.data.as_ptr().wrapping_add(b.wrapping_mul(b_step)).wrapping_add(h.wrapping_mul(h_step));
-        ask::<false>(head, rows, self.strides.t, d);
+        prefetch_rows::<false>(head, rows, self.strides.t, d);
     }
 }
 
-/// Asks for rows of d elements, `stride` apart, that are to be read or written soon.
+/// Prefetches rows of d elements, `stride` apart, for reading or writing.
 #[inline(always)]
-fn ask<const WRITE: bool>(row_0: *const f32, rows: Range<usize>, stride: usize, d: usize) {
+fn prefetch_rows<const WRITE: bool>(row_0: *const f32, rows: Range<usize>, stride: usize, d: usize) {
     for t in rows {
         for x in (0..d).step_by(16) {
             let line = row_0.wrapping_add(t.wrapping_mul(stride)).wrapping_add(x);
@@ -142,7 +142,7 @@ impl<'a, E, C> Inputs<'a, E, C> {
         self.row_index(b, h, i) as u64 * self.shape.tk.div_ceil(64) as u64
     }
 
-    /// What the probability of (i, j) is multiplied with: 1, or by dropout 0 or 1 / (1 − p).
+    /// The dropout factor of the probability of (i, j): 1 without dropout, else 0 or 1 / (1 − p).
     pub(super) fn keep_factor(&self, b: usize, h: usize, i: usize, j: usize) -> f32 {
         let kept = |d: crate::philox::Dropout| d.keeps(self.first_group(b, h, i) * 64 + j as u64);
         self.options.dropout.map_or(1.0, |d| if kept(d) { d.scale() } else { 0.0 })
@@ -152,6 +152,13 @@ impl<'a, E, C> Inputs<'a, E, C> {
     #[inline(always)]
     pub(super) fn kv_head(&self, h: usize) -> usize {
         h / (self.shape.h / self.shape.h_kv)
+    }
+
+    /// The query heads that read key head `kv`.
+    #[inline(always)]
+    pub(super) fn query_heads(&self, kv: usize) -> Range<usize> {
+        let group = self.shape.h / self.shape.h_kv;
+        kv * group..(kv + 1) * group
     }
 }
 
@@ -299,10 +306,10 @@ impl Part<'_> {
         self.far
     }
 
-    /// Asks for rows ahead of time, to write to them; nothing happens where there are none.
+    /// Prefetches rows for writing; nothing happens where there are none.
     #[inline(always)]
-    pub(super) fn ask(&self, rows: Range<usize>) {
-        ask::<true>(self.data, rows, self.stride, self.d);
+    pub(super) fn prefetch(&self, rows: Range<usize>) {
+        prefetch_rows::<true>(self.data, rows, self.stride, self.d);
     }
 
     /// Row t.

@@ -83,7 +83,7 @@ fn maxima<S: Simd>(s: S, v: usize, x: &[f32], max: &mut [f32]) {
 }
 
 /// Σ exp(x − max) of each row of x, in the order of memory: a vector that two rows share is worked out once. `ahead` are
-/// the rows from x on, those that come next too, which are asked for meanwhile.
+/// the rows from x on, the next ones too, which are prefetched meanwhile.
 #[inline(always)]
 fn sums<S: Simd>(s: S, v: usize, x: &[f32], ahead: &[f32], max: &[f32], sum: &mut [f32]) {
     let lowest = s.splat(f32::NEG_INFINITY);
@@ -126,7 +126,7 @@ fn sums_by_rows<S: Simd>(s: S, v: usize, x: &[f32], max: &[f32], sum: &mut [f32]
 
 /// The maximum of a long row x and Σ exp(x − maximum), piece by piece: where one brings a larger maximum, the sum so far
 /// is scaled to it (Milakov, Gimelshein: "Online normalizer calculation for softmax", 2018, algorithm 3, with a piece for
-/// an element). `ahead` is x and what comes next, which is asked for meanwhile.
+/// an element). `ahead` is x and the next rows, which are prefetched meanwhile.
 #[inline(always)]
 fn sum_of_long<S: Simd>(s: S, x: &[f32], ahead: &[f32]) -> (f32, f32) {
     let lowest = s.splat(f32::NEG_INFINITY);

@@ -100,9 +100,9 @@ pub struct Gradients<'a, E = f32> {
     pub dx: &'a mut [E],
     /// Whether the gradient of x is added to what stands in `dx`; the others overwrite.
     pub add: bool,
-    /// The gradient of γ, `c` elements, where it is asked for.
+    /// The gradient of γ, `c` elements, if it is wanted.
     pub dgamma: Option<&'a mut [E]>,
-    /// The gradient of β, `c` elements, where it is asked for.
+    /// The gradient of β, `c` elements, if it is wanted.
     pub dbeta: Option<&'a mut [E]>,
 }
 
@@ -211,7 +211,7 @@ pub fn add_forward(input: Input<'_>, added: &[f32], h: &mut [f32], output: Outpu
     residual::fused(Isa::active(), input, added, h, output);
 }
 
-/// dx = rstd·(g − mean(g) − x̂·mean(g∘x̂)) with g = dy∘γ, and where they are asked for dγ = Σ dy∘x̂ and dβ = Σ dy.
+/// dx = rstd·(g − mean(g) − x̂·mean(g∘x̂)) with g = dy∘γ, and if they are wanted dγ = Σ dy∘x̂ and dβ = Σ dy.
 ///
 /// # Panics
 /// Where a length is not the one that its field names.

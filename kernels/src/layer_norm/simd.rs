@@ -7,7 +7,7 @@
 //!
 //! Short rows are taken four at a time, so that their sums across lanes wait together and not one after the other: 64 ×
 //! 128 forward in the first cache takes 13 cycles for 16 elements, and 26 row by row; backward, dγ and dβ are then read
-//! and written once for four rows. Longer rows go in twos, and while they are written, the next ones are asked for. In turn
+//! and written once for four rows. Longer rows go in twos, and while they are written, the next ones are prefetched. In turn
 //! with one by one, forward on one thread: 400 × 384 29 and 42 µs, 400 × 1536 119 and 131; on two, 16384 × 384 7% less;
 //! backward 400 × 384 38.6 and 45.7 µs, 16384 × 384 on two 2 to 4% less. Four long rows at a time are slower from memory
 //! (forward 18 to 33%), whose prefetchers then see less.

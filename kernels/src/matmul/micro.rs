@@ -15,7 +15,7 @@
 
 use super::{
     Isa,
-    ahead::{Ahead, Next},
+    prefetch::{Next, Prefetch},
 };
 use crate::{
     prefetch::{prefetch, prefetch_second},
@@ -130,12 +130,12 @@ fn tiles<S: Simd, const R: usize, const V: usize>(
             // A with the last panel of B, lest it is gone again when it is packed.
             let last = j + width >= c.columns;
             let ahead = match next {
-                Next { a: Some(a), .. } if last => Ahead::of_a(a, i, k / 2),
-                Next { b: Some(b), .. } => Ahead::of_b(b, (i, j), width, k / 2, k),
-                _ if last => Ahead::nowhere(),
+                Next { a: Some(a), .. } if last => Prefetch::of_a(a, i, k / 2),
+                Next { b: Some(b), .. } => Prefetch::of_b(b, (i, j), width, k / 2, k),
+                _ if last => Prefetch::nowhere(),
                 _ => {
                     let (index, panels) = (i / PANEL_ROWS, c.rows.div_ceil(PANEL_ROWS));
-                    Ahead::of_panel(b[(j + width) * k..].as_ptr(), width * k, (index, panels), k / 2)
+                    Prefetch::of_panel(b[(j + width) * k..].as_ptr(), width * k, (index, panels), k / 2)
                 }
             };
             // SAFETY: the assertions: panels of k steps follow at i·k and j·k; rows and columns lie in the block.
@@ -165,7 +165,7 @@ struct Tile {
     stride: usize,
     columns: usize,
     add: bool,
-    ahead: Ahead,
+    ahead: Prefetch,
 }
 
 /// The rows of a panel, R, 4 or 1 at a time.

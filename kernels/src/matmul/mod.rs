@@ -16,6 +16,18 @@
 //! caches. All rungs do the same FLOPs; they differ in how often each element is fetched, and from where. With M = 1
 //! each weight is used once, half a FLOP for a byte, and the product is limited by memory ([`gemv`]).
 //!
+//! # Files, in reading order
+//! 1. [`naive`]: the definition
+//! 2. [`blocked`]: loop order and cache blocks
+//! 3. [`simd`]: vectors of columns
+//! 4. [`register_tile`]: a tile of C in registers
+//! 5. [`packed`]: operands packed into panels (`pack`), multiplied by a micro-kernel (`micro`)
+//! 6. [`threads`]: blocks of C on all cores; [`gemv`] for a vector, `split_k` for long sums
+//! 7. [`unpacked`]: operands that are read where they lie (`strided`), few rows by `dot_tiles`, and `two_phases` of tasks
+//! 8. [`bf16`]: the same with operands rounded to bf16
+//!
+//! `prefetch` says which cache lines the micro-kernels prefetch.
+//!
 //! # Figures
 //! The files give GFLOP/s on a 2-core Zen 4 (AVX-512), where independent multiply-adds reach 114 GFLOP/s a core and 228
 //! on both, measured in the same run; on one thread at AVX-512 unless said; the 5th percentile of the repetitions, for
@@ -27,22 +39,22 @@
 
 #![allow(clippy::needless_range_loop)] // counted loops over the rows and vectors of a tile unroll as they stand
 
-mod ahead;
 pub mod bf16;
 pub mod blocked;
-pub mod direct;
-mod dots;
+mod dot_tiles;
 pub mod gemv;
 mod micro;
 pub mod naive;
 mod pack;
 pub mod packed;
+mod prefetch;
 pub mod register_tile;
-mod rounds;
 pub mod simd;
 mod split_k;
 mod strided;
 pub mod threads;
+mod two_phases;
+pub mod unpacked;
 
 #[cfg(test)]
 mod tests;
@@ -105,9 +117,9 @@ pub const RUNGS: &[Rung<Run>] = &[
         simd: true,
     },
     Rung {
-        name: "direct",
+        name: "unpacked",
         idea: "operands that can be read where they lie are not packed",
-        run: direct::run,
+        run: unpacked::run,
         simd: true,
     },
 ];
@@ -137,7 +149,7 @@ pub fn forward(
     c: &mut [f32],
     accumulate: bool,
 ) {
-    direct::run(Isa::active(), shape, a, a_strides, b, b_strides, c, accumulate);
+    unpacked::run(Isa::active(), shape, a, a_strides, b, b_strides, c, accumulate);
 }
 
 /// How many elements a slice needs for `counts` and `strides`; `None` where that is no number.

@@ -10,7 +10,7 @@ use crate::prefetch::prefetch;
 use crate::{simd::Simd, simd_fn};
 
 /// How far ahead rows are fetched where they are copied: the processor does not foresee them, a page or more apart. The
-/// lines of the next eight are asked for one by one while these are copied; all at once, they have to wait.
+/// lines of the next eight are prefetched one by one while these are copied; all at once, they have to wait.
 const STEPS_AHEAD: usize = 8;
 
 simd_fn! {

@@ -14,11 +14,10 @@
 //! steps, 325 with 128), 65×16384×768 173 and 186 (270 and 331), in turn.
 
 use super::{
-    Shape, Strides, View,
-    ahead::Next,
-    begin,
+    Shape, Strides, View, begin,
     micro::{Block, PANEL_ROWS, multiply, panel_columns},
     pack::pack,
+    prefetch::Next,
 };
 use crate::{Isa, scratch};
 

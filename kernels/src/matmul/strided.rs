@@ -11,7 +11,7 @@
 //! third-level cache or memory, NN: 82 GFLOP/s without, 99 with the fetches of A and B, 103 with those of C
 //! spread over the steps too instead of a whole tile of C at once; packed 97.
 //!
-//! A Granite Rapids does foresee them where steps of A lie side by side ([`super::ahead::foresees`]), and loses by every question:
+//! A Granite Rapids prefetches them itself where steps of A lie side by side ([`super::prefetch::costs_more_than_it_gains`]), and loses by every prefetch:
 //! with all operands near, a thread makes 190 GFLOP/s of 214 without asking and 173 with it (80×128 times 128×480). Without,
 //! and with addresses that are only added to where it is asked, products of 768 tokens and 128 to 512 channels take up to
 //! 9% less time, 512×512×512 9%, 768×384×1536 7 to 10% (medians in turn, two threads), and the small preset trains at
@@ -21,8 +21,8 @@
 
 use super::{
     View,
-    ahead::LINE,
     micro::{Block, opaque, store_tile},
+    prefetch::LINE,
 };
 use crate::{Isa, prefetch::prefetch, simd::Simd, simd_fn};
 
@@ -39,7 +39,7 @@ pub(super) struct Panels<'a> {
 }
 
 simd_fn! {
-    /// C = A·B, or C += A·B with `add`: all tiles of a block. A processor that `foresees` is asked for nothing where it does.
+    /// C = A·B, or C += A·B with `add`: all tiles of a block. With `hardware_prefetches` no prefetch is issued where rows of A lie side by side.
     pub(super) fn multiply<S>(
         s: S,
         k: usize,
@@ -47,13 +47,13 @@ simd_fn! {
         b: Panels<'_>,
         c: Block<'_>,
         add: bool,
-        foresees: bool,
+        hardware_prefetches: bool,
     ) {
-        let foreseen = foresees && a.col == 1;
+        let prefetched = hardware_prefetches && a.col == 1;
         match S::ISA {
-            Isa::Avx512 => tiles::<S, 8, 3>(s, k, a, b, c, add, foreseen),
-            Isa::Avx2 => tiles::<S, 4, 3>(s, k, a, b, c, add, foreseen),
-            Isa::Portable => tiles::<S, 4, 1>(s, k, a, b, c, add, foreseen),
+            Isa::Avx512 => tiles::<S, 8, 3>(s, k, a, b, c, add, prefetched),
+            Isa::Avx2 => tiles::<S, 4, 3>(s, k, a, b, c, add, prefetched),
+            Isa::Portable => tiles::<S, 4, 1>(s, k, a, b, c, add, prefetched),
         }
     }
 }
@@ -66,7 +66,7 @@ fn tiles<S: Simd, const R: usize, const V: usize>(
     b: Panels<'_>,
     c: Block<'_>,
     add: bool,
-    foreseen: bool,
+    prefetched: bool,
 ) {
     let width = V * S::N;
     let (rows, columns) = (c.rows, c.columns);
@@ -82,7 +82,7 @@ fn tiles<S: Simd, const R: usize, const V: usize>(
         let columns = width.min(columns - j);
         for i in (0..rows).step_by(R) {
             let at = a.data.as_ptr().wrapping_add(i * a.row);
-            let asks = if foreseen { None } else { Asks::new::<R>(at, k, (a.row, a.col), b.step, (i, group)) };
+            let asks = if prefetched { None } else { Asks::new::<R>(at, k, (a.row, a.col), b.step, (i, group)) };
             // SAFETY: the assertions.
             unsafe {
                 let tile = Tile {
@@ -98,7 +98,7 @@ fn tiles<S: Simd, const R: usize, const V: usize>(
                     c_row: c.stride,
                     add,
                     asks,
-                    ask_c: !foreseen,
+                    ask_c: !prefetched,
                 };
                 match columns.div_ceil(S::N) {
                     3.. if V >= 3 => some_rows::<S, R, 3>(s, tile),
@@ -382,14 +382,14 @@ mod tests {
                         let sum = |i: usize, j: usize| (0..k).map(|p| a[i * row + p * col] * at_b(p, j)).sum();
                         let expected: Vec<f32> =
                             (0..rows * columns).map(|at| sum(at / columns, at % columns)).collect();
-                        for foresees in [false, true] {
+                        for hardware_prefetches in [false, true] {
                             let mut c = vec![f32::NAN; rows * columns];
                             let panels = Panels { data: &b, panel, step };
                             let block = Block::whole(&mut c, columns);
-                            multiply(isa, k, View { data: &a, row, col }, panels, block, false, foresees);
+                            multiply(isa, k, View { data: &a, row, col }, panels, block, false, hardware_prefetches);
                             assert_eq!(
                                 c, expected,
-                                "{isa:?} {rows}×{k}×{columns}, A {row} {col}, B {panel} {step}, {foresees}"
+                                "{isa:?} {rows}×{k}×{columns}, A {row} {col}, B {panel} {step}, {hardware_prefetches}"
                             );
                         }
                     }

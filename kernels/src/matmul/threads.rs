@@ -18,12 +18,11 @@
 //! multiplies while memory is read.
 
 use super::{
-    Shape, Strides, View,
-    ahead::Next,
-    begin, gemv,
+    Shape, Strides, View, begin, gemv,
     micro::{Block, PANEL_ROWS, Shared, multiply, panel_columns},
     pack::pack,
     packed::{self, K_BLOCK, M_BLOCK, N_BLOCK, k_block},
+    prefetch::Next,
     split_k,
 };
 use crate::{Isa, scratch};

@@ -80,7 +80,7 @@ pub struct Gradients<'a, E = f32> {
     pub dx: &'a mut [E],
     /// Whether the gradient of x is added to what stands in `dx`; that of γ overwrites.
     pub add: bool,
-    /// The gradient of γ, `c` elements, where it is asked for.
+    /// The gradient of γ, `c` elements, if it is wanted.
     pub dgamma: Option<&'a mut [E]>,
 }
 
@@ -157,7 +157,7 @@ pub fn forward(input: Input<'_>, output: Output<'_>) {
     streamed::forward(Isa::active(), input, output);
 }
 
-/// dx = rrms·(g − x̂·mean(g∘x̂)) with g = dy∘γ, and where it is asked for dγ = Σ dy∘x̂.
+/// dx = rrms·(g − x̂·mean(g∘x̂)) with g = dy∘γ, and if it is wanted dγ = Σ dy∘x̂.
 ///
 /// # Panics
 /// Where a length is not the one that its field names.

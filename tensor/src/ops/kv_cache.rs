@@ -131,7 +131,7 @@ impl KvCache {
         if self.k.dtype() == DType::Bf16 {
             run!(
                 f32 qkv,
-                attention::stored::forward(
+                attention::bf16_cache::forward(
                     shape,
                     &options.kernel(d, &mask),
                     view(&qkv, queries),

@@ -107,7 +107,7 @@ impl Case {
 fn emulated_forward(isa: Bf16Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
     let mut tiles = Emulated::configured().expect("memory");
     let tiles = RefCell::new(&mut tiles);
-    registers::serial(inputs, o, lse, |head, rows, o, lse| {
+    one_by_one::forward(inputs, o, lse, |head, rows, o, lse| {
         bf16::tile_chunk(isa, &mut **tiles.borrow_mut(), inputs, head, rows, [o, lse]);
     });
 }
@@ -115,7 +115,7 @@ fn emulated_forward(isa: Bf16Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut 
 fn emulated_backward(isa: Bf16Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
     let mut tiles = Emulated::configured().expect("memory");
     let tiles = RefCell::new(&mut tiles);
-    registers_backward::serial(inputs, gradients, |head, keys, dq, dkv| {
+    one_by_one::backward(inputs, gradients, |head, keys, dq, dkv| {
         bf16::tile_chunk_backward(isa, &mut **tiles.borrow_mut(), inputs, saved, head, keys, dq, dkv);
     });
 }

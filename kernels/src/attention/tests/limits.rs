@@ -63,7 +63,7 @@ fn same_outputs(what: &str, clean: &Case, other: &Case) {
     }
     if clean.shape.tq == 1 {
         let both = both.map(|case| to_stored(case.copy()));
-        for (name, isa, run) in bf16_runs(stored::DECODE_RUNGS) {
+        for (name, isa, run) in bf16_runs(bf16_cache::DECODE_RUNGS) {
             let [expected, got] = both.each_ref().map(|(case, kv)| forward_stored(case, kv, run, isa));
             assert!(same_bits(&expected, &got), "{what}, {name} {isa}, stored in bf16");
         }

@@ -17,7 +17,7 @@ pub(super) fn stored(case: Case) -> (Case, [Vec<Bf16>; 2]) {
     (Case { k, v, ..case }, kv)
 }
 
-pub(super) fn forward(case: &Case, [k, v]: &[Vec<Bf16>; 2], rung: stored::Forward, isa: Bf16Isa) -> [Vec<f32>; 2] {
+pub(super) fn forward(case: &Case, [k, v]: &[Vec<Bf16>; 2], rung: bf16_cache::Forward, isa: Bf16Isa) -> [Vec<f32>; 2] {
     let Shape { b, h, tq, d, .. } = case.shape;
     let [queries, keys] = case.strides();
     let inputs = Inputs::new(case.shape, case.options(), view(&case.q, queries), view(k, keys), view(v, keys));
@@ -29,9 +29,9 @@ pub(super) fn forward(case: &Case, [k, v]: &[Vec<Bf16>; 2], rung: stored::Forwar
 fn check(what: &str, case: Case) {
     let (case, kv) = stored(case);
     let [o, lse, ..] = case.exact();
-    let plain = forward(&case, &kv, stored::DECODE_RUNGS[0].run, Bf16Isa::Portable);
+    let plain = forward(&case, &kv, bf16_cache::DECODE_RUNGS[0].run, Bf16Isa::Portable);
     assert_eq!(plain, case.forward(FORWARD_RUNGS[0].run, Isa::Portable), "{what}: the definition is that of f32");
-    for (name, isa, run) in bf16_runs(stored::DECODE_RUNGS) {
+    for (name, isa, run) in bf16_runs(bf16_cache::DECODE_RUNGS) {
         let got = forward(&case, &kv, run, isa);
         for (((got, plain), exact), tensor) in got.iter().zip(&plain).zip([&o, &lse]).zip(["o", "lse"]) {
             compare(got, plain, exact, 0.0)
@@ -71,7 +71,7 @@ fn denormal_operands_and_results() {
 fn every_key_hidden() {
     let (mut case, kv) = stored(one_query(9, 20));
     case.keep = Some((vec![0.0; 9], [0, 0, 0]));
-    for (name, isa, run) in bf16_runs(stored::DECODE_RUNGS) {
+    for (name, isa, run) in bf16_runs(bf16_cache::DECODE_RUNGS) {
         let [o, lse] = forward(&case, &kv, run, isa);
         assert!(o.iter().all(|&x| x == 0.0 || x == POISON), "{name} {isa}");
         assert!(lse.iter().all(|&x| x == f32::NEG_INFINITY), "{name} {isa}");
@@ -81,7 +81,7 @@ fn every_key_hidden() {
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
     let (case, kv) = stored(Case::new(Shape { b: 3, h: 10, h_kv: 5, tq: 1, tk: 709, d: 61 }));
-    for (name, isa, run) in bf16_runs(stored::DECODE_RUNGS) {
+    for (name, isa, run) in bf16_runs(bf16_cache::DECODE_RUNGS) {
         assert_same_on_any_number_of_threads(&format!("{name} {isa}"), || forward(&case, &kv, run, isa));
     }
 }
@@ -97,7 +97,7 @@ fn any_number_of_queries() {
         let mut got = [vec![POISON; o.len()], vec![POISON; lse.len()]];
         let [got_o, got_lse] = &mut got;
         let kv = [view(&kv[0], keys), view(&kv[1], keys)];
-        stored::forward(case.shape, &case.options(), view(&case.q, queries), kv, (got_o, queries), got_lse);
+        bf16_cache::forward(case.shape, &case.options(), view(&case.q, queries), kv, (got_o, queries), got_lse);
         for ((got, plain), exact) in got.iter().zip(&plain).zip([&o, &lse]) {
             compare(got, plain, exact, 0.0).unwrap_or_else(|e| panic!("{tq} queries: {e}"));
         }
@@ -109,7 +109,7 @@ fn any_number_of_queries() {
 fn a_cache_that_is_too_short_is_refused() {
     let (case, [k, mut v]) = stored(one_query(9, 20));
     v.truncate(v.len() / 2);
-    forward(&case, &[k, v], stored::DECODE_RUNGS[3].run, Bf16Isa::Portable);
+    forward(&case, &[k, v], bf16_cache::DECODE_RUNGS[3].run, Bf16Isa::Portable);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn strides_of_no_elements_may_be_anything() {
     let anywhere = Strides { b: usize::MAX, h: usize::MAX, t: usize::MAX };
     let options = Options { scale: 1.0, causal: true, window: None, mask: None, dropout: None };
     let (q, kv, mut lse) = (view(&[], anywhere), [view(&[], anywhere); 2], [0.0; 4]);
-    stored::forward(shape, &options, q, kv, (&mut [], anywhere), &mut lse);
+    bf16_cache::forward(shape, &options, q, kv, (&mut [], anywhere), &mut lse);
     assert!(lse.iter().all(|&lse| (lse - 3.0_f32.ln()).abs() < 1e-6), "three scores of zero: {lse:?}");
     super::forward(shape, &options, [q; 3], (&mut [], anywhere), &mut lse);
     assert!(lse.iter().all(|&lse| (lse - 3.0_f32.ln()).abs() < 1e-6), "{lse:?}");

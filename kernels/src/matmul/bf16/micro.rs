@@ -6,8 +6,8 @@
 //! a mask for each, and the speed is at best that of `f32`.
 
 use crate::matmul::{
-    ahead::{Ahead, Next},
     micro::{Block, PANEL_ROWS, store_tile},
+    prefetch::{Next, Prefetch},
 };
 use crate::prefetch::prefetch;
 use crate::simd::Simd;
@@ -47,9 +47,9 @@ fn tiles<B: Bf16, const R: usize, const V: usize>(
         for i in (0..c.rows).step_by(PANEL_ROWS) {
             let rows = PANEL_ROWS.min(c.rows - i);
             let ahead = match (next.a.filter(|_| j + width >= c.columns), next.b) {
-                (Some(a), _) => Ahead::of_a(a, i, k),
-                (None, Some(b)) => Ahead::of_b(b, (i, j), width, k, 2 * k),
-                (None, None) => Ahead::nowhere(),
+                (Some(a), _) => Prefetch::of_a(a, i, k),
+                (None, Some(b)) => Prefetch::of_b(b, (i, j), width, k, 2 * k),
+                (None, None) => Prefetch::nowhere(),
             };
             // SAFETY: the assertions: panels of k steps follow at i·k and j·k; rows and columns lie in the block.
             unsafe {
@@ -76,7 +76,7 @@ struct Tile {
     stride: usize,
     columns: usize,
     add: bool,
-    ahead: Ahead,
+    ahead: Prefetch,
 }
 
 /// The rows of a panel, R, 4 or 1 at a time.

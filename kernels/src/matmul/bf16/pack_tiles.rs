@@ -3,20 +3,20 @@
 //! A tile of A has a neighbour (a row of A) in each row, a tile of B a pair of steps. Either is what 16 loads give, of
 //! rows where steps lie side by side, of two rows zipped where neighbours do, or its transpose: the four layouts are two
 //! ways to load and two to store. Steps are filled up with zeros to whole tiles, as neighbours are. Rows of A that lie in
-//! the order of their steps are read from end to end, one after the other, which the processor foresees (x·W of 16384
-//! tokens, 1536→384, went from 15.5 to 14.1 ms), and asked for half a page ahead, beyond which it does not: packing alone
+//! the order of their steps are read from end to end, one after the other, which the hardware prefetches (x·W of 16384
+//! tokens, 1536→384, went from 15.5 to 14.1 ms), and prefetched half a page ahead, beyond which it does not: packing alone
 //! went from 4.8 to 4.3 ms, one right after the other.
 
 use super::pack::Operand;
 use crate::bf16_fn;
-use crate::matmul::{View, ahead::LINE};
+use crate::matmul::{View, prefetch::LINE};
 use crate::prefetch::{prefetch, prefetch_second};
 use crate::simd::Simd;
 use crate::simd::bf16::{Bf16, Pairs, load_rounded, load_stored, pair, round};
 use crate::simd::tiles::{SIDE, WORDS};
 use half::bf16;
 
-/// How far ahead of what is packed memory is asked for, in elements: half a page, for the processor foresees no more than
+/// The distance of the prefetches while packing, in elements: half a page, for the hardware prefetches no more than
 /// the page that it is on.
 const AHEAD: usize = 512;
 /// Steps of k in a tile.

@@ -11,9 +11,9 @@ use super::{
 use crate::Bf16Isa;
 use crate::matmul::{
     Shape, View,
-    ahead::Next,
     micro::{Block, PANEL_ROWS, panel_columns},
     packed::most_steps,
+    prefetch::Next,
     threads::Cut,
 };
 use crate::simd::tiles::SIDE;
@@ -33,7 +33,7 @@ pub(super) struct Panels {
     /// How C is cut into tasks.
     pub(super) cut: Cut,
     /// Which operand of a long sum over rows of both should be the larger one. Tiles of B are packed as the rows lie, those
-    /// of A are transposed; vectors ask for the next block of A while they multiply, and not for B.
+    /// of A are transposed; vectors prefetch the next block of A while they multiply, and none of B.
     pub(super) larger_is_b: bool,
     /// The largest C, in elements, of a long sum that is cut into parts.
     pub(super) largest_of_parts: usize,
@@ -95,7 +95,7 @@ impl Panels {
         k.div_ceil(k.div_ceil(most)).next_multiple_of(grain).min((most / grain * grain).max(grain))
     }
 
-    /// The steps of a block of B that is packed by the thread that multiplies with it. Vectors ask for the next one meanwhile.
+    /// The steps of a block of B that is packed by the thread that multiplies with it. Vectors prefetch the next one meanwhile.
     pub(super) fn block_steps(self, shape: Shape, b: Operand<'_>) -> usize {
         let most = match self.isa {
             Bf16Isa::Amx => self.most_steps,

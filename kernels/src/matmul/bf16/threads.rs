@@ -21,11 +21,10 @@
 
 use super::{pack::Operand, packed, panels::Panels};
 use crate::matmul::{
-    Shape, Strides, View,
-    ahead::Next,
-    begin,
+    Shape, Strides, View, begin,
     micro::Block,
     packed::N_BLOCK,
+    prefetch::Next,
     split_k,
     threads::{PACKED_B, each_block, each_matrix, each_panels, fold_batch, next_of_a, work},
 };

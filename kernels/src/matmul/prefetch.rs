@@ -1,0 +1,80 @@
+//! Which cache lines are prefetched while a tile is multiplied, and in what order. [`super::micro`] says what it gains.
+
+use super::{View, micro::PANEL_ROWS};
+
+/// Elements of a cache line.
+pub(super) const LINE: usize = 16;
+
+/// Whether prefetching costs more than it gains: on processors from Sapphire Rapids on, the first with `f16` instructions.
+/// Their window of 512 instructions reaches the loads of later steps by itself, and they start two multiply-adds a cycle. A
+/// Zen 4 has a window of 320 and starts one.
+pub(super) fn costs_more_than_it_gains() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512fp16");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// What is packed after a block was multiplied.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Next<'a> {
+    pub(super) a: Option<View<'a>>,
+    /// The block of B that follows, of as many steps.
+    pub(super) b: Option<View<'a>>,
+}
+
+/// The lines that a tile prefetches: how far apart they are from one to the next and from eight to eight.
+#[derive(Clone, Copy)]
+pub(super) struct Prefetch {
+    first: *const f32,
+    one: usize,
+    eight: usize,
+    pub(super) lines: usize,
+}
+
+impl Prefetch {
+    /// No lines.
+    pub(super) fn nowhere() -> Prefetch {
+        Prefetch { first: std::ptr::null(), one: 0, eight: 0, lines: 0 }
+    }
+
+    /// Of A, `asks` lines while the panel of rows `i` is multiplied: those of its 8 rows, or of columns where these lie
+    /// together and a line has the rows of two panels, each of which asks for half of the columns.
+    #[inline(always)]
+    pub(super) fn of_a(a: View<'_>, i: usize, asks: usize) -> Prefetch {
+        let first = a.data.as_ptr();
+        if a.row == 1 {
+            let column = if i.is_multiple_of(LINE) { 0 } else { asks };
+            let first = first.wrapping_add(i / LINE * LINE).wrapping_add(column.wrapping_mul(a.col));
+            Prefetch { first, one: a.col, eight: a.col.wrapping_mul(8), lines: asks }
+        } else {
+            Prefetch { first: first.wrapping_add(i.wrapping_mul(a.row)), one: a.row, eight: LINE, lines: asks }
+        }
+    }
+
+    /// Below the panel of B of columns `j`, where rows of B lie together: each of the first panels of rows `i` asks for
+    /// one line of `asks` rows, until all `steps` of them are fetched.
+    #[inline(always)]
+    pub(super) fn of_b(b: View<'_>, (i, j): (usize, usize), width: usize, asks: usize, steps: usize) -> Prefetch {
+        let lines = width.div_ceil(LINE);
+        let (line, row) = (i / PANEL_ROWS % lines, i / PANEL_ROWS / lines * asks);
+        if b.col != 1 || row >= steps {
+            return Prefetch::nowhere();
+        }
+        let first = b.data.as_ptr().wrapping_add(row.wrapping_mul(b.row)).wrapping_add(j + line * LINE);
+        Prefetch { first, one: b.row, eight: b.row.wrapping_mul(8), lines: asks }
+    }
+
+    /// Of a packed panel that begins at `panel`, of `words`: the share of panel `index` of `panels`, at most `asks` lines.
+    #[inline(always)]
+    pub(super) fn of_panel(panel: *const f32, words: usize, (index, panels): (usize, usize), asks: usize) -> Prefetch {
+        let lines = words.div_ceil(LINE * panels).min(asks);
+        Prefetch { first: panel.wrapping_add(index * lines * LINE), one: LINE, eight: 8 * LINE, lines }
+    }
+
+    /// Line p of them.
+    #[inline(always)]
+    pub(super) fn at(&self, p: usize) -> *const f32 {
+        self.first.wrapping_add((p % 8).wrapping_mul(self.one).wrapping_add((p / 8).wrapping_mul(self.eight)))
+    }
+}
