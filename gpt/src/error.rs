@@ -132,6 +132,17 @@ pub enum Error {
         saved: String,
     },
 
+    /// A file that was read without an error at first, and then could not be read on.
+    #[error("cannot read on in {}: {problem}; {}", path.display(), way_on(saved.as_ref()))]
+    Unreadable {
+        /// The file with the text, or with its tokens.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+        /// For a training: the folder, and the step of the checkpoint in it.
+        saved: Option<(PathBuf, u64)>,
+    },
+
     /// No model where one was expected.
     #[error(
         "no model in {}: {file} is missing; give the folder of a model, or train one with `gradus train --out {}`",
@@ -294,6 +305,13 @@ fn advice(source: &io::Error) -> &'static str {
     }
 }
 
+/// What to do when the text cannot be read on.
+fn way_on(saved: Option<&(PathBuf, u64)>) -> String {
+    let Some((dir, step)) = saved else { return "run the command again".into() };
+    let dir = output::shell_word(&dir.to_string_lossy());
+    format!("the checkpoint of step {step} is kept; go on from it with `gradus train --resume --out {dir}`")
+}
+
 impl Error {
     /// Turns what the system answered into an error that names the file: `.map_err(Error::io("read", path))`.
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
@@ -309,6 +327,11 @@ impl Error {
     /// A file of a checkpoint that cannot be understood.
     pub fn damaged(path: &Path, problem: impl ToString) -> Error {
         Error::Damaged { path: path.to_path_buf(), problem: problem.to_string() }
+    }
+
+    /// A file that cannot be read on.
+    pub fn unreadable(path: &Path, problem: impl ToString) -> Error {
+        Error::Unreadable { path: path.to_path_buf(), problem: problem.to_string(), saved: None }
     }
 
     /// The exit code of the process: 2 where the command line is at fault, as clap has it, and 1 for all the rest.

@@ -9,7 +9,7 @@
 mod encoder;
 
 use crate::error::{Error, Result};
-pub use encoder::{Encoder, Unknown};
+pub use encoder::{Encoder, TokenizerBuilder, Unknown};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
 

@@ -1,7 +1,7 @@
 //! The loop around the trainer: progress, metrics, validation, checkpoints, signals.
 
 use crate::best::{self, Best};
-use crate::checkpoint;
+use crate::checkpoint::{self, WeightsFile};
 use crate::clock::Clock;
 use crate::config::RunConfig;
 use crate::dataset::{Dataset, Part};
@@ -108,6 +108,17 @@ pub struct Outcome<'a> {
 /// Those of the trainer, and of writing the folder; [`crate::error::Error::Setting`] where the run is beyond the step that
 /// it is to stop at.
 pub fn train<'a>(prepared: &'a Prepared, interrupt: &'a Interrupt) -> Result<Outcome<'a>> {
+    train_to_the_end(prepared, interrupt).map_err(|error| match error {
+        Error::Unreadable { path, problem, .. } => {
+            let model = WeightsFile::open(&prepared.dir.join(checkpoint::MODEL));
+            let saved = model.ok().and_then(|model| model.step).map(|step| (prepared.dir.clone(), step));
+            Error::Unreadable { path, problem, saved }
+        }
+        other => other,
+    })
+}
+
+fn train_to_the_end<'a>(prepared: &'a Prepared, interrupt: &'a Interrupt) -> Result<Outcome<'a>> {
     let Prepared { run, data, dir, .. } = prepared;
     let trainer = match prepared.resumes() {
         true => Trainer::resume(run, data, dir)?,
@@ -115,7 +126,7 @@ pub fn train<'a>(prepared: &'a Prepared, interrupt: &'a Interrupt) -> Result<Out
     };
     settings::not_before(trainer.step_count(), prepared.asked_stop(), &run.train)?;
     let Opened { _folder, log, metrics } = prepared.open(trainer.step_count())?;
-    data.keep(&*prepared.files, dir, run);
+    data.keep(&*prepared.files, dir, run)?;
     let mut overfitting = Overfitting::default();
     for metric in &metrics {
         overfitting.push(metric); // told already, by the process that wrote it

@@ -2,9 +2,7 @@
 
 mod common;
 
-#[cfg(unix)]
-use common::Running;
-use common::{Done, Place, contains, gradus, refused, succeeds};
+use common::{Done, Place, Running, contains, gradus, refused, succeeds};
 use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -160,7 +158,7 @@ fn long_text(bytes: usize) -> String {
 }
 
 #[test]
-fn a_long_text_is_held_as_tokens_alone_and_taken_from_the_cache_the_next_time() {
+fn a_long_text_is_not_held_in_memory_and_taken_from_the_cache_the_next_time() {
     const MIB: usize = 32;
     let place = Place::new();
     fs::write(place.text(), long_text(1 << 20)).unwrap();
@@ -170,7 +168,7 @@ fn a_long_text_is_held_as_tokens_alone_and_taken_from_the_cache_the_next_time() 
 
     fs::write(place.text(), long_text(MIB << 20)).unwrap();
     let memory = |(out, _): (String, String)| Done::read(&out).memory - short.memory;
-    let limit = 1.2 * MIB as f64; // the text as bytes and its ids would be twice the text
+    let limit = 0.4 * MIB as f64; // its ids, a byte each, would be as long as the text
     let first = memory(succeeds(place.train("run", &format!("{flags} --stop-at 2"))));
     assert!(first < limit, "{first} MiB for a text of {MIB} MiB");
     assert!(place.path("run").join("tokens.bin").exists());
@@ -192,4 +190,96 @@ fn a_long_text_is_held_as_tokens_alone_and_taken_from_the_cache_the_next_time() 
     // A text that has changed is noticed, whatever the cache says.
     fs::write(place.text(), long_text(MIB << 20).replacen("the", "The", 1)).unwrap();
     contains(&refused(place.resume("run", "--steps 7"), 1), &["has changed since the run began"]);
+}
+
+/// `text.txt` of nine MiB, long enough to be read by position; characters of one to three bytes, and more than 256 of them.
+fn long_text_of_many_characters(place: &Place) {
+    let mut text = long_text(9 << 20);
+    text.extend((0x4e00..0x4f00).filter_map(char::from_u32));
+    fs::write(place.text(), text).unwrap();
+}
+
+#[test]
+fn a_token_file_that_is_cut_off_under_a_training_ends_it_with_the_last_checkpoint_kept() {
+    let place = Place::new();
+    long_text_of_many_characters(&place);
+    let flags = "--batch 2 --eval-every 5";
+    succeeds(place.train("whole", &format!("--steps 40 {flags}")));
+
+    let mut run = Running::start(place.train("run", &format!("--steps 9000000 {flags}")));
+    let metrics = place.path("run").join("metrics.jsonl");
+    run.wait_until("step 5", || fs::read_to_string(&metrics).is_ok_and(|text| text.contains("\"val_loss\":")));
+    let tokens = place.path("run").join("tokens.bin");
+    fs::File::options().write(true).open(&tokens).unwrap().set_len(1000).unwrap();
+    let (code, out, err) = run.finish();
+    assert_eq!(code, Some(1), "{out}\n{err}");
+    let errors: Vec<&str> = err.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert!(errors.len() == 1 && err.trim_end().ends_with(errors[0]) && !err.contains("panicked"), "{err}");
+    contains(errors[0], &["run/tokens.bin: it was cut off at byte 1000; the checkpoint of step ", "--resume --out "]);
+    let step = errors[0].split("step ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    assert!(step.parse::<u64>().unwrap() >= 5, "{}", errors[0]);
+
+    // The model can be used, and the run goes on: the file is made again.
+    succeeds(place.with_model("run", "sample", &["--tokens", "5"]));
+    succeeds(place.with_model("run", "inspect", &[]));
+    let on = step.parse::<u64>().unwrap() + 2;
+    succeeds(place.resume("run", &format!("--stop-at {on}")));
+    assert!(fs::read(&tokens).unwrap() == fs::read(place.path("whole").join("tokens.bin")).unwrap());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_token_file_that_is_removed_under_a_training_is_read_on() {
+    let place = Place::new();
+    long_text_of_many_characters(&place);
+    let flags = "--steps 60 --batch 2 --eval-every 5";
+    succeeds(place.train("whole", flags));
+    let mut run = Running::start(place.train("run", flags));
+    let tokens = place.path("run").join("tokens.bin");
+    run.wait_until("the tokens", || tokens.exists());
+    fs::remove_file(&tokens).unwrap();
+    let (code, out, err) = run.finish();
+    assert_eq!(code, Some(0), "{out}\n{err}");
+    assert!(place.model_bytes("run") == place.model_bytes("whole"));
+}
+
+#[test]
+fn where_the_tokens_cannot_be_written_the_run_says_so_and_reads_the_text_itself() {
+    let place = Place::new();
+    long_text_of_many_characters(&place);
+    let flags = "--steps 12 --eval-every 5";
+    succeeds(place.train("whole", flags));
+    fs::create_dir(place.path("run")).unwrap();
+    fs::write(place.path("run").join("tokens.bin"), "my own").unwrap();
+    let (out, err) = succeeds(place.train("run", flags));
+    contains(
+        &err,
+        &["run/tokens.bin is in the way", "this run reads the text itself, and the next start reads it again"],
+    );
+    assert!(place.model_bytes("run") == place.model_bytes("whole"));
+    assert_eq!(fs::read_to_string(place.path("run").join("tokens.bin")).unwrap(), "my own");
+    let (memory, expected) = (Done::read(&out).memory, Done::read(&succeeds(place.train("again", flags)).0).memory);
+    assert!(memory < expected + 4.0, "{memory} MiB, and {expected} MiB with a file");
+
+    // From a pipe, the text is what is kept.
+    let text = fs::read(place.text()).unwrap();
+    fs::create_dir(place.path("pipe")).unwrap();
+    fs::write(place.path("pipe").join("tokens.bin"), "my own").unwrap();
+    let (_, err) = with_input(train_on(&place, "-", "pipe", flags), &text);
+    contains(&err, &["this run keeps the text in memory; to resume it, give the text again with --data"]);
+    assert!(place.model_bytes("pipe") == place.model_bytes("whole"));
+}
+
+#[test]
+fn eval_of_a_long_text_has_the_same_loss_from_the_text_a_pipe_and_the_cache() {
+    let place = Place::new();
+    long_text_of_many_characters(&place);
+    succeeds(place.train("run", "--steps 3"));
+    let eval = |data: &str| place.with_model("run", "eval", &["--tokens", "20000", "--data", data]);
+    let (cached, _) = succeeds(eval(place.text().to_str().unwrap()));
+    let other = place.path("other.txt");
+    fs::copy(place.text(), &other).unwrap();
+    assert_eq!(succeeds(eval(other.to_str().unwrap())).0, cached);
+    assert_eq!(with_input(eval("-"), &fs::read(&other).unwrap()).0, cached);
+    assert!(!other.with_file_name("tokens.bin").exists());
 }

@@ -42,7 +42,7 @@ impl Dataset {
     /// Appends the `time` tokens from `start` on to `inputs`, and to `targets` the token after each of them.
     fn window(&self, start: usize, time: usize, inputs: &mut Vec<u32>, targets: &mut Vec<u32>) -> Result<()> {
         let begin = inputs.len();
-        self.tokens.append_to(start..start + time + 1, inputs);
+        self.append_to(start..start + time + 1, inputs)?;
         targets.extend_from_slice(&inputs[begin + 1..]);
         inputs.truncate(begin + time);
         Ok(())

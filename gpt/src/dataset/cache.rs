@@ -10,17 +10,22 @@
 //! A cache holds what the text says as long as the file has the same path, size and times; a text that came through a
 //! pipe is known by its fingerprint. Whatever is wrong with a cache, the text is read instead, and another one written.
 
-use super::source::{Fingerprint, Source, Stamp};
-use super::tokens::Tokens;
+use super::{
+    packed,
+    source::{Fingerprint, Source, Stamp},
+    token_file::TokenFile,
+    tokens::Tokens,
+};
 use crate::{
-    files::{self, FileSystem},
-    output,
+    error::{Error, Result},
+    files::{self, FileSystem, OutFile},
+    progress::Counter,
     tokenizer::{Tokenizer, TokenizerKind},
 };
 use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read},
     path::Path,
 };
 
@@ -33,6 +38,9 @@ const FORMAT: u32 = 1;
 
 /// No vocabulary makes a longer header.
 const LONGEST_HEADER: u64 = 64 << 20;
+
+/// Bytes that are read, or ids that are written, at a time.
+const CHUNK: usize = 1 << 16;
 
 #[derive(Serialize, Deserialize)]
 struct Header {
@@ -48,13 +56,13 @@ struct Header {
 pub(super) struct Cached {
     pub source: Source,
     pub tokenizer: Tokenizer,
-    pub tokens: Tokens,
+    pub tokens: TokenFile,
 }
 
-/// What a cache must have been made with.
+/// The tokenizer that a text is to be read with.
 #[derive(Clone, Copy)]
 pub(super) enum Wanted<'a> {
-    /// Any tokenizer of this kind, for a run that begins.
+    /// One of this kind that knows the whole text, for a run that begins.
     Kind(TokenizerKind),
     /// This one, for a model that is there.
     Tokenizer(&'a Tokenizer),
@@ -75,11 +83,12 @@ pub fn is_cache(path: &Path) -> bool {
     File::open(path).and_then(|mut file| file.read_exact(&mut begin)).is_ok() && begin == MAGIC
 }
 
-/// The tokens of `source` as it is now, where the cache in `dir` holds them.
+/// The tokens of `source` as it is now, where the cache in `dir` holds them, and holds them undamaged.
 pub(super) fn find(dir: &Path, source: &Source, wanted: Wanted<'_>) -> Option<Cached> {
-    let file = File::open(dir.join(FILE)).ok()?;
+    let path = dir.join(FILE);
+    let file = File::open(&path).ok()?;
     let length = file.metadata().ok()?.len();
-    let mut reader = BufReader::new(file);
+    let mut reader = BufReader::with_capacity(CHUNK, file);
     let mut begin = [0; MAGIC.len()];
     reader.read_exact(&mut begin).ok().filter(|()| begin == MAGIC)?;
     let mut line = Vec::new();
@@ -88,20 +97,42 @@ pub(super) fn find(dir: &Path, source: &Source, wanted: Wanted<'_>) -> Option<Ca
     if header.format != FORMAT || !is_of(&header, source) || !wanted.matches(&header.tokenizer) {
         return None;
     }
-    let size = header.count.checked_mul(header.width)?;
-    let expected = (MAGIC.len() + line.len() + 8).checked_add(size)?;
-    if length != expected as u64 {
+    let size = header.count.checked_mul(header.width).filter(|_| [1, 2, 4].contains(&header.width))?;
+    let begin = MAGIC.len() + line.len();
+    if length != begin.checked_add(size)?.checked_add(8)? as u64 {
         return None;
     }
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(size).ok()?;
-    let read = reader.by_ref().take(size as u64).read_to_end(&mut bytes).ok()?;
-    let mut hash = [0; 8];
-    reader.read_exact(&mut hash).ok()?;
-    let found = Fingerprint::default().and(MAGIC).and(&line).and(&bytes).hash;
-    let tokens = Tokens::from_bytes(bytes, header.width, header.tokenizer.vocab_size())?;
-    let whole = read == size && found == u64::from_le_bytes(hash);
-    whole.then_some(Cached { source: header.source, tokenizer: header.tokenizer, tokens })
+    let vocab_size = header.tokenizer.vocab_size();
+    let hash = Fingerprint::default().and(MAGIC).and(&line);
+    check_ids(&mut reader, size, header.width, vocab_size, hash).ok().filter(|&undamaged| undamaged)?;
+    let tokens = TokenFile::new(reader.into_inner(), &path, begin as u64, header.width, header.count, vocab_size);
+    Some(Cached { source: header.source, tokenizer: header.tokenizer, tokens })
+}
+
+/// Whether the next `size` bytes are ids below `vocab_size`, and the hash after them is that of all before it.
+fn check_ids(
+    reader: &mut impl Read,
+    size: usize,
+    width: usize,
+    vocab_size: usize,
+    mut hash: Fingerprint,
+) -> io::Result<bool> {
+    let progress = Counter::new("checking tokens.bin", size);
+    let (mut buffer, mut done, mut largest) = (vec![0; CHUNK], 0, None);
+    while done < size {
+        let chunk = &mut buffer[..CHUNK.min(size - done)];
+        reader.read_exact(chunk)?;
+        hash = hash.and(chunk);
+        largest = largest.max(match width {
+            1 => chunk.iter().max().map(|&id| u32::from(id)), // as fast as memory
+            _ => packed::unpack(chunk, width).max(),
+        });
+        done += chunk.len();
+        progress.at(done);
+    }
+    let mut expected = [0; 8];
+    reader.read_exact(&mut expected)?;
+    Ok(hash.hash == u64::from_le_bytes(expected) && largest.is_none_or(|id| (id as usize) < vocab_size))
 }
 
 /// Whether the tokens are those of `source`: of the file as it is, and of the text that the run began with.
@@ -115,8 +146,11 @@ fn is_of(header: &Header, source: &Source) -> bool {
         }
 }
 
-/// Writes the tokens of `source` into `dir`, in place of an older cache. A file of that name that is no cache stays. The
-/// run goes on without a cache, so what prevents it is only said.
+/// Writes the tokens of `source` into `dir`, in place of an older cache, and opens them there.
+///
+/// # Errors
+/// [`Error::Unreadable`] where the tokens cannot be read; [`Error::Foreign`] for a file of that name that is no cache, which
+/// stays; [`Error::Io`].
 pub(super) fn write(
     files: &dyn FileSystem,
     dir: &Path,
@@ -124,34 +158,57 @@ pub(super) fn write(
     stamp: Option<Stamp>,
     tokenizer: &Tokenizer,
     tokens: &Tokens,
-) {
+) -> Result<TokenFile> {
     let path = dir.join(FILE);
-    let again = match stamp {
-        Some(_) => "the next start reads the text again",
-        None => "to resume, give the text again with --data",
-    };
     if path.symlink_metadata().is_ok() && !is_cache(&path) {
-        return output::note(&format!("{} is not a file of gradus, and stays as it is; {again}", path.display()));
+        return Err(Error::Foreign { path });
     }
-    let header = Header {
-        format: FORMAT,
-        source: source.clone(),
-        stamp,
-        tokenizer: tokenizer.clone(),
-        width: tokens.width(),
-        count: tokens.len(),
-    };
-    let written = files::replace(files, &path, |file| fill(file, &header, tokens));
-    if let Err(error) = written {
-        output::note(&format!("{error}; {again}"));
+    let (vocab_size, count) = (tokenizer.vocab_size(), tokens.len());
+    let width = packed::width(vocab_size);
+    let (source, tokenizer) = (source.clone(), tokenizer.clone());
+    let header = Header { format: FORMAT, source, stamp, tokenizer, width, count };
+    let io = |error| Error::io("write", &path)(error);
+    let mut line = serde_json::to_vec(&header).map_err(|error| io(error.into()))?;
+    line.push(b'\n');
+    let mut unreadable = None;
+    let written = files::replace(files, &path, |file| {
+        let hash = Fingerprint::default().and(MAGIC).and(&line);
+        file.write_all(MAGIC)?;
+        file.write_all(&line)?;
+        write_ids(file, tokens, width, hash, &mut unreadable)
+    });
+    match unreadable {
+        Some(error) => return Err(error),
+        None => written?,
     }
+    let file = File::open(&path).map_err(Error::io("read", &path))?;
+    Ok(TokenFile::new(file, &path, (MAGIC.len() + line.len()) as u64, width, count, vocab_size))
 }
 
-fn fill(file: &mut dyn Write, header: &Header, tokens: &Tokens) -> io::Result<()> {
-    let mut line = serde_json::to_vec(header)?;
-    line.push(b'\n');
-    let hash = Fingerprint::default().and(MAGIC).and(&line).and(tokens.bytes()).hash;
-    [MAGIC, &line, tokens.bytes(), &hash.to_le_bytes()].into_iter().try_for_each(|part| file.write_all(part))
+/// Writes all ids and the hash. Where they cannot be read, the reason goes into `unreadable`.
+fn write_ids(
+    file: &mut dyn OutFile,
+    tokens: &Tokens,
+    width: usize,
+    mut hash: Fingerprint,
+    unreadable: &mut Option<Error>,
+) -> io::Result<()> {
+    let progress = Counter::new("writing tokens.bin", tokens.len());
+    let (mut ids, mut bytes) = (Vec::new(), Vec::new());
+    for start in (0..tokens.len()).step_by(CHUNK) {
+        let end = tokens.len().min(start + CHUNK);
+        ids.clear();
+        bytes.clear();
+        if let Err(error) = tokens.append_to(start..end, &mut ids) {
+            *unreadable = Some(error);
+            return Err(io::Error::other("the tokens cannot be read"));
+        }
+        packed::pack(&ids, width, &mut bytes);
+        hash = hash.and(&bytes);
+        file.write_all(&bytes)?;
+        progress.at(end);
+    }
+    file.write_all(&hash.hash.to_le_bytes())
 }
 
 #[cfg(test)]
@@ -159,6 +216,12 @@ mod tests {
     use super::*;
     use crate::files::Disk;
     use std::{fs, path::PathBuf};
+
+    fn ids(tokens: &Tokens) -> Vec<u32> {
+        let mut ids = Vec::new();
+        tokens.append_to(0..tokens.len(), &mut ids).unwrap();
+        ids
+    }
 
     /// A folder with a text, its cache, and what the cache was made of.
     struct Place {
@@ -177,10 +240,9 @@ mod tests {
             let mut source = Source::new(Some(&path));
             source.read(|_| ()).unwrap();
             let tokenizer = Tokenizer::new(TokenizerKind::Char, &text);
-            let mut tokens = Tokens::with_room(0);
-            tokens.extend(&tokenizer.encode(&text).unwrap());
+            let tokens = Tokens::in_memory(&tokenizer.encode(&text).unwrap(), tokenizer.vocab_size());
             let place = Place { folder, source, tokenizer, tokens };
-            place.write();
+            place.write().unwrap();
             place
         }
 
@@ -192,8 +254,8 @@ mod tests {
             self.dir().join(FILE)
         }
 
-        fn write(&self) {
-            write(&Disk, self.dir(), &self.source, self.source.stamp(), &self.tokenizer, &self.tokens);
+        fn write(&self) -> Result<TokenFile> {
+            write(&Disk, self.dir(), &self.source, self.source.stamp(), &self.tokenizer, &self.tokens)
         }
 
         fn find(&self) -> Option<Cached> {
@@ -205,7 +267,8 @@ mod tests {
     fn tokens_come_back_with_their_tokenizer_and_fingerprint() {
         for characters in [200, 300, 70_000] {
             let place = Place::new(characters);
-            assert_eq!(place.find().unwrap().tokens, place.tokens);
+            assert_eq!(ids(&Tokens::File(place.find().unwrap().tokens)), ids(&place.tokens));
+            assert_eq!(ids(&Tokens::File(place.write().unwrap())), ids(&place.tokens));
             let new = Source::new(place.source.path.as_deref());
             let found = find(place.dir(), &new, Wanted::Kind(TokenizerKind::Char)).unwrap();
             assert_eq!((found.source, found.tokenizer), (place.source.clone(), place.tokenizer.clone()));
@@ -232,7 +295,7 @@ mod tests {
         assert!(place.find().is_none());
         fs::write(&path, &text).unwrap(); // the same again, but later: only reading it tells
         assert!(place.find().is_none());
-        place.write();
+        place.write().unwrap();
         assert!(place.find().is_some());
 
         // Changed, and given back its old time: no program can set the time of that.
@@ -249,7 +312,7 @@ mod tests {
         let place = Place::new(200);
         let wanted = Wanted::Tokenizer(&place.tokenizer);
         let pipe = Source { path: Some("-".into()), fingerprint: place.source.fingerprint.clone() };
-        write(&Disk, place.dir(), &pipe, None, &place.tokenizer, &place.tokens);
+        write(&Disk, place.dir(), &pipe, None, &place.tokenizer, &place.tokens).unwrap();
         assert!(find(place.dir(), &pipe, wanted).is_some());
         assert!(find(place.dir(), &Source::new(Some(Path::new("-"))), wanted).is_none(), "a new text comes");
         assert!(find(place.dir(), &place.source, wanted).is_none());
@@ -272,7 +335,13 @@ mod tests {
             }
             fs::write(place.file(), [&good[..], b"x"].concat()).unwrap();
             assert!(place.find().is_none(), "a byte too much");
-            place.write();
+            let (body, last_id) = (&good[..good.len() - 8], good.len() - 8 - packed::width(characters as usize));
+            let mut bad = body.to_vec();
+            bad[last_id] = 0xff; // with the right hash, but 300 characters have no id 511, and 200 have no 255
+            bad.extend(Fingerprint::default().and(&bad).hash.to_le_bytes());
+            fs::write(place.file(), bad).unwrap();
+            assert!(place.find().is_none(), "an id outside of the vocabulary");
+            place.write().unwrap();
             assert!(place.find().is_some(), "a damaged one is replaced");
         }
     }
@@ -284,7 +353,7 @@ mod tests {
         for foreign in [&b"my own tokens"[..], b""] {
             fs::write(place.file(), foreign).unwrap();
             assert!(!is_cache(&place.file()) && place.find().is_none());
-            place.write();
+            assert!(matches!(place.write(), Err(Error::Foreign { .. })));
             assert_eq!(fs::read(place.file()).unwrap(), foreign);
         }
     }

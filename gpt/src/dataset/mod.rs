@@ -4,12 +4,18 @@
 //! places; where they lie is a function of (seed, index) alone and of no state, so a run that is resumed at step 500
 //! sees the same windows as one that never stopped.
 //!
-//! A text is read in pieces and only its tokens are kept, a byte each for English. Those of a long text are also kept
-//! beside the run, so that its next start takes them from there.
+//! A text is first read from end to end: to check it, and to find its tokenizer. The ids of a short one are then kept in
+//! memory. Those of a long one go into a file beside the run, from which each batch reads the windows that it needs; the
+//! next start finds them there, and memory does not grow with the text.
 
 mod batches;
 pub mod cache;
+mod packed;
+mod positioned;
+mod reading;
 mod source;
+mod text;
+mod token_file;
 mod tokens;
 mod waiting;
 
@@ -18,22 +24,20 @@ use crate::{
     error::{Error, Result},
     files::FileSystem,
     output,
-    progress::Counter,
     tokenizer::{Encoder, Tokenizer, TokenizerKind, Unknown},
 };
 pub use batches::Sweep;
-use cache::{Cached, Wanted};
+use cache::Wanted;
 pub(crate) use source::Fingerprint;
 pub use source::Source;
-use source::{Piece, Stamp};
 use std::{
     ops::Range,
     path::Path,
-    time::{Duration, Instant},
+    sync::{PoisonError, RwLock},
 };
 use tokens::Tokens;
 
-/// From so many bytes on, a text is long: reading it shows progress, and its tokens are kept.
+/// From so many bytes on, a text is long: reading it shows progress, and its tokens are kept in a file.
 const LONG: u64 = 8 << 20;
 
 /// A part of the text.
@@ -48,18 +52,14 @@ pub enum Part {
 }
 
 /// A text as tokens.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Dataset {
-    tokens: Tokens,
+    /// They move into a file when the run begins.
+    tokens: RwLock<Tokens>,
+    count: usize,
     training: usize,
-    /// What the file was when it was read, where the tokens are still to be kept.
-    unkept: Option<Unkept>,
-}
-
-/// Tokens that are worth keeping.
-#[derive(Clone, Copy, Debug)]
-struct Unkept {
-    stamp: Option<Stamp>,
+    /// Whether [`Dataset::keep`] is to write them.
+    unkept: bool,
 }
 
 impl Dataset {
@@ -68,17 +68,16 @@ impl Dataset {
     /// # Errors
     /// [`Error::UnknownCharacter`] where the tokenizer was made for another text.
     pub fn new(text: &str, tokenizer: &Tokenizer) -> Result<Dataset> {
-        let (mut encoder, mut ids) = (Encoder::of(tokenizer), Vec::new());
+        let mut ids = Vec::new();
         let unknown = |unknown: Unknown| tokenizer.unknown(unknown.character, "text", None);
-        encoder.encode(text, &mut ids).map_err(unknown)?;
-        let mut tokens = Tokens::with_room(0);
-        tokens.extend(&ids);
-        Ok(Dataset::of(tokens))
+        Encoder::new(tokenizer).encode(text, &mut ids).map_err(unknown)?;
+        Ok(Dataset::of(Tokens::in_memory(&ids, tokenizer.vocab_size())))
     }
 
     fn of(tokens: Tokens) -> Dataset {
-        let training = (tokens.len() as u128 * 9 / 10) as usize;
-        Dataset { tokens, training, unkept: None }
+        let count = tokens.len();
+        let training = (count as u128 * 9 / 10) as usize;
+        Dataset { tokens: RwLock::new(tokens), count, training, unkept: false }
     }
 
     /// The tokens of `source` with a new tokenizer of this kind, for a run in `dir`. Nothing is written.
@@ -86,13 +85,7 @@ impl Dataset {
     /// # Errors
     /// Those of reading the text, and of [`Dataset::check`].
     pub fn load(source: &mut Source, kind: TokenizerKind, context: usize, dir: &Path) -> Result<(Dataset, Tokenizer)> {
-        let (dataset, tokenizer) = match cache::find(dir, source, Wanted::Kind(kind)) {
-            Some(Cached { source: cached, tokenizer, tokens }) => {
-                *source = cached;
-                (Dataset::of(tokens), tokenizer)
-            }
-            None => read(source, Encoder::learning(kind), None)?,
-        };
+        let (dataset, tokenizer) = find_or_read(source, Wanted::Kind(kind), Some(dir))?;
         dataset.check(&source.name(), &[Part::Training, Part::Validation], context)?;
         Ok((dataset, tokenizer))
     }
@@ -102,20 +95,40 @@ impl Dataset {
     /// # Errors
     /// Those of reading the text; [`Error::UnknownCharacter`].
     pub fn load_with(source: &mut Source, tokenizer: &Tokenizer, dir: Option<&Path>) -> Result<Dataset> {
-        match dir.and_then(|dir| cache::find(dir, source, Wanted::Tokenizer(tokenizer))) {
-            Some(Cached { source: cached, tokens, .. }) => {
-                *source = cached;
-                Ok(Dataset::of(tokens))
-            }
-            None => Ok(read(source, Encoder::of(tokenizer), Some(tokenizer))?.0),
-        }
+        Ok(find_or_read(source, Wanted::Tokenizer(tokenizer), dir)?.0)
     }
 
-    /// Keeps the tokens in `dir`, where the run `run` is, if that pays: if the text is long, or cannot be read again.
-    pub fn keep(&self, files: &dyn FileSystem, dir: &Path, run: &RunConfig) {
-        if let Some(Unkept { stamp }) = self.unkept {
-            cache::write(files, dir, &run.train.data, stamp, &run.tokenizer, &self.tokens);
+    /// Writes the tokens into `dir`, where the run `run` is, if the text is long or cannot be read again, and reads them
+    /// from there afterwards. Where they cannot be written, the run says so and goes on with the text itself.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] where the text is not what it was any more.
+    pub fn keep(&self, files: &dyn FileSystem, dir: &Path, run: &RunConfig) -> Result<()> {
+        if !self.unkept {
+            return Ok(());
         }
+        let (written, from_file) = {
+            let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+            let stamp = tokens.stamp();
+            (cache::write(files, dir, &run.train.data, stamp, &run.tokenizer, &tokens), stamp.is_some())
+        };
+        match written {
+            Ok(file) => *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Tokens::File(file),
+            Err(error @ Error::Unreadable { .. }) => return Err(error),
+            Err(error) => output::note(&format!(
+                "{error}; {}",
+                match from_file {
+                    true => "this run reads the text itself, and the next start reads it again",
+                    false => "this run keeps the text in memory; to resume it, give the text again with --data",
+                }
+            )),
+        }
+        Ok(())
+    }
+
+    /// Appends the ids of the tokens in `range` to `out`.
+    fn append_to(&self, range: Range<usize>, out: &mut Vec<u32>) -> Result<()> {
+        self.tokens.read().unwrap_or_else(PoisonError::into_inner).append_to(range, out)
     }
 
     /// That each of `parts` holds at least one window of `context` tokens and the target after it.
@@ -140,8 +153,8 @@ impl Dataset {
     fn range(&self, part: Part) -> Range<usize> {
         match part {
             Part::Training => 0..self.training,
-            Part::Validation => self.training..self.tokens.len(),
-            Part::Whole => 0..self.tokens.len(),
+            Part::Validation => self.training..self.count,
+            Part::Whole => 0..self.count,
         }
     }
 
@@ -152,79 +165,27 @@ impl Dataset {
 
     /// Whether there is no token at all.
     pub fn is_empty(&self) -> bool {
-        self.tokens.len() == 0
+        self.count == 0
     }
 }
 
-/// Reads `source`: its tokens, and their tokenizer, which is `tokenizer` where one is known.
-fn read(source: &mut Source, mut encoder: Encoder, tokenizer: Option<&Tokenizer>) -> Result<(Dataset, Tokenizer)> {
-    let (stamp, name) = (source.stamp(), source.name());
-    let size = stamp.map(|stamp| stamp.size);
-    let mut tokens = Tokens::with_room(size.unwrap_or(0).try_into().unwrap_or(0));
-    let (mut ids, mut unknown) = (Vec::new(), None);
-    let mut progress = Reading::new(&name, size);
-    // A text that has changed is said to have changed, whatever else is wrong with it; so it is read to its end.
-    let marked = source.read(|Piece { text, lines, bytes }| {
-        if unknown.is_none() {
-            ids.clear();
-            unknown = encoder.encode(text, &mut ids).err().map(|found| {
-                let line = lines + 1 + text[..found.at].matches('\n').count();
-                (found.character, format!("{name}, line {line}"))
-            });
-            tokens.extend(&ids);
-        }
-        progress.at(bytes);
-    })?;
-    if let (Some((character, place)), Some(tokenizer)) = (unknown, tokenizer) {
-        return Err(tokenizer.unknown(character, "text", Some(place)));
+/// The tokens of `source` and their tokenizer, from the cache in `dir` where it holds them.
+fn find_or_read(source: &mut Source, wanted: Wanted<'_>, dir: Option<&Path>) -> Result<(Dataset, Tokenizer)> {
+    if let Some(cached) = dir.and_then(|dir| cache::find(dir, source, wanted)) {
+        *source = cached.source;
+        return Ok((Dataset::of(Tokens::File(cached.tokens)), cached.tokenizer));
     }
-    if let (true, Some(tokenizer)) = (marked, tokenizer) {
-        tokenizer.encode("\u{feff}")?.into_iter().rev().for_each(|id| tokens.insert_first(id));
-    }
-    let (tokenizer, new_ids) = encoder.finish();
-    tokens.renumber(&new_ids);
-    tokens.trim();
-    let long = size.is_some_and(|size| size >= LONG);
-    let worth_keeping = (long && source.stamp() == stamp) || source.is_stream();
-    let mut dataset = Dataset::of(tokens);
-    dataset.unkept = worth_keeping.then_some(Unkept { stamp });
-    Ok((dataset, tokenizer))
-}
-
-/// Shows how far the reading of a long text is.
-enum Reading {
-    /// The size is known.
-    File(Counter),
-    /// It is not.
-    Stream { name: String, shown: Instant },
-    /// There is nothing to show.
-    Short,
-}
-
-impl Reading {
-    fn new(name: &str, size: Option<u64>) -> Reading {
-        match size {
-            Some(size) if size >= LONG => Reading::File(Counter::new("reading the text", size as usize)),
-            Some(_) => Reading::Short,
-            None => Reading::Stream { name: name.into(), shown: Instant::now() },
-        }
-    }
-
-    fn at(&mut self, bytes: u64) {
-        match self {
-            Reading::File(counter) => counter.at(bytes as usize),
-            Reading::Stream { name, shown } if shown.elapsed() >= Duration::from_secs(2) => {
-                *shown = Instant::now();
-                output::note(&format!("reading {name}: {} bytes", output::thousands(u128::from(bytes))));
-            }
-            _ => {}
-        }
-    }
+    let (text, tokenizer) = reading::read(source, wanted, LONG)?;
+    let unkept = text.stamp().is_some() || source.is_stream();
+    let tokens = if unkept { Tokens::Text(text) } else { Tokens::in_memory(&text.ids()?, tokenizer.vocab_size()) };
+    Ok((Dataset { unkept, ..Dataset::of(tokens) }, tokenizer))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{files::Disk, preset::Preset};
+    use std::fs;
 
     /// Token i is the number i.
     pub(super) fn counting(count: usize) -> Dataset {
@@ -239,6 +200,104 @@ mod tests {
         let error = data.check("a.txt", &[Part::Training, Part::Validation], 30).unwrap_err().to_string();
         assert!(error.contains("validation part has 30 tokens") && error.contains("at least 31"), "{error}");
         assert!(data.check("a.txt", &[Part::Whole], usize::MAX).is_err());
+    }
+
+    /// Scripts of one to four bytes a character and more than 256 characters, so that an id takes two bytes.
+    fn many_scripts(count: u32) -> String {
+        let character = |i: u32| match i % 5 {
+            0 => 0x61 + i.wrapping_mul(2_654_435_761) % 26,
+            1 => 0x3b1 + i / 3 % 25,
+            2 => 0x4e00 + i.wrapping_mul(40_503) % 700,
+            3 => 0xac00 + i / 7 % 300,
+            _ => 0x1f600 + i % 60,
+        };
+        (0..count).filter_map(|i| char::from_u32(character(i))).collect()
+    }
+
+    /// All batches that a run could take: the ids of random windows, and of every window in order.
+    fn batches(data: &Dataset) -> Vec<Vec<u32>> {
+        let mut all = Vec::new();
+        let (mut inputs, mut targets) = (Vec::new(), Vec::new());
+        for part in [Part::Training, Part::Validation, Part::Whole] {
+            for index in 0..300 {
+                data.batch(part, 7, index, 4, 33, &mut inputs, &mut targets).unwrap();
+                all.extend([inputs.clone(), targets.clone()]);
+            }
+            let last = data.len(part) - 1;
+            data.batch(part, 7, 0, 2, last, &mut inputs, &mut targets).unwrap(); // the only window of that length
+            all.extend([inputs.clone(), targets.clone()]);
+            for windows in [9, usize::MAX] {
+                let mut sweep = data.sample(part, windows, 4, 33);
+                while sweep.next_batch(&mut inputs, &mut targets).unwrap().is_some() {
+                    all.extend([inputs.clone(), targets.clone()]);
+                }
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn batches_are_the_same_wherever_the_tokens_lie() {
+        let text = many_scripts(20_011);
+        for kind in [TokenizerKind::Char, TokenizerKind::Byte] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a.txt");
+            fs::write(&path, &text).unwrap();
+            let tokenizer = Tokenizer::new(kind, &text);
+            let in_memory = Dataset::new(&text, &tokenizer).unwrap();
+            let expected = batches(&in_memory);
+
+            let mut source = Source::new(Some(&path));
+            let mut read = |long| reading::read(&mut source, Wanted::Kind(kind), long).unwrap().0;
+            for (long, stamped) in [(0, true), (u64::MAX, false)] {
+                let data = Dataset { unkept: true, ..Dataset::of(Tokens::Text(read(long))) };
+                assert_eq!(data.tokens.read().unwrap().stamp().is_some(), stamped);
+                assert!(batches(&data) == expected, "{kind:?}, read from the text");
+
+                let (mut model, train, _) = Preset::Demo.settings();
+                model.vocab_size = tokenizer.vocab_size();
+                let mut run = RunConfig { format: 1, model, train, tokenizer: tokenizer.clone() };
+                run.train.data = Source::new(Some(&path));
+                data.keep(&Disk, folder.path(), &run).unwrap();
+                assert!(matches!(*data.tokens.read().unwrap(), Tokens::File(_)));
+                assert!(batches(&data) == expected, "{kind:?}, read from the file that was written");
+            }
+            let mut source = Source::new(Some(&path));
+            source.read(|_| ()).unwrap();
+            let stamp = source.stamp();
+            let file =
+                cache::write(&Disk, folder.path(), &source, stamp, &tokenizer, &in_memory.tokens.read().unwrap());
+            drop(file.unwrap());
+            let found = find_or_read(&mut source, Wanted::Tokenizer(&tokenizer), Some(folder.path())).unwrap().0;
+            assert!(matches!(*found.tokens.read().unwrap(), Tokens::File(_)));
+            assert!(batches(&found) == expected, "{kind:?}, found in the folder");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_under_a_data_set_is_an_error_in_every_batch_that_needs_it() {
+        let text = many_scripts(5000);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        fs::write(&path, &text).unwrap();
+        let mut source = Source::new(Some(&path));
+        let (read, tokenizer) = reading::read(&mut source, Wanted::Kind(TokenizerKind::Char), 0).unwrap();
+        let tokens = Tokens::Text(read);
+        let file = cache::write(&Disk, folder.path(), &source, source.stamp(), &tokenizer, &tokens).unwrap();
+        let data = Dataset::of(Tokens::File(file));
+        let cache = folder.path().join(cache::FILE);
+        let whole = fs::metadata(&cache).unwrap().len();
+        fs::File::options().write(true).open(&cache).unwrap().set_len(whole - 8 - 100).unwrap(); // the last 50 ids
+        let (mut inputs, mut targets) = (Vec::new(), Vec::new());
+        assert!((0..50).all(|i| data.batch(Part::Training, 1, i, 4, 33, &mut inputs, &mut targets).is_ok()));
+        let mut sweep = data.sweep(Part::Validation, 4, 33);
+        let error = loop {
+            match sweep.next_batch(&mut inputs, &mut targets) {
+                Ok(batch) => assert!(batch.is_some(), "the end of the validation part cannot be read"),
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert!(error.contains("tokens.bin: it was cut off at byte "), "{error}");
     }
 
     #[test]

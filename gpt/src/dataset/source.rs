@@ -1,6 +1,6 @@
 //! Where a text comes from, and its bytes read in pieces, so that a text of any length passes through a small buffer.
 
-use super::waiting::Waiting;
+use super::{text::Bytes, waiting::Waiting};
 use crate::{
     corpus,
     error::{Error, Result},
@@ -15,7 +15,7 @@ use std::{
 };
 
 /// What a file may begin with to say that it is UTF-8. It says something about the file, and is no part of the text.
-const BYTE_ORDER_MARK: &str = "\u{feff}";
+pub(super) const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// `--data -`.
 const STANDARD_INPUT: &str = "-";
@@ -80,6 +80,13 @@ pub(super) struct Piece<'a> {
     pub bytes: u64,
 }
 
+impl Piece<'_> {
+    /// Where it begins in the source, in bytes.
+    pub fn begin(&self) -> u64 {
+        self.bytes - self.text.len() as u64
+    }
+}
+
 impl Source {
     /// The file at `path` (`-` for standard input), or the built-in corpus, not yet read.
     pub fn new(path: Option<&Path>) -> Source {
@@ -136,6 +143,14 @@ impl Source {
         Ok(marked.is_some())
     }
 
+    /// The file, to be read by position. The built-in corpus and standard input are none.
+    pub(super) fn open_file(&self) -> Result<Bytes> {
+        let path = self.path.clone().unwrap_or_default();
+        let file = File::open(&path).map_err(Error::io("read", &path))?;
+        let stamp = Stamp::of(&file.metadata().map_err(Error::io("read", &path))?);
+        Ok(Bytes::File { file, path, stamp })
+    }
+
     fn open(&self) -> Result<Box<dyn Read>> {
         let Some(path) = &self.path else { return Ok(Box::new(corpus::TEXT.as_bytes())) };
         let waiting = self.is_stream().then(|| Waiting::begin(&self.name())); // a named pipe waits when it is opened
@@ -162,7 +177,12 @@ impl<R: Read> Read for Awaited<R> {
 }
 
 impl Stamp {
-    fn of(metadata: &Metadata) -> Stamp {
+    /// Whether a file has the same size and time of change: other names or permissions are none of the text.
+    pub fn has_same_content(self, other: Stamp) -> bool {
+        (self.size, self.modified) == (other.size, other.modified)
+    }
+
+    pub fn of(metadata: &Metadata) -> Stamp {
         let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let modified = modified.map_or(0, |time| time.as_nanos() as i64);
         Stamp { size: metadata.len(), modified, changed: changed(metadata) }
