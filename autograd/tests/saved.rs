@@ -126,3 +126,16 @@ fn values_of_a_tape_print_their_numbers() {
     let gradients = format!("{:?}", tape.backward(&x.square().sum(&[0], false)));
     assert!(gradients.starts_with("Gradients") && gradients.contains("Tensor f32[1] [6.0]"), "{gradients}");
 }
+
+/// Dropout with p = 0 is none, so it takes no random numbers from those that come after it.
+#[test]
+fn no_dropout_draws_nothing() {
+    let masks = |skipped: usize| {
+        let tape = Tape::training(1, 2);
+        assert!((0..skipped).all(|_| tape.dropout(0.0).is_none()));
+        tape.dropout(0.5)
+    };
+    assert!(masks(0).is_some());
+    assert_eq!(format!("{:?}", masks(3)), format!("{:?}", masks(0)));
+    assert!(Tape::inference().dropout(0.5).is_none() && Tape::new().dropout(0.5).is_none());
+}

@@ -2,9 +2,12 @@
 //! names.
 
 use gradus_kernels::oracle::values;
-use gradus_tensor::ops::attention::{self, Options};
+use gradus_tensor::ops::attention::{self, Attended, Options};
+use gradus_tensor::ops::dropout::Dropout;
 use gradus_tensor::ops::kv_cache::KvCache;
 use gradus_tensor::ops::matmul::linear;
+use gradus_tensor::ops::norm::{layer_norm_backward, rms_norm_backward};
+use gradus_tensor::ops::{cross_entropy, embedding};
 use gradus_tensor::{DType, Layout, Precision, Tensor};
 
 fn tensor(seed: u64, shape: &[usize]) -> Tensor {
@@ -117,4 +120,79 @@ fn the_largest_of_nothing() {
     for (shape, axis, left) in [(&[2, 0][..], 0, &[0][..]), (&[0, 0], 1, &[0]), (&[0, 3], 1, &[0])] {
         assert_eq!(Tensor::zeros(shape).try_argmax(axis).unwrap().shape(), left, "{shape:?} along {axis}");
     }
+}
+
+#[test]
+fn an_order_of_axes_names_each_axis_once_and_no_other() {
+    let x = Tensor::zeros(&[2, 3]);
+    for axes in [&[0, 2][..], &[2, 1], &[1, 1], &[0], &[0, 1, 2], &[]] {
+        assert_eq!(x.try_permute(axes).map(|_| ()).unwrap_err().op, "permute", "{axes:?}");
+    }
+    assert_eq!(x.permute(&[1, 0]).shape(), [3, 2]);
+}
+
+#[test]
+#[should_panic(expected = "the tensor holds f32, not f64")]
+fn numbers_are_read_as_what_they_are() {
+    Tensor::zeros(&[2]).as_slice::<f64>();
+}
+
+#[test]
+fn a_result_with_seven_axes_is_refused() {
+    let ids = Tensor::full(0_u32, &[1; 6]);
+    assert!(embedding::forward(&Tensor::zeros(&[2, 3]), &ids).is_err());
+    let ids = Tensor::full(0_u32, &[1; 5]);
+    assert_eq!(embedding::forward(&Tensor::zeros(&[2, 3]), &ids).unwrap().shape(), [1, 1, 1, 1, 1, 3]);
+}
+
+#[test]
+fn attention_checks_its_dropout_and_what_was_saved() {
+    let x = tensor(1, &[1, 2, 3, 4]);
+    let dropout = |p| Options { dropout: Some(Dropout { p, seed: 1, stream: 1 }), ..Options::default() };
+    for p in [1.0, -0.1, f32::NAN] {
+        assert_eq!(attention::forward(&x, &x, &x, &dropout(p)).unwrap_err().op, "attention", "{p}");
+    }
+    let options = Options::default();
+    let saved = attention::forward(&x, &x, &x, &options).unwrap();
+    let backward = |output: &Tensor, lse: &Tensor, dy: &Tensor| {
+        let saved = Attended { output: output.clone(), log_sum_exp: lse.clone() };
+        attention::backward(&x, &x, &x, &saved, dy, &options).map(|_| ())
+    };
+    let lse = &saved.log_sum_exp;
+    backward(&saved.output, lse, &x).unwrap();
+    assert!(backward(&saved.output, &tensor(1, &[1, 2, 4]), &x).is_err(), "a log-sum-exp of four queries");
+    let longer = tensor(1, &[1, 2, 5, 4]);
+    assert!(backward(&longer, lse, &longer).is_err(), "an output of five queries");
+    assert!(backward(&saved.output, lse, &longer).is_err(), "a gradient of five queries");
+    assert!(backward(&saved.output, &lse.to_dtype(DType::F64), &x).is_err(), "statistics of another type");
+    assert!(attention::backward(&x, &x, &x, &saved, &x, &dropout(1.0)).is_err());
+}
+
+#[test]
+fn targets_of_cross_entropy_are_indices_one_for_each_row() {
+    let loss = |logits: &[usize], targets: Tensor| {
+        cross_entropy::forward(&Tensor::zeros(logits), &targets, cross_entropy::Options::default()).is_ok()
+    };
+    let indices = |shape: &[usize]| Tensor::full(0_u32, shape);
+    assert!(loss(&[2, 3], indices(&[2])) && loss(&[3], indices(&[])));
+    assert!(!loss(&[], indices(&[])), "logits without classes");
+    assert!(!loss(&[2, 3], indices(&[3])) && !loss(&[2, 3], indices(&[2, 1])));
+    assert!(!loss(&[2, 3], Tensor::zeros(&[2])), "targets that are no indices");
+}
+
+#[test]
+fn backward_passes_take_one_statistic_for_each_row() {
+    let x = tensor(1, &[2, 3, 4]);
+    let (fits, short, one) = (tensor(1, &[6]), tensor(1, &[5]), tensor(1, &[1]));
+    let layer = |mean: &Tensor, rstd: &Tensor| layer_norm_backward(&x, None, false, mean, rstd, &x, None).is_ok();
+    let rms = |rrms: &Tensor| rms_norm_backward(&x, None, rrms, &x, None).is_ok();
+    let targets = Tensor::full(0_u32, &[2, 3]);
+    let loss = |lse: &Tensor, d_loss: &Tensor| {
+        cross_entropy::backward(&x, &targets, lse, cross_entropy::Options::default(), d_loss).is_ok()
+    };
+    assert!(layer(&fits, &fits) && rms(&fits) && loss(&fits, &one));
+    for wrong in [&short, &fits.to_dtype(DType::F64)] {
+        assert!(!layer(wrong, &fits) && !layer(&fits, wrong) && !rms(wrong) && !loss(wrong, &one), "{wrong:?}");
+    }
+    assert!(!loss(&fits, &short));
 }

@@ -344,3 +344,61 @@ fn a_save_that_fails_leaves_the_older_checkpoint() {
         assert_eq!(folder.path().join("optimizer-9.safetensors").exists(), blocked.starts_with("model"));
     }
 }
+
+/// Each array is read from where it stands to where it ends, whatever its type and its place.
+#[test]
+fn arrays_of_every_type_are_read_from_their_place() {
+    let values = [1.5_f32, -2.0, 0.25];
+    for dtype in [Dtype::F32, Dtype::F16, Dtype::BF16, Dtype::F64] {
+        let one = |x: f32| match dtype {
+            Dtype::F16 => half::f16::from_f32(x).to_le_bytes().to_vec(),
+            Dtype::BF16 => half::bf16::from_f32(x).to_le_bytes().to_vec(),
+            Dtype::F64 => f64::from(x).to_le_bytes().to_vec(),
+            _ => x.to_le_bytes().to_vec(),
+        };
+        let bytes = |times: f32| values.iter().flat_map(|x| one(times * x)).collect::<Vec<u8>>();
+        let data = [("a", bytes(1.0)), ("b", bytes(2.0)), ("c", bytes(4.0))];
+        let views = data.iter().map(|(name, bytes)| (*name, TensorView::new(dtype, vec![3], bytes).unwrap()));
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(MODEL), safetensors::serialize(views, None).unwrap()).unwrap();
+        let expected = ["c", "a", "b"].map(|name| Expected { name: name.into(), shape: vec![3] });
+        let (_, arrays) = load(folder.path(), &expected).unwrap();
+        assert_eq!(arrays, [4.0, 1.0, 2.0].map(|times| values.map(|x| times * x).to_vec()), "{dtype:?}");
+    }
+}
+
+/// What others say about their weights does not make them ours, a step among other things included.
+#[test]
+fn weights_with_metadata_of_others_are_not_replaced() {
+    for metadata in [vec![("format", "pt")], vec![("step", "9"), ("author", "me")], vec![]] {
+        let folder = folder_at(5);
+        let view = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
+        let metadata = metadata.into_iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        let theirs = safetensors::serialize([("a", view)], Some(metadata)).unwrap();
+        fs::write(folder.path().join(MODEL), &theirs).unwrap();
+        let error = save(folder.path(), 6, MEANING).unwrap_err();
+        assert!(matches!(&error, Error::Foreign { path } if path.ends_with(MODEL)), "{error}");
+        assert_eq!(fs::read(folder.path().join(MODEL)).unwrap(), theirs);
+    }
+}
+
+/// A long file of others with a name such as an interrupted save leaves.
+#[test]
+fn temporary_files_of_others_stay_and_unfinished_caches_go() {
+    let folder = folder_at(5);
+    for name in [".tmpAbC123", "model.safetensors.tmp", "optimizer-4.safetensors.tmp"] {
+        fs::write(folder.path().join(name), "a text that is longer than the beginning of a header ".repeat(3)).unwrap();
+    }
+    fs::write(folder.path().join("tokens.bin.gradus.tmp"), "half").unwrap();
+    fs::write(folder.path().join("thoughts.gradus.tmp"), "mine").unwrap();
+    save_step(folder.path(), 6);
+    let kept = [
+        ".tmpAbC123",
+        MODEL,
+        "model.safetensors.tmp",
+        "optimizer-4.safetensors.tmp",
+        "optimizer-6.safetensors",
+        "thoughts.gradus.tmp",
+    ];
+    assert_eq!(files_in(folder.path()), kept);
+}

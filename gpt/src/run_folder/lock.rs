@@ -112,6 +112,20 @@ mod tests {
         assert!(Lock::take_by(folder.path(), none).is_ok(), "and nobody is refused");
     }
 
+    /// Whoever only asks holds a lock for a moment, which is waited for.
+    #[test]
+    fn a_lock_that_is_free_in_a_moment_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        for (busy, taken) in [(0, true), (1, true), (5, true), (6, false)] {
+            let asked = std::cell::Cell::new(0);
+            let lock = |_: &File| {
+                asked.set(asked.get() + 1);
+                if asked.get() > busy { Ok(()) } else { Err(TryLockError::WouldBlock) }
+            };
+            assert_eq!(Lock::take_by(folder.path(), lock).is_ok(), taken, "free at try {}", busy + 1);
+        }
+    }
+
     #[test]
     fn a_folder_that_is_not_there_is_named() {
         let error = Lock::take(Path::new("/no/such/run")).unwrap_err().to_string();
