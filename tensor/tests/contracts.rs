@@ -134,7 +134,7 @@ fn an_order_of_axes_names_each_axis_once_and_no_other() {
 #[test]
 #[should_panic(expected = "the tensor holds f32, not f64")]
 fn numbers_are_read_as_what_they_are() {
-    Tensor::zeros(&[2]).as_slice::<f64>();
+    Tensor::zeros(&[2]).as_host_slice::<f64>();
 }
 
 #[test]
