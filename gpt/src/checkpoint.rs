@@ -19,8 +19,10 @@
 //!
 //! The state needs nothing else: batches, dropout and the learning rate are functions of the seed and the step.
 
+mod of_model;
 mod weights_file;
 
+pub use of_model::{load_weights, resume, save, save_weights};
 pub use weights_file::{Expected, NamedArray, WeightsFile};
 
 use crate::{

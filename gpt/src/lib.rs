@@ -35,6 +35,7 @@ pub mod generate;
 pub mod model;
 pub mod summary;
 pub mod trainer;
+pub mod windows;
 
 // The program.
 pub mod clock;

@@ -5,9 +5,11 @@
 
 use crate::config::ModelConfig;
 use crate::recompute::Recompute;
+use crate::windows::TextBatch;
 use gradus_autograd::ops::cross_entropy::Options;
 use gradus_autograd::{DType, Device, Precision, Tape, Tensor, Var, checkpoint};
 use gradus_nn::layers::{Block, BlockConfig, Dropout, Embedding, KvCache, LayerNorm};
+use gradus_nn::training::Trainable;
 use gradus_nn::{Init, Layer, Module, Visitor};
 
 /// A decoder-only Transformer.
@@ -51,13 +53,6 @@ impl Gpt {
             precision: Precision::F32,
             config: config.clone(),
         }
-    }
-
-    /// A tape for micro-batch `index` of a training with this seed, at the precision of the model and with what is not
-    /// to be kept.
-    pub fn training_tape(&self, seed: u64, index: u64) -> Tape {
-        let tape = Tape::training(seed, index).with_precision(self.precision);
-        tape.with_recomputation(self.recompute.activations())
     }
 
     /// The settings that it was made with.
@@ -145,6 +140,20 @@ fn attention_probabilities(block: &Block, tape: &Tape, x: &Var) -> Tensor {
     let past: Vec<f32> = (0..t * t).map(|i| if i % t <= i / t { 1.0 } else { 0.0 }).collect();
     let past = Tensor::from_slice(&past, &[t, t]).to_dtype(scores.dtype()).to_device(scores.device());
     past.select(&scores, &scores.new_full(f64::NEG_INFINITY, &[])).softmax(2)
+}
+
+impl Trainable for Gpt {
+    type Batch = TextBatch;
+
+    fn loss(&self, tape: &Tape, batch: &TextBatch) -> Var {
+        Gpt::loss(self, tape, &batch.ids, &batch.targets)
+    }
+
+    /// At the precision of the model, and with what it recomputes.
+    fn training_tape(&self, seed: u64, index: u64) -> Tape {
+        let tape = Tape::training(seed, index).with_precision(self.precision);
+        tape.with_recomputation(self.recompute.activations())
+    }
 }
 
 impl Module for Gpt {

@@ -1,8 +1,8 @@
 //! Neural networks on the autograd tape, from one threshold unit to a Transformer block.
 //!
 //! Read in this order: [`perceptron`] (1958: a weighted vote and a rule that learns it), [`mlp`] (layers of them),
-//! [`module`] (named parameters), [`layers`] (the parts of a Transformer), [`optim`] (how weights are changed). [`data`] holds the
-//! small data sets, [`loss`] what a network is to make small, [`init`] the first values of its weights.
+//! [`module`] (named parameters), [`layers`] (the parts of a Transformer), [`optim`] (how weights are changed),
+//! [`training`] (a step of any model). [`data`] holds the small data sets, [`loss`] what a network is to make small, [`init`] the first values of its weights.
 //! The numbered examples are the lessons.
 #![forbid(unsafe_code)]
 
@@ -14,6 +14,7 @@ pub mod mlp;
 pub mod module;
 pub mod optim;
 pub mod perceptron;
+pub mod training;
 
 pub use gradus_autograd::Parameter;
 pub use init::Init;

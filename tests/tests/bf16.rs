@@ -9,6 +9,7 @@ use gradus_gpt::precision;
 use gradus_gpt::recompute::Recompute;
 use gradus_gpt::trainer::Trainer;
 use gradus_nn::Module;
+use gradus_nn::training::Trainable;
 use gradus_tests::isa;
 use gradus_tests::models::{bits, ids, lively, small_run};
 

@@ -8,6 +8,7 @@ use gradus_gpt::model::{Gpt, Reader};
 use gradus_gpt::recompute::Recompute;
 use gradus_nn::Module;
 use gradus_nn::optim::{AdamW, AdamWConfig, Sgd, SgdConfig, clip_factor, global_norm};
+use gradus_nn::training::Trainable;
 use gradus_tensor::ops::optimizer;
 use gradus_tests::models::{bits, ids, lively};
 use std::panic::catch_unwind;

@@ -7,6 +7,7 @@ use gradus_autograd::{DType, Tensor};
 use gradus_gpt::config::ModelConfig;
 use gradus_gpt::recompute::Recompute;
 use gradus_nn::Module;
+use gradus_nn::training::Trainable;
 use gradus_tests::models::{ids, lively};
 
 fn check(bias: bool, dropout: f32, recompute: Recompute) {

@@ -6,6 +6,7 @@ use gradus_gpt::model::Gpt;
 use gradus_gpt::recompute::Recompute;
 use gradus_nn::Module;
 use gradus_nn::optim::{AdamW, AdamWConfig};
+use gradus_nn::training::Trainable;
 use gradus_tests::isa;
 use gradus_tests::models::{bits, ids, lively};
 

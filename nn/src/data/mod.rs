@@ -6,13 +6,20 @@
 //! | [`xor`] | Minsky and Papert 1969 | no threshold unit can do it: one line is not enough |
 //! | [`two_spirals`] | Lang and Witbrock 1988 | hard even for several layers |
 //!
-//! None of them is random, so none needs a seed.
+//! None of them is random, so none needs a seed. Data of one's own come as [`LabelledRows`] or [`Pairs`], in batches whose
+//! order is a function of a seed ([`shuffled`]).
 
 mod film;
+mod pairs;
+mod rows;
+mod shuffle;
 mod spirals;
 mod xor;
 
 pub use film::{FILM_THRESHOLD, FILM_WEIGHTS, film};
+pub use pairs::{PairBatch, Pairs};
+pub use rows::{LabelledRows, RowBatch};
+pub use shuffle::shuffled;
 pub use spirals::two_spirals;
 pub use xor::xor;
 
