@@ -8,9 +8,12 @@ use crate::recompute::Recompute;
 use crate::windows::TextBatch;
 use gradus_autograd::ops::cross_entropy::Options;
 use gradus_autograd::{DType, Device, Precision, Tape, Tensor, Var, checkpoint};
-use gradus_nn::layers::{Block, BlockConfig, Dropout, Embedding, KvCache, LayerNorm};
+use gradus_nn::layers::{Block, BlockConfig, Dropout, Embedding, KvCache, LayerNorm, LearnedPositions};
 use gradus_nn::training::Trainable;
 use gradus_nn::{Init, Layer, Module, Visitor};
+
+/// Of GPT-2's first weights.
+const STANDARD_DEVIATION: f64 = 0.02;
 
 /// A decoder-only Transformer.
 pub struct Gpt {
@@ -18,7 +21,7 @@ pub struct Gpt {
     /// which tokens are alike, and a small model has no parameters to learn it twice (Press and Wolf 2017).
     pub token_embedding: Embedding,
     /// A vector for each position: attention alone does not know the order of what it sees.
-    pub position_embedding: Embedding,
+    pub position_embedding: LearnedPositions,
     /// Of the sum of the two.
     pub dropout: Dropout,
     /// L of them.
@@ -35,17 +38,11 @@ pub struct Gpt {
 impl Gpt {
     /// GPT-2's first values. The settings must have been validated.
     pub fn new(config: &ModelConfig, init: &mut Init) -> Gpt {
-        let block = BlockConfig {
-            width: config.width,
-            heads: config.heads,
-            bias: config.bias,
-            dropout: config.dropout,
-            standard_deviation: 0.02,
-            layers: config.layers,
-        };
+        let block = BlockConfig::gpt(config.width, config.heads).with_bias(config.bias).with_dropout(config.dropout);
+        let block = block.with_initial_weights(STANDARD_DEVIATION, config.layers);
         Gpt {
-            token_embedding: Embedding::new(init, config.vocab_size, config.width, block.standard_deviation),
-            position_embedding: Embedding::new(init, config.context, config.width, block.standard_deviation),
+            token_embedding: Embedding::new(init, config.vocab_size, config.width, STANDARD_DEVIATION),
+            position_embedding: LearnedPositions::new(init, config.context, config.width, STANDARD_DEVIATION),
             dropout: Dropout { p: config.dropout },
             blocks: (0..config.layers).map(|_| Block::new(init, &block)).collect(),
             norm: LayerNorm::new(init, config.width, config.bias),
@@ -105,10 +102,8 @@ impl Gpt {
 
     fn embed(&self, tape: &Tape, ids: &Tensor, position: usize) -> Var {
         let t = ids.shape()[1];
-        let context = self.config.context;
-        assert!(position + t <= context, "positions {position} to {} are past the context of {context}", position + t);
         let ids = &ids.to_device(&self.device());
-        let positions = tape.parameter(&self.position_embedding.weight).slice(0, position..position + t); // [T, C]
+        let positions = self.position_embedding.forward(tape, position..position + t); // [T, C]
         self.dropout.forward(tape, &(&self.token_embedding.forward(tape, ids) + &positions)) // [B, T, C]
     }
 
@@ -121,25 +116,13 @@ impl Gpt {
         let tape = Tape::inference();
         let mut x = self.embed(&tape, ids, 0);
         let map = |block: &Block| {
-            let map = attention_probabilities(block, &tape, &x);
+            let map = block.attention_probabilities(&tape, &x, None); // [1, H, T, T]
+            let map = map.reshape(&map.shape()[1..]);
             x = block.forward(&tape, &x);
             map
         };
         self.blocks.iter().map(map).collect()
     }
-}
-
-/// softmax(Q·Kᵀ/√D) with the future masked, [H, T, T]: what the fused operation never writes down.
-fn attention_probabilities(block: &Block, tape: &Tape, x: &Var) -> Tensor {
-    let (t, c) = (x.shape()[1], x.shape()[2]);
-    let (h, d) = (block.attention.heads, c / block.attention.heads);
-    let qkv = block.attention.qkv.forward(tape, &block.norm1.forward(tape, x)); // [1, T, 3·C]
-    let qkv = qkv.value().reshape(&[t, 3, h, d]).permute(&[1, 2, 0, 3]); // [3, H, T, D]
-    let part = |i: usize| qkv.slice(0, i..i + 1).reshape(&[h, t, d]);
-    let scores = &part(0).matmul(&part(1).transpose(1, 2)) * (1.0 / (d as f64).sqrt()); // [H, T, T]
-    let past: Vec<f32> = (0..t * t).map(|i| if i % t <= i / t { 1.0 } else { 0.0 }).collect();
-    let past = Tensor::from_slice(&past, &[t, t]).to_dtype(scores.dtype()).to_device(scores.device());
-    past.select(&scores, &scores.new_full(f64::NEG_INFINITY, &[])).softmax(2)
 }
 
 impl Trainable for Gpt {
@@ -178,10 +161,10 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Nothing read so far.
     pub fn new(model: &'a Gpt) -> Reader<'a> {
-        let ModelConfig { heads, width, context, .. } = *model.config();
         let dtype = model.token_embedding.weight.value().dtype(); // of the matrices
-        let cache = || KvCache::new(dtype, 1, heads, context, width / heads).to_device(&model.device());
-        Reader { model, caches: model.blocks.iter().map(|_| cache()).collect(), window: Vec::new() }
+        let cache =
+            |block: &Block| block.attention.new_cache(dtype, 1, model.config().context).to_device(&model.device());
+        Reader { model, caches: model.blocks.iter().map(cache).collect(), window: Vec::new() }
     }
 
     /// Reads more ids and returns the logits \[V\] of the one after them.

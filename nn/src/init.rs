@@ -22,6 +22,11 @@ impl Init {
         Init { rng: ChaCha8Rng::seed_from_u64(seed), dtype }
     }
 
+    /// The type of the values.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
     /// Normally distributed values of mean 0.
     ///
     /// # Panics
@@ -32,7 +37,7 @@ impl Init {
         Parameter::new(Tensor::from_slice(&values, shape).to_dtype(self.dtype))
     }
 
-    /// Zeros: for shifts.
+    /// Zeros: for biases.
     pub fn zeros(&mut self, shape: &[usize]) -> Parameter {
         Parameter::new(Tensor::zeros_of(self.dtype, shape))
     }

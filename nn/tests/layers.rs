@@ -1,39 +1,23 @@
 //! The layers of a Transformer: names, first values, formulas, and that nothing looks into the future.
 
-use gradus_autograd::gradcheck::values;
+mod common;
+
+use common::{close, infer, input, shaken};
 use gradus_autograd::{DType, Parameter, Tape, Tensor, Var};
 use gradus_nn::layers::{
-    Block, BlockConfig, Dropout, Embedding, FeedForward, KvCache, LayerNorm, Linear, MultiHeadAttention, RmsNorm,
+    Activation, Attention, AttentionConfig, Block, BlockConfig, Dropout, Embedding, FeedForward, FeedForwardConfig,
+    KvCache, LayerNorm, Linear, Projection, RmsNorm,
 };
 use gradus_nn::{Init, Layer, Mlp, Module};
 
 fn config(width: usize, heads: usize) -> BlockConfig {
-    BlockConfig { width, heads, bias: true, dropout: 0.0, standard_deviation: 0.02, layers: 6 }
+    BlockConfig::gpt(width, heads).with_initial_weights(0.02, 6)
 }
 
-fn input(seed: u64, shape: &[usize]) -> Tensor {
-    Tensor::from_slice(&values(seed, shape.iter().product()), shape)
-}
-
-/// First values that are not 0 or 1 anywhere, so that every parameter shows in the result.
-fn shaken<M: Module>(module: M) -> M {
-    for (i, (_, parameter)) in module.named_parameters().into_iter().enumerate() {
-        let shape = parameter.shape();
-        let new = &parameter.value() + &(&input(100 + i as u64, &shape) * 0.5).to_dtype(parameter.value().dtype());
-        parameter.set_value(new);
-    }
-    module
-}
-
-fn infer(layer: &dyn Layer, x: &Tensor) -> Tensor {
-    layer.forward(&Tape::inference(), &Var::constant(x.clone())).value().contiguous()
-}
-
-#[track_caller]
-fn close(got: &Tensor, expected: &Tensor, tolerance: f64) {
-    assert_eq!(got.shape(), expected.shape());
-    for (a, b) in got.to_f64_vec().iter().zip(expected.to_f64_vec()) {
-        assert!((a - b).abs() <= tolerance, "{a}, not {b}");
+fn qkv(attention: &Attention) -> &Linear {
+    match &attention.projection {
+        Projection::Own { qkv } => qkv,
+        Projection::Cross { .. } => panic!("self-attention has one projection"),
     }
 }
 
@@ -61,9 +45,8 @@ fn the_parameters_of_a_block_have_these_names_and_shapes() {
 
 #[test]
 fn parameters_are_counted() {
-    let count = |bias: bool, width: usize| {
-        Block::new(&mut Init::new(1), &BlockConfig { bias, ..config(width, 1) }).parameter_count()
-    };
+    let count =
+        |bias: bool, width: usize| Block::new(&mut Init::new(1), &config(width, 1).with_bias(bias)).parameter_count();
     for c in [1, 6, 64] {
         assert_eq!(count(true, c), 12 * c * c + 13 * c);
         assert_eq!(count(false, c), 12 * c * c + 2 * c);
@@ -101,7 +84,7 @@ fn first_values_are_gpt_2s() {
     let mut init = Init::new(7);
     let block = Block::new(&mut init, &config(256, 8));
     let residual = 0.02 / 12_f64.sqrt();
-    is_normal(&block.attention.qkv.weight, 0.02);
+    is_normal(&qkv(&block.attention).weight, 0.02);
     is_normal(&block.attention.out.weight, residual);
     is_normal(&block.feed_forward.up.weight, 0.02);
     is_normal(&block.feed_forward.down.weight, residual);
@@ -196,7 +179,7 @@ fn dropout_acts_in_training_only() {
 #[test]
 fn a_block_drops_in_training_only() {
     let (p, shape) = (0.5, [4, 16, 64]);
-    let block = shaken(Block::new(&mut Init::new(1), &BlockConfig { dropout: p, ..config(64, 4) }));
+    let block = shaken(Block::new(&mut Init::new(1), &config(64, 4).with_dropout(p)));
     let x = input(1, &shape).to_dtype(DType::F32);
     let run = |layer: &dyn Layer, tape: Tape| layer.forward(&tape, &Var::constant(x.clone())).value().to_vec::<f32>();
     assert_eq!(run(&block, Tape::inference()), run(&block, Tape::new()));
@@ -212,7 +195,7 @@ fn a_block_drops_in_training_only() {
 /// The known values of x·Φ(x), with Φ the normal distribution: the exact GELU, as in nanoGPT, not its tanh form.
 #[test]
 fn the_feed_forward_layer_is_its_formula() {
-    let layer = FeedForward::new(&mut Init::with_dtype(1, DType::F64), &config(1, 1));
+    let layer = FeedForward::new(&mut Init::with_dtype(1, DType::F64), &FeedForwardConfig::new(1, Activation::Gelu));
     layer.up.weight.set_value(Tensor::from_slice(&[1.0_f64, -1.0, 2.0, -2.0], &[4, 1]));
     layer.up.bias.as_ref().unwrap().set_value(Tensor::from_slice(&[0.0_f64, 0.0, 0.0, 2.0], &[4]));
     layer.down.weight.set_value(Tensor::from_slice(&[1.0_f64, 10.0, 100.0, 1000.0], &[1, 4]));
@@ -236,10 +219,10 @@ fn a_block_normalises_before_each_half_and_adds_after_it() {
 fn attention_is_its_formula() {
     let (b, t, heads, d) = (2, 5, 3, 4); // √D is exact
     let c = heads * d;
-    let attention = shaken(MultiHeadAttention::new(&mut Init::with_dtype(1, DType::F64), &config(c, heads)));
+    let attention = shaken(Attention::new(&mut Init::with_dtype(1, DType::F64), &AttentionConfig::causal(c, heads)));
     let x = input(3, &[b, t, c]);
-    let qkv = infer(&attention.qkv, &x).to_vec::<f64>();
-    let at = |which: usize, b: usize, t: usize, h: usize| &qkv[((b * 5 + t) * 3 + which) * c + h * d..][..d];
+    let projected = infer(qkv(&attention), &x).to_vec::<f64>();
+    let at = |which: usize, b: usize, t: usize, h: usize| &projected[((b * 5 + t) * 3 + which) * c + h * d..][..d];
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let mut merged = Vec::new();
     for (b, t, h) in (0..b).flat_map(|b| (0..t).flat_map(move |t| (0..heads).map(move |h| (b, t, h)))) {
@@ -274,7 +257,7 @@ fn nothing_of_the_future_is_seen() {
 #[test]
 fn the_past_is_seen() {
     let (t, c) = (9, 12);
-    let attention = shaken(MultiHeadAttention::new(&mut Init::new(1), &config(c, 2)));
+    let attention = shaken(Attention::new(&mut Init::new(1), &AttentionConfig::causal(c, 2)));
     let x = input(1, &[1, t, c]).to_dtype(DType::F32);
     let mut other = x.clone();
     other.write_slice(1, 0, &(&x.slice(1, 0..1) * -3.0));
@@ -309,9 +292,9 @@ fn reading_with_a_cache_gives_the_same() {
 }
 
 fn read(tape: &Tape, positions: usize, context: usize) {
-    let attention = MultiHeadAttention::new(&mut Init::new(1), &config(4, 1));
+    let attention = Attention::new(&mut Init::new(1), &AttentionConfig::causal(4, 1));
     let mut cache = KvCache::new(DType::F32, 1, 1, context, 4);
-    attention.forward_cached(tape, &Var::constant(Tensor::zeros(&[1, positions, 4])), &mut cache);
+    attention.forward_with(tape, &Var::constant(Tensor::zeros(&[1, positions, 4])), None, Some(&mut cache));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use gradus_autograd::gradcheck::values;
 use gradus_autograd::{DType, Precision, Tape, Tensor, Var};
-use gradus_nn::layers::{BlockConfig, KvCache, MultiHeadAttention, RmsNorm};
+use gradus_nn::layers::{Attention, AttentionConfig, KvCache, RmsNorm};
 use gradus_nn::{Init, Layer, Module};
 
 fn distance(a: &Tensor, b: &Tensor) -> f64 {
@@ -14,8 +14,12 @@ fn distance(a: &Tensor, b: &Tensor) -> f64 {
 #[test]
 fn attention_with_a_cache_rounds_as_attention_without() {
     let (t, c, heads) = (16, 32, 2);
-    let config = BlockConfig { width: c, heads, bias: true, dropout: 0.0, standard_deviation: 0.5, layers: 1 };
-    let attention = MultiHeadAttention::new(&mut Init::new(1), &config);
+    let config = AttentionConfig {
+        standard_deviation: 0.5,
+        residual_standard_deviation: 0.5,
+        ..AttentionConfig::causal(c, heads)
+    };
+    let attention = Attention::new(&mut Init::new(1), &config);
     let input: Vec<f32> = values(2, t * c).into_iter().map(|x| x as f32).collect();
     let x = Tensor::from_slice(&input, &[1, t, c]);
     let tape = |precision| Tape::inference().with_precision(precision);
@@ -31,7 +35,7 @@ fn attention_with_a_cache_rounds_as_attention_without() {
             .iter()
             .map(|&piece| {
                 let new = Var::constant(x.slice(1, cache.len()..cache.len() + piece));
-                attention.forward_cached(&tape, &new, &mut cache)
+                attention.forward_with(&tape, &new, None, Some(&mut cache))
             })
             .collect();
         Var::concat(&parts.iter().collect::<Vec<_>>(), 1).value().contiguous()

@@ -2,7 +2,7 @@
 //! to do.
 
 use gradus_autograd::{DType, Tensor, Var};
-use gradus_tensor::ops::{attention, cross_entropy, dropout, embedding, norm, optimizer, shape, softmax};
+use gradus_tensor::ops::{attention, cross_entropy, dropout, embedding, norm, optimizer, rope, shape, softmax};
 use gradus_tensor::{Error, Result};
 
 fn zeros(shape: &[usize]) -> Tensor {
@@ -113,6 +113,42 @@ fn attention_and_its_mask() {
     says(attention::forward(&x, &x, &x, &masked), "attention: does not fit: [3, 3] × [1, 1, 2, 2] (3 ≠ 2)", Some(0));
     let packed = attention::packed_forward(&zeros(&[2, 5, 16]), 3, &attention::Options::default());
     says(packed, "attention: qkv needs the axes [B, T, 3·H·D]: [2, 5, 16] (H = 3)", None);
+}
+
+#[test]
+fn rope() {
+    let table = |t, pairs| zeros(&[t, pairs]);
+    let rotation = |cos, sin| rope::Rotation { cos, sin, pairing: rope::Pairing::HalfSplit };
+    let x = zeros(&[2, 3, 4, 6]);
+    let fits = rotation(table(3, 3), table(3, 3));
+    assert_eq!(fits.apply(&x, 4).unwrap().shape(), [2, 3, 4, 6]);
+    says(
+        fits.apply(&zeros(&[3, 6]), 1),
+        "rope: x needs the axes [B, T, H, D], the tables [T, R/2]: [3, 6] × [3, 3]",
+        None,
+    );
+    says(
+        rotation(table(4, 3), table(4, 3)).apply(&x, 4),
+        "rope: the tables are of other positions: [2, 3, 4, 6] × [4, 3] (3 ≠ 4)",
+        Some(1),
+    );
+    says(
+        rotation(table(3, 4), table(3, 4)).apply(&x, 4),
+        "rope: a head has too few channels: [2, 3, 4, 6] × [3, 4] (6 < 2·4)",
+        Some(3),
+    );
+    says(
+        rotation(table(3, 3), table(3, 2)).apply(&x, 4),
+        "rope: cosines and sines differ: [2, 3, 4, 6] × [3, 3] × [3, 2]",
+        None,
+    );
+    says(fits.backward(&x, 5), "rope: there are fewer heads: [2, 3, 4, 6] × [3, 3] (4 < 5)", Some(2));
+    let grouped = attention::Heads { query: 4, key_value: 3 };
+    says(
+        attention::packed_forward(&zeros(&[2, 5, 20]), grouped, &attention::Options::default()),
+        "attention: the heads of q are no multiple of those of k: [2, 5, 20] (4 and 3)",
+        None,
+    );
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod norms;
 mod optimizer;
 #[cfg(feature = "peers")]
 mod peers;
+mod rope;
 mod softmax;
 mod training_step;
 
@@ -98,6 +99,9 @@ pub fn case(problem: &Problem) -> Box<dyn Case> {
         Problem::AddLayerNorm { rows, c } => norms::add_layer_norm(rows, c),
         Problem::RmsNorm { pass: Pass::Forward, rows, c } => norms::rms_norm_forward(rows, c),
         Problem::RmsNorm { pass: Pass::Backward, rows, c } => norms::rms_norm_backward(rows, c),
+        Problem::Rope { pass, b, t, h, d, interleaved } => {
+            rope::case(pass == Pass::Backward, [b, t, h, d], interleaved)
+        }
         Problem::Gelu { pass: Pass::Forward, rows, c, erf } => elementwise::unary_forward(gelu(erf), rows * c),
         Problem::Gelu { pass: Pass::Backward, rows, c, erf } => elementwise::unary_backward(gelu(erf), rows * c),
         Problem::Silu { pass: Pass::Forward, rows, c } => elementwise::unary_forward(Unary::Silu, rows * c),
@@ -150,6 +154,7 @@ fn small(problem: &Problem) -> Problem {
         Problem::LayerNorm { pass, .. } => Problem::LayerNorm { pass, rows: 5, c: 33 },
         Problem::AddLayerNorm { .. } => Problem::AddLayerNorm { rows: 5, c: 33 },
         Problem::RmsNorm { pass, .. } => Problem::RmsNorm { pass, rows: 5, c: 33 },
+        Problem::Rope { pass, interleaved, .. } => Problem::Rope { pass, b: 2, t: 5, h: 3, d: 22, interleaved },
         Problem::Gelu { pass, erf, .. } => Problem::Gelu { pass, rows: 5, c: 33, erf },
         Problem::Silu { pass, .. } => Problem::Silu { pass, rows: 5, c: 33 },
         Problem::BiasGelu { pass, .. } => Problem::BiasGelu { pass, rows: 5, c: 33 },

@@ -67,6 +67,21 @@ def rms_norm(p):
     return either(p, lambda x, w: F.rms_norm(x, (c,), w, 1e-5), rows(p), torch.ones(c))
 
 
+def rope(p):
+    b, t, h, d = p["b"], p["t"], p["h"], p["d"]
+    angles = torch.arange(t)[:, None] * 10000.0 ** (-torch.arange(0, d, 2) / d)
+    cos, sin = angles.cos()[:, None], angles.sin()[:, None]
+
+    def turn(x):
+        q_k, v = x.split([2 * h, h], 2)
+        first, second = (q_k[..., ::2], q_k[..., 1::2]) if p["interleaved"] else q_k.chunk(2, -1)
+        turned = first * cos - second * sin, second * cos + first * sin
+        turned = torch.stack(turned, -1).flatten(-2) if p["interleaved"] else torch.cat(turned, -1)
+        return torch.cat([turned, v], 2)
+
+    return either(p, turn, torch.randn(b, t, 3 * h, d))
+
+
 def gelu(p):
     form = "none" if p["erf"] else "tanh"
     return either(p, lambda x: F.gelu(x, approximate=form), rows(p))
@@ -233,7 +248,7 @@ def generate(p):
 
 OPERATIONS = {
     "matmul": matmul, "attention": attention,
-    "attention_decode": attention_decode, "layer_norm": layer_norm, "rms_norm": rms_norm, "gelu": gelu,
+    "attention_decode": attention_decode, "layer_norm": layer_norm, "rms_norm": rms_norm, "rope": rope, "gelu": gelu,
     "silu": silu, "bias_gelu": bias_gelu, "cross_entropy": cross_entropy, "dropout": dropout, "add": add, "heads": heads,
     "embedding": embedding, "adamw": adamw, "sgd": sgd, "sum_of_squares": sum_of_squares, "row_sum": row_sum,
     "training_step": training_step, "generate": generate,

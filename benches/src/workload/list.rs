@@ -133,6 +133,9 @@ fn rows(list: &mut List) {
         list.add("add_layer_norm", name, "forward", false, Problem::AddLayerNorm { rows, c });
     }
     list.both("rms_norm", "gpt_large", false, |pass| Problem::RmsNorm { pass, rows: large, c: 384 });
+    for (name, interleaved) in [("gpt_large/halves", false), ("gpt_large/interleaved", true)] {
+        list.both("rope", name, false, |pass| Problem::Rope { pass, b: 16, t: 256, h: 6, d: 64, interleaved });
+    }
     list.both("cross_entropy", "gpt_small", false, |pass| Problem::CrossEntropy { pass, rows: small, v: 65 });
     list.both("cross_entropy", "gpt_large", true, |pass| Problem::CrossEntropy { pass, rows: large, v: 65 });
     list.both("cross_entropy", "gpt2", false, |pass| Problem::CrossEntropy { pass, rows: 256, v: 50257 });

@@ -54,6 +54,8 @@ pub enum Problem {
     AddLayerNorm { rows: usize, c: usize },
     /// RMS norm with γ.
     RmsNorm { pass: Pass, rows: usize, c: usize },
+    /// Rotary positions of q and k in a packed projection, halves of a head paired or neighbouring channels.
+    Rope { pass: Pass, b: usize, t: usize, h: usize, d: usize, interleaved: bool },
     /// GELU; `erf` is the exact form, else GPT-2's with tanh.
     Gelu { pass: Pass, rows: usize, c: usize, erf: bool },
     /// SiLU, x·σ(x).
@@ -130,6 +132,11 @@ impl Problem {
             Problem::LayerNorm { pass, rows, c } => row_work(pass, [rows, c], both(pass, 8, 14), 2, 2),
             Problem::AddLayerNorm { rows, c } => each(rows * c, 9, 2 * (rows + 1) * c, 2 * rows * (c + 1)),
             Problem::RmsNorm { pass, rows, c } => row_work(pass, [rows, c], both(pass, 5, 10), 1, 1),
+            // All of q, k and v moves; two thirds of it turns. The gradient is as much work as the function.
+            Problem::Rope { b, t, h, d, .. } => {
+                let (turned, tables) = (2 * b * t * h * d, t * d);
+                each(turned, 3, 3 * turned / 2 + tables, 3 * turned / 2)
+            }
             Problem::Gelu { pass, rows, c, .. } => row_work(pass, [rows, c], both(pass, 10, 15), 0, 0),
             Problem::Silu { pass, rows, c } => row_work(pass, [rows, c], both(pass, 5, 8), 0, 0),
             Problem::BiasGelu { pass, rows, c } => row_work(pass, [rows, c], both(pass, 11, 16), 1, 0),
@@ -192,6 +199,9 @@ impl Problem {
             | Problem::Silu { rows, c, .. }
             | Problem::BiasGelu { rows, c, .. }
             | Problem::RowSum { rows, c } => format!("{rows}×{c}"),
+            Problem::Rope { b, t, h, d, interleaved, .. } => {
+                format!("{b}×{t}×3·{h}×{d} (B×T×3·H×D), {}", if interleaved { "interleaved" } else { "halves" })
+            }
             Problem::Gelu { rows, c, erf, .. } => format!("{rows}×{c}, {}", if erf { "erf" } else { "tanh" }),
             Problem::CrossEntropy { rows, v, .. } => format!("{rows}×{v}"),
             Problem::Dropout { n } => format!("{n} elements, p = 0.2"),

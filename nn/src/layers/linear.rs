@@ -1,4 +1,4 @@
-//! The linear layer: a matrix product and a shift.
+//! The linear layer: a matrix product and a bias.
 
 use crate::init::Init;
 use crate::module::{Layer, Module, Visitor};
