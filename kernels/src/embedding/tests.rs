@@ -37,6 +37,7 @@ fn every_rung_keeps_to_the_oracle() {
     for factor in [1.0, 1e-40] {
         check_all(65, 67, &ids(3001, 65), factor); // many ids to a row
         check_all(5003, 33, &ids(100, 5003), factor); // many rows to an id
+        check_all(17, 1031, &ids(301, 17), factor); // many ids to a row, and long rows, which several tasks add
     }
 }
 

@@ -65,6 +65,15 @@ fn check_every_choice(shape: &[usize], x: &[f32]) {
     }
 }
 
+/// Every task of columns takes the means of its own columns.
+#[test]
+fn few_long_rows_are_reduced_in_tasks_of_columns() {
+    let (rows, columns) = (3, 20_011);
+    let noise = oracle::values(3, rows * columns);
+    let x: Vec<f32> = noise.iter().enumerate().map(|(i, noise)| (i % columns) as f32 + noise).collect();
+    check_all(&[rows, columns], &[true, false], &x);
+}
+
 #[test]
 fn every_rung_meets_the_oracle_for_every_choice_of_dimensions() {
     let shapes: [&[usize]; 9] =

@@ -55,7 +55,7 @@ pub const DECODE_RUNGS: &[Rung<Forward>] = &[
 /// widened into scratch memory first.
 ///
 /// ```
-/// use gradus_kernels::attention::{Options, Shape, Strides, View, stored};
+/// use gradus_kernels::attention::{Options, Shape, Strides, View, bf16_cache};
 /// use gradus_kernels::simd::bf16::round;
 /// let shape = Shape { b: 1, h: 1, h_kv: 1, tq: 1, tk: 2, d: 1 };
 /// let options = Options { scale: 1.0, causal: true, window: None, mask: None, dropout: None };
@@ -63,7 +63,7 @@ pub const DECODE_RUNGS: &[Rung<Forward>] = &[
 /// let (k, v) = ([0.0, 0.0].map(round), [1.0, 3.0].map(round)); // both keys are alike: the mean of the values
 /// let kv = [View { data: &k[..], strides }, View { data: &v, strides }];
 /// let (mut o, mut lse) = ([0.0], [0.0]);
-/// stored::forward(shape, &options, View { data: &[1.0], strides }, kv, (&mut o, strides), &mut lse);
+/// bf16_cache::forward(shape, &options, View { data: &[1.0], strides }, kv, (&mut o, strides), &mut lse);
 /// assert_eq!((o, lse), ([2.0], [2.0_f32.ln()]));
 /// ```
 ///
