@@ -41,7 +41,8 @@ pub enum Command {
     /// Train a model on a text file and print a sample of its text (the default command)
     ///
     /// Ctrl-C saves the run and ends it; `--resume` continues it. The folder of the run receives model.safetensors (the
-    /// weights), config.json (the settings), metrics.jsonl and loss.svg.
+    /// weights), config.json (the settings), metrics.jsonl and loss.svg. The first lines of the output include the memory that
+    /// the run will take; `--recompute blocks` and a smaller `--batch` reduce it.
     Train(Box<TrainArgs>),
     /// Generate text with a trained model
     Sample(SampleArgs),
@@ -174,7 +175,7 @@ pub struct InspectArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{final_eval::FinalEval, tokenizer::TokenizerKind};
+    use crate::{coverage::FinalEval, tokenizer::TokenizerKind};
     use clap::CommandFactory;
 
     fn parse(line: &str) -> Result<Command, clap::Error> {

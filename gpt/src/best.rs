@@ -1,13 +1,14 @@
 //! `best` in the folder of a run: the weights that had the lowest validation loss.
 //!
 //! It is a model like any other: `gradus sample --model RUN/best`. Its metrics.jsonl has one line, that of its step, which
-//! says after a resume what loss is to be beaten. Losses are compared on the sample that `--eval-batches` takes.
+//! holds the lowest loss for a run that is resumed. Losses are compared on the sample that `--eval-batches` takes.
 
 use crate::{
+    config::RunConfig,
     error::Result,
     files::{self, FileSystem},
     metrics::{self, Metric},
-    run_folder::{self, ownership},
+    run_folder::{self, names, ownership},
     trainer::Trainer,
 };
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ impl Best {
     /// Those of [`check`] and [`metrics::read`]; [`crate::Error::Io`].
     pub fn open(files: &dyn FileSystem, run: &Path) -> Result<Best> {
         check(run)?;
-        let dir = run.join(ownership::BEST);
+        let dir = run.join(names::BEST);
         let mut lowest = None;
         if dir.exists() {
             run_folder::sweep(files, &dir)?;
@@ -35,18 +36,25 @@ impl Best {
         Ok(Best { dir, lowest })
     }
 
-    /// Keeps the weights of the trainer if the validation loss of `metric` is below that of those it has. The loss is
+    /// Keeps the weights of the trainer, with the settings of the run, if the validation loss of `metric` is below that of those it has. The loss is
     /// written last: after a crash before that, the weights are at worst better than it says.
     ///
     /// # Errors
-    /// Those of [`Trainer::save_model`]; [`crate::Error::Io`].
-    pub fn offer(&mut self, files: &dyn FileSystem, trainer: &Trainer<'_>, metric: &Metric) -> Result<()> {
+    /// Those of [`RunConfig::save`] and [`Trainer::save_model`]; [`crate::Error::Io`].
+    pub fn offer(
+        &mut self,
+        files: &dyn FileSystem,
+        run: &RunConfig,
+        trainer: &Trainer<'_>,
+        metric: &Metric,
+    ) -> Result<()> {
         let Some(loss) =
             metric.val_loss.filter(|&loss| loss.is_finite() && self.lowest.is_none_or(|lowest| loss < lowest))
         else {
             return Ok(());
         };
         files::create_dirs(files, &self.dir)?;
+        run.save(files, &self.dir)?;
         trainer.save_model(files, &self.dir)?;
         metrics::write_line(files, &self.dir, metric)?;
         self.lowest = Some(loss);
@@ -54,10 +62,10 @@ impl Best {
     }
 }
 
-/// That nothing of others is where a run in the folder `run` would keep its best weights.
+/// That no file of another program is where a run in the folder `run` keeps its best weights.
 ///
 /// # Errors
 /// [`crate::Error::Foreign`]; [`crate::Error::Io`].
 pub fn check(run: &Path) -> Result<()> {
-    ownership::check_best(&run.join(ownership::BEST))
+    ownership::check_best(&run.join(names::BEST))
 }

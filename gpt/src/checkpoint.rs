@@ -20,27 +20,19 @@
 //! The state needs nothing else: batches, dropout and the learning rate are functions of the seed and the step.
 
 mod of_model;
-mod weights_file;
 
+pub use crate::run_folder::names::{LOSS_PLOT, MODEL, is_moments, optimizer_path};
+pub use crate::weights_file::{Expected, NamedArray, WeightsFile};
 pub use of_model::{load_weights, resume, save, save_weights};
-pub use weights_file::{Expected, NamedArray, WeightsFile};
 
 use crate::{
     error::{Error, Result},
     files::{self, FileSystem},
     run_folder::{self, ownership},
+    weights_file,
 };
 use safetensors::Dtype;
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-};
-
-/// The name of the file with the weights.
-pub const MODEL: &str = "model.safetensors";
-
-/// The name of the loss curve.
-pub const LOSS_PLOT: &str = "loss.svg";
+use std::{collections::HashMap, path::Path};
 
 /// All that training needs to go on.
 #[derive(Clone, Copy, Debug)]
@@ -150,18 +142,6 @@ pub fn load_optimizer(
 /// As [`load_model`].
 pub fn stored_types(dir: &Path) -> Result<HashMap<String, Dtype>> {
     Ok(open_model(dir)?.types())
-}
-
-/// Where the moments of `step` are.
-pub fn optimizer_path(dir: &Path, step: u64) -> PathBuf {
-    dir.join(format!("optimizer-{step}.safetensors"))
-}
-
-/// Whether a file of this name would hold moments.
-pub fn is_moments(name: &str) -> bool {
-    name.strip_prefix("optimizer-")
-        .and_then(|rest| rest.strip_suffix(".safetensors"))
-        .is_some_and(|step| !step.is_empty() && step.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 fn open_model(dir: &Path) -> Result<WeightsFile> {

@@ -1,4 +1,4 @@
-//! How long a run has trained, and how many tokens per second it trains on.
+//! The training time of a run, and its tokens per second.
 
 use crate::{config::RunConfig, metrics::Metric};
 use std::time::Duration;

@@ -3,6 +3,7 @@
 //! A file of weights is a list of numbers. What makes a model of it is the other file: how many layers and heads, what
 //! token 17 stands for, and how far the learning rate has come by step 500.
 
+mod memory;
 mod model;
 mod rules;
 mod table;
@@ -20,6 +21,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::{fs, path::Path};
 
+pub use memory::TrainingMemory;
 pub use model::{ModelConfig, ModelFlags, TokenizerConfig, TokenizerFlags};
 pub use rules::MOST_MEMORY;
 pub(crate) use table::fixed;
@@ -28,8 +30,7 @@ pub use train::{TrainConfig, TrainFlags};
 /// The version of the layout of `config.json`.
 pub const FORMAT: u32 = 1;
 
-/// The name of the file.
-pub const FILE: &str = "config.json";
+pub use crate::run_folder::names::CONFIG as FILE;
 
 /// All that `config.json` holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

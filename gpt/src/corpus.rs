@@ -1,7 +1,7 @@
 //! The built-in corpus: the sources and the prose of this project.
 //!
-//! A first run needs a text at hand, without a download. What is at hand in every build is the project itself, so the
-//! first model that a reader trains learns to write the code that it is made of. `build.rs` gathers the text.
+//! A first run needs a text without a download. Every build has the source code of the project itself, so the first model
+//! that a reader trains learns to write the code that it is made of. `build.rs` gathers the text.
 
 /// The name of the corpus in messages and in `config.json`.
 pub const NAME: &str = "the built-in corpus";

@@ -1,6 +1,6 @@
 //! Every way in which a command can fail, each as one line: what is wrong, where, and what to do about it.
 
-use crate::output;
+use crate::shell;
 use std::{
     io::{self, ErrorKind},
     path::{Path, PathBuf},
@@ -95,7 +95,7 @@ pub enum Error {
         vocabulary: usize,
     },
 
-    /// A value that makes no sense, from the command line or from `config.json`.
+    /// A value that is not valid, from the command line or from `config.json`.
     #[error("{name} {value}: {problem}")]
     Setting {
         /// The setting, as it is called on the command line, without dashes.
@@ -106,7 +106,7 @@ pub enum Error {
         problem: String,
     },
 
-    /// With `--resume`: a flag that says something else than the saved settings.
+    /// With `--resume`: a flag that differs from the saved settings.
     #[error(
         "--{flag} {given} contradicts the saved run, which has {saved}: omit the flag, or start a new run in another folder"
     )]
@@ -147,7 +147,7 @@ pub enum Error {
     #[error(
         "no model in {}: {file} is missing; give the folder of a model, or train one with `gradus train --out {}`",
         dir.display(),
-        output::shell_word(&dir.to_string_lossy())
+        shell::word(&dir.to_string_lossy())
     )]
     NoCheckpoint {
         /// The folder.
@@ -256,7 +256,7 @@ pub enum Error {
         expected: Vec<usize>,
     },
 
-    /// Numbers that ran away.
+    /// A number that is not finite.
     #[error("{what} is not finite (NaN or infinite){}: {hint}", at.map(|step| format!(" at step {step}")).unwrap_or_default())]
     NotFinite {
         /// Which number.
@@ -267,7 +267,7 @@ pub enum Error {
         hint: &'static str,
     },
 
-    /// An environment variable that says something impossible.
+    /// An environment variable with a value that is not valid.
     #[error("{problem}")]
     Environment {
         /// The variable.
@@ -308,7 +308,7 @@ fn advice(source: &io::Error) -> &'static str {
 /// What to do when the text cannot be read on.
 fn way_on(saved: Option<&(PathBuf, u64)>) -> String {
     let Some((dir, step)) = saved else { return "run the command again".into() };
-    let dir = output::shell_word(&dir.to_string_lossy());
+    let dir = shell::word(&dir.to_string_lossy());
     format!("the checkpoint of step {step} is kept; go on from it with `gradus train --resume --out {dir}`")
 }
 
@@ -319,7 +319,7 @@ impl Error {
         move |source| Error::Io { action, path, source }
     }
 
-    /// A setting with a value that makes no sense.
+    /// A setting with a value that is not valid.
     pub fn setting(name: &str, value: impl ToString, problem: impl Into<String>) -> Error {
         Error::Setting { name: name.into(), value: value.to_string(), problem: problem.into() }
     }
@@ -342,7 +342,7 @@ impl Error {
         }
     }
 
-    /// Whether the reader of our output has gone away, as `head` does: no mistake of anybody.
+    /// Whether the reader of the output has ended before, as `head` does, which is no failure.
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
     }

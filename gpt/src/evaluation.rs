@@ -1,25 +1,17 @@
 //! The loss of a model on a text: on all of it, or an estimate from a sample, with its standard error.
 //!
-//! A sample takes windows at even distances over the whole part, so that every chapter is heard, and always the same
-//! ones, so that two estimates differ because the models do. The windows are those that an evaluation of the whole part
+//! A sample takes windows at even distances over the whole part, so that it covers all of the text, and always the same
+//! ones, so that two estimates differ only where the models do. The windows are those that an evaluation of the whole part
 //! would take, which makes one an estimate of the other.
 
+pub use crate::coverage::Coverage;
 use crate::dataset::{Dataset, Part};
 use crate::error::Error;
-use crate::model::Gpt;
 use gradus_autograd::ops::cross_entropy::Options;
-use gradus_autograd::{DType, Tape, Tensor};
+use gradus_autograd::{DType, Tensor};
 use gradus_kernels::parallel::with_spinning_pool;
+use gradus_nn::LanguageModel;
 use std::fmt;
-
-/// How much of a part is evaluated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coverage {
-    /// Every target.
-    Whole,
-    /// About so many targets: the number is rounded up to whole windows of the context, at least two.
-    Tokens(usize),
-}
 
 /// The loss on a part of a text.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,7 +24,7 @@ pub struct Evaluation {
     pub standard_error: Option<f64>,
 }
 
-/// Evaluates `model` on `part` of `data`, in `batch` windows of the context at a time. `progress` is told after each batch
+/// Evaluates a language model on `part` of `data`, in batches of B windows of T tokens. `progress` is told after each batch
 /// how many targets are done, and of how many.
 ///
 /// The standard error takes the windows as independent draws without replacement: s / √n · √(1 − n/N), s being the
@@ -42,16 +34,16 @@ pub struct Evaluation {
 /// Those of reading the text; that of `progress`, which breaks the evaluation off.
 ///
 /// # Panics
-/// Where the part has no target (see [`Dataset::check`]), the batch is 0, or a token is not in the vocabulary.
-pub fn evaluate<E: From<Error>>(
-    model: &Gpt,
+/// Where the part has no target (see [`Dataset::check`]), B or T is 0, the model has a shorter context than T, or a token is
+/// not in its vocabulary.
+pub fn evaluate<M: LanguageModel, E: From<Error>>(
+    model: &M,
     data: &Dataset,
     part: Part,
-    batch: usize,
+    [batch, context]: [usize; 2],
     coverage: Coverage,
     mut progress: impl FnMut(usize, usize) -> Result<(), E>,
 ) -> Result<Evaluation, E> {
-    let context = model.config().context;
     let windows = match coverage {
         Coverage::Whole => usize::MAX,
         Coverage::Tokens(tokens) => tokens.div_ceil(context).max(2),
@@ -77,9 +69,9 @@ pub fn evaluate<E: From<Error>>(
 }
 
 /// The cross-entropy of each target: ids and targets \[B, T\], row after row.
-fn token_losses(model: &Gpt, inputs: &[u32], targets: &[u32], shape: [usize; 2]) -> Vec<f64> {
+fn token_losses(model: &impl LanguageModel, inputs: &[u32], targets: &[u32], shape: [usize; 2]) -> Vec<f64> {
     let (ids, targets) = (Tensor::from_slice(inputs, &shape), Tensor::from_slice(targets, &shape));
-    let tape = Tape::inference().with_precision(model.precision);
+    let tape = model.evaluation_tape();
     with_spinning_pool(|| {
         let losses = model.logits(&tape, &ids).cross_entropy_of_rows(&targets, Options::default());
         losses.to_dtype(DType::F64).to_vec()
@@ -105,9 +97,10 @@ impl fmt::Display for Evaluation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Gpt;
     use crate::preset::Preset;
     use crate::tokenizer::{Tokenizer, TokenizerKind};
-    use gradus_autograd::Precision;
+    use gradus_autograd::{Precision, Tape};
     use gradus_nn::Init;
 
     /// An untrained model and a text in which the letters change from one end to the other.
@@ -125,7 +118,8 @@ mod tests {
     }
 
     fn on(model: &Gpt, data: &Dataset, batch: usize, coverage: Coverage) -> Evaluation {
-        evaluate(model, data, Part::Whole, batch, coverage, |_, _| Ok::<(), Error>(())).unwrap()
+        let shape = [batch, model.config().context];
+        evaluate(model, data, Part::Whole, shape, coverage, |_, _| Ok::<(), Error>(())).unwrap()
     }
 
     #[test]
@@ -178,7 +172,7 @@ mod tests {
             }
         }
         let mut seen = Vec::new();
-        let broken = evaluate(&model, &data, Part::Whole, 4, Coverage::Tokens(160), |done, total| {
+        let broken = evaluate(&model, &data, Part::Whole, [4, 16], Coverage::Tokens(160), |done, total| {
             seen.push((done, total));
             if done >= 128 { Err(Enough) } else { Ok(()) }
         });

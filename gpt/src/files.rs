@@ -1,4 +1,4 @@
-//! Writing a file so that nobody ever sees half of it.
+//! Writing a file so that it is never half written, after a crash either.
 //!
 //! The new content goes to a temporary file in the same folder, is forced to the disk, and then takes the place of the
 //! old one by a rename, which the file system does in one step. The folder is forced to the disk too: without that, a
@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What the name of a temporary file ends with. The name says whose it is, because half a file cannot.
+/// The end of the name of a temporary file. Its name shows that it is ours, for half a file cannot show it.
 pub const TEMPORARY: &str = ".gradus.tmp";
 
 /// A file that is open for writing.
@@ -168,7 +168,7 @@ pub fn sync_folder(files: &dyn FileSystem, folder: &Path) -> Result<()> {
     files.sync_folder(folder).map_err(Error::io("sync", folder))
 }
 
-/// The names in `folder`, in order; those that are not UTF-8 are nobody's that is asked for here.
+/// The names in `folder`, in order, without those that are not UTF-8, which no file of ours has.
 ///
 /// # Errors
 /// [`Error::Io`].

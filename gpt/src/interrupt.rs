@@ -1,4 +1,4 @@
-//! Signals that ask a run to stop: the first one asks, the second one ends the process at once.
+//! Signals that stop a run: after the first one it saves and ends, the second one ends the process at once.
 //!
 //! A signal that the process was started with as ignored stays ignored: `nohup` means that the end of the terminal
 //! (SIGHUP) is not to end the run, and a shell starts the background jobs of a script with SIGINT ignored.
@@ -82,7 +82,7 @@ impl Interrupt {
         Signal::of(self.0.load(Ordering::SeqCst))
     }
 
-    /// Says that all is saved: from now on the first signal ends the process. Returns the signal that asked to stop
+    /// Called when all is saved: from then on the first signal ends the process. Returns the signal that asked to stop
     /// before, if there was one.
     pub fn release(&self) -> Option<Signal> {
         Signal::of(

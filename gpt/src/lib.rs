@@ -14,7 +14,7 @@ pub mod tokenizer;
 // Settings.
 pub mod args;
 pub mod config;
-pub mod final_eval;
+pub mod coverage;
 pub mod parse;
 pub mod precision;
 pub mod preset;
@@ -28,6 +28,7 @@ pub mod files;
 pub mod metrics;
 pub mod plot;
 pub mod run_folder;
+pub mod weights_file;
 
 // The model.
 pub mod evaluation;
@@ -46,6 +47,7 @@ pub mod memory;
 pub mod output;
 pub mod overfitting;
 pub mod progress;
+pub mod shell;
 pub mod threads;
 pub mod training;
 pub mod usage;

@@ -11,8 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The name of the file.
-pub const FILE: &str = "metrics.jsonl";
+pub use crate::run_folder::names::METRICS as FILE;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,12 +5,13 @@
 
 use crate::config::ModelConfig;
 use crate::recompute::Recompute;
-use crate::windows::TextBatch;
-use gradus_autograd::ops::cross_entropy::Options;
 use gradus_autograd::{DType, Device, Precision, Tape, Tensor, Var, checkpoint};
+use gradus_nn::data::TextBatch;
 use gradus_nn::layers::{Block, BlockConfig, Dropout, Embedding, KvCache, LayerNorm, LearnedPositions};
 use gradus_nn::training::Trainable;
-use gradus_nn::{Init, Layer, Module, Visitor};
+use gradus_nn::{Init, LanguageModel, Layer, Module, Visitor};
+
+pub use gradus_nn::Reader;
 
 /// Of GPT-2's first weights.
 const STANDARD_DEVIATION: f64 = 0.02;
@@ -78,7 +79,8 @@ impl Gpt {
         self.norm.weight.value().dtype()
     }
 
-    /// ids [B, T] → logits [B, T, V]; ids from the host are copied to the device of the model. Position t sees the ids up to t, so one pass trains T predictions at once.
+    /// ids [B, T] → logits [B, T, V]; ids from the host are copied to the device of the model. Position t sees the ids up to
+    /// t, so one pass trains T predictions at once.
     ///
     /// # Panics
     /// Where T is larger than the context, or an id is not in the vocabulary.
@@ -97,7 +99,7 @@ impl Gpt {
 
     /// The mean cross-entropy of the next tokens: ids and targets [B, T] → a number.
     pub fn loss(&self, tape: &Tape, ids: &Tensor, targets: &Tensor) -> Var {
-        self.logits(tape, ids).cross_entropy(&targets.to_device(&self.device()), Options::default())
+        self.next_token_loss(tape, &TextBatch { ids: ids.clone(), targets: targets.clone() })
     }
 
     fn embed(&self, tape: &Tape, ids: &Tensor, position: usize) -> Var {
@@ -129,13 +131,55 @@ impl Trainable for Gpt {
     type Batch = TextBatch;
 
     fn loss(&self, tape: &Tape, batch: &TextBatch) -> Var {
-        Gpt::loss(self, tape, &batch.ids, &batch.targets)
+        self.next_token_loss(tape, batch)
     }
 
     /// At the precision of the model, and with what it recomputes.
     fn training_tape(&self, seed: u64, index: u64) -> Tape {
         let tape = Tape::training(seed, index).with_precision(self.precision);
         tape.with_recomputation(self.recompute.activations())
+    }
+}
+
+impl LanguageModel for Gpt {
+    /// Keys and values of each block.
+    type Cache = Vec<KvCache>;
+
+    fn vocab_size(&self) -> usize {
+        self.config.vocab_size
+    }
+
+    fn context(&self) -> Option<usize> {
+        Some(self.config.context)
+    }
+
+    fn logits(&self, tape: &Tape, ids: &Tensor) -> Var {
+        Gpt::logits(self, tape, ids)
+    }
+
+    /// In the type of the matrices.
+    fn new_cache(&self) -> Vec<KvCache> {
+        let dtype = self.token_embedding.weight.value().dtype();
+        let cache = |block: &Block| block.attention.new_cache(dtype, 1, self.config.context).to_device(&self.device());
+        self.blocks.iter().map(cache).collect()
+    }
+
+    fn clear(&self, caches: &mut Vec<KvCache>) {
+        caches.iter_mut().for_each(KvCache::clear);
+    }
+
+    fn read(&self, tape: &Tape, ids: &Tensor, caches: &mut Vec<KvCache>) -> Var {
+        let position = caches.first().map_or(0, KvCache::next_position);
+        let mut x = self.embed(tape, ids, position); // [1, T, C]
+        for (block, cache) in self.blocks.iter().zip(caches) {
+            x = block.forward_cached(tape, &x, cache);
+        }
+        let last = x.slice(1, x.shape()[1] - 1..x.shape()[1]); // [1, 1, C]
+        self.head(tape, &last)
+    }
+
+    fn evaluation_tape(&self) -> Tape {
+        Tape::inference().with_precision(self.precision)
     }
 }
 
@@ -147,60 +191,5 @@ impl Module for Gpt {
             visitor.module(&format!("blocks.{i}"), block);
         }
         visitor.module("norm", &self.norm);
-    }
-}
-
-/// Reads a text token by token with the keys and values of the past kept: one token costs one position, not T.
-pub struct Reader<'a> {
-    model: &'a Gpt,
-    caches: Vec<KvCache>,
-    /// The ids in the caches, in order.
-    window: Vec<u32>,
-}
-
-impl<'a> Reader<'a> {
-    /// Nothing read so far.
-    pub fn new(model: &'a Gpt) -> Reader<'a> {
-        let dtype = model.token_embedding.weight.value().dtype(); // of the matrices
-        let cache =
-            |block: &Block| block.attention.new_cache(dtype, 1, model.config().context).to_device(&model.device());
-        Reader { model, caches: model.blocks.iter().map(cache).collect(), window: Vec::new() }
-    }
-
-    /// Reads more ids and returns the logits \[V\] of the one after them.
-    ///
-    /// Positions are learned, so they cannot slide: where the context is full, the later half of it is read again from
-    /// position 0, one pass for every T/2 tokens.
-    ///
-    /// # Panics
-    /// Where there are no ids, or one is not in the vocabulary.
-    pub fn read(&mut self, ids: &[u32]) -> Vec<f32> {
-        assert!(!ids.is_empty(), "there is nothing to read");
-        let context = self.model.config().context;
-        if self.window.len() + ids.len() <= context {
-            return self.extend(ids);
-        }
-        let all: Vec<u32> = self.window.iter().chain(ids).copied().collect();
-        let keep = (context / 2).max(1);
-        self.window.clear();
-        self.caches.iter_mut().for_each(KvCache::clear);
-        self.extend(&all[all.len() - keep..])
-    }
-
-    fn extend(&mut self, ids: &[u32]) -> Vec<f32> {
-        let tape = Tape::inference();
-        let input = Tensor::from_slice(ids, &[1, ids.len()]);
-        let mut x = self.model.embed(&tape, &input, self.window.len()); // [1, T, C]
-        for (block, cache) in self.model.blocks.iter().zip(&mut self.caches) {
-            x = block.forward_cached(&tape, &x, cache);
-        }
-        self.window.extend_from_slice(ids);
-        let last = x.slice(1, ids.len() - 1..ids.len()); // [1, 1, C]
-        self.model.head(&tape, &last).value().to_dtype(DType::F32).to_vec()
-    }
-
-    /// The ids that the next token is predicted from.
-    pub fn window(&self) -> &[u32] {
-        &self.window
     }
 }

@@ -1,9 +1,9 @@
-//! What goes to standard output (what was asked for) and to standard error (what is said about it).
+//! Standard output, for the result of a command, and standard error, for messages.
 //!
-//! `println!` panics when nobody reads any more, as behind `| head`. Here that is an ordinary error, on which `main` ends
-//! without a message.
+//! `println!` panics when the reader of a pipe has ended, as behind `| head`. Here that is an ordinary error, on which `main`
+//! ends without a message.
 //!
-//! A text may contain control characters, and a model that was trained on it generates them. A terminal would obey them:
+//! A text may contain control characters, and a model that was trained on it generates them. A terminal executes them:
 //! an escape sequence can move the cursor, hide text or set the title of the window. So where the output is a terminal,
 //! control characters are shown as `\u{1b}`; a file or a pipe receives every character as it is.
 
@@ -34,7 +34,7 @@ pub fn line(text: &str) -> Result<()> {
     print(&format!("{text}\n"))
 }
 
-/// Writes a line to standard error. Where that fails, nothing happens: there is nowhere left to say so.
+/// Writes a line to standard error. Where that fails, nothing happens: no place is left for an error message.
 pub fn note(text: &str) {
     let mut err = io::stderr().lock();
     let text = for_output(text, err.is_terminal());
@@ -64,15 +64,6 @@ fn escaped(text: &str, which: impl Fn(char) -> bool) -> String {
     shown
 }
 
-/// `word` as it has to be typed in a shell: in single quotes where it has other than ordinary characters.
-pub fn shell_word(word: &str) -> String {
-    let ordinary = |c: char| c.is_alphanumeric() || "/._-+=:@%,".contains(c);
-    if !word.is_empty() && word.chars().all(ordinary) {
-        return word.to_string();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 /// 1234567 as `1,234,567`.
 pub fn thousands(number: u128) -> String {
     let digits = number.to_string();
@@ -88,7 +79,7 @@ pub fn thousands(number: u128) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{for_output, one_line, shell_word, thousands};
+    use super::{for_output, one_line, thousands};
 
     #[test]
     fn a_terminal_gets_no_control_characters() {
@@ -114,12 +105,6 @@ mod tests {
             one_line("cannot read a\nb\u{1b}[2J.txt: it's \"x\""),
             "cannot read a\\nb\\u{1b}[2J.txt: it's \"x\""
         );
-    }
-
-    #[test]
-    fn a_word_for_the_shell_is_quoted_where_it_must_be() {
-        assert_eq!(["out/book-1", "out/天.d"].map(shell_word), ["out/book-1", "out/天.d"]);
-        assert_eq!(["my run", "", "it's", "$HOME"].map(shell_word), ["'my run'", "''", r"'it'\''s'", "'$HOME'"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Notices overfitting: the validation loss rises while the training loss still falls.
 //!
-//! A single validation that is worse than the best one says nothing, for both losses are noisy. The noise of a curve is measured on
+//! A single validation that is worse than the best one proves nothing, for both losses are noisy. The noise of a curve is measured on
 //! the curve itself, by its second differences, which a steady rise or fall does not touch.
 
 use crate::metrics::Metric;
@@ -13,13 +13,13 @@ const RECENT: usize = 3;
 /// some two or three below their mean, and the noise itself is only estimated.
 const DEVIATIONS: f64 = 8.0;
 
-/// The share of a loss that is too small a change to speak of, whatever the noise.
+/// A change by less than this share of a loss is ignored, whatever the noise.
 const LEAST: f64 = 0.01;
 
-/// The share of the loss by which a rise is clear without a look at the noise.
+/// A rise by more than this share of the loss counts, whatever the noise.
 const CLEAR: f64 = 0.25;
 
-/// What is told once, when the validation loss has been rising while the training loss fell.
+/// The notice of a validation loss that has been rising while the training loss fell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Notice {
     /// The step with the lowest validation loss.
@@ -31,8 +31,8 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// What to say after `epochs` passes over a training part of `tokens` tokens; `kept` says that the best weights are
-    /// kept already.
+    /// The text of the notice after `epochs` passes over a training part of `tokens` tokens; `kept` says that the best weights
+    /// are kept already.
     pub fn text(&self, epochs: f64, tokens: &str, kept: bool) -> String {
         let Notice { best_step, best, now } = self;
         let weights = if kept {
@@ -49,7 +49,7 @@ impl Notice {
     }
 }
 
-/// Watches the metrics of a run.
+/// The losses of a run, in which overfitting is looked for.
 #[derive(Clone, Debug, Default)]
 pub struct Overfitting {
     /// By the size of the sample: losses over different samples are not compared.
@@ -67,7 +67,7 @@ struct Point {
 }
 
 impl Overfitting {
-    /// Takes the next metric of the run. Returns what to tell, once for each rise: again only after a new minimum.
+    /// Adds the next metric of the run. Returns a notice once for each rise: the next one only after a new minimum.
     pub fn push(&mut self, metric: &Metric) -> Option<Notice> {
         if metric.train_loss.is_finite() {
             self.train = (self.train.0 + f64::from(metric.train_loss), self.train.1 + 1);

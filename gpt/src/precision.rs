@@ -1,7 +1,7 @@
 //! The number type of products, as it stands on the command line and in `config.json`.
 //!
 //! In training, `bf16` rounds the operands of every matrix product and of attention; weights, gradients, moments, norms,
-//! softmax and loss stay `f32`. The updates are why: AdamW changes a weight by about the learning rate, 10⁻³ of it and
+//! softmax and loss stay `f32`. The reason is the updates: AdamW changes a weight by about the learning rate, 10⁻³ of it and
 //! less, and bf16 has steps of 2⁻⁸, so that a weight kept in it would not move. In `sample` and `eval` nothing is
 //! updated, and the weights themselves are kept in bf16, and the keys and values of the past as well: half the memory, and
 //! twice the tokens where memory is the limit.

@@ -53,8 +53,8 @@ impl Progress {
         Progress { bar, first, last, began: Instant::now(), shown: None }
     }
 
-    /// Shows `state`, if it is time to: ten times a second on a terminal; as lines after a second, and then ever more
-    /// seldom, so that a long run fills no disk.
+    /// Shows `state`, if it is time to: ten times a second on a terminal; as lines after a second, and then less and
+    /// less often, so that the log of a long run stays short.
     pub fn step(&mut self, state: &State) {
         let now = Instant::now();
         let pause = match self.bar {
@@ -91,7 +91,7 @@ impl Progress {
         }
     }
 
-    /// Says something beside the progress.
+    /// Writes a line beside the progress.
     pub fn note(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| output::note(text)),
@@ -99,7 +99,7 @@ impl Progress {
         }
     }
 
-    /// Takes its hands off the terminal; the bar stays as it is.
+    /// Ends the display; the bar stays as it is.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.abandon();

@@ -1,9 +1,9 @@
-//! What the backward pass computes again instead of finding it in memory (Chen et al. 2016).
+//! What the backward pass computes again instead of keeping it in memory (Chen et al. 2016).
 //!
-//! The gradient of a layer is made of what the forward pass computed there, so training keeps it: 16·C numbers for each
-//! token and block of width C. Outputs of norms and activations are 6·C of them and cheap to compute again from what is kept
-//! besides. With whole blocks only the input of each is kept, C numbers, and a step makes the forward pass twice. The same
-//! kernels run on the same numbers, so the result has the same bits.
+//! The gradient of a layer is computed from its inputs and outputs of the forward pass, which therefore stay in memory:
+//! 16·C numbers for each token and block of width C. Outputs of norms and activations are 6·C of them, and cheap to compute
+//! again from those that stay. If whole blocks are computed again, only the C inputs of each stay, and a step does the forward
+//! pass twice. The same kernels run on the same numbers, so the result has the same bits.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -10,15 +10,15 @@
 //! Nothing that others wrote is touched: see `ownership`. Reading takes no lock.
 
 pub mod lock;
+pub mod names;
 pub mod ownership;
 
 use crate::{
-    checkpoint::MODEL,
-    config,
     error::{Error, Result},
     files::{self, FileSystem},
 };
 use lock::Lock;
+use names::{CONFIG, LOCK, MODEL};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -39,10 +39,10 @@ impl RunFolder {
     /// # Errors
     /// [`Error::NoCheckpoint`] where no run is; [`Error::InUse`]; [`Error::Io`].
     pub fn resume(dir: &Path) -> Result<RunFolder> {
-        if !dir.join(config::FILE).exists() {
-            return Err(Error::NoCheckpoint { dir: dir.to_path_buf(), file: config::FILE });
+        if !dir.join(CONFIG).exists() {
+            return Err(Error::NoCheckpoint { dir: dir.to_path_buf(), file: CONFIG });
         }
-        ownership::check(&dir.join(lock::FILE))?;
+        ownership::check(&dir.join(LOCK))?;
         Ok(RunFolder { _lock: Lock::take(dir)? })
     }
 

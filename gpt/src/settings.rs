@@ -1,9 +1,8 @@
 //! From flags to settings: a new run starts from a preset, a resumed one from what it saved.
 //!
-//! A resumed run must go on bit for bit as if it had never stopped, so a flag that says something else than the saved
-//! settings is refused by its name. Free are only `--steps` (train longer), `--stop-at`, `--threads` (no result depends
-//! on them) and what only watches: `--eval-every`, `--eval-batches`, `--log-every`, `--final-eval`,
-//! `--best`.
+//! A resumed run goes on bit for bit as if it had never stopped, so a flag that differs from the saved settings is refused
+//! by its name. Free are only `--steps` and `--stop-at`, `--threads` and `--recompute` (no result depends on them), and
+//! the settings of what is measured and kept: `--eval-every`, `--eval-batches`, `--log-every`, `--final-eval`, `--best`.
 
 use crate::{
     args::TrainArgs,
@@ -20,7 +19,7 @@ pub const MOST_THREADS: usize = 1024;
 /// The settings of a new run: the preset's, changed by the flags. The vocabulary is not known yet.
 ///
 /// # Errors
-/// [`Error::Setting`] for a value that makes no sense.
+/// [`Error::Setting`] for a value that is not valid.
 pub fn fresh(args: &TrainArgs) -> Result<(ModelConfig, TrainConfig, TokenizerKind)> {
     let preset = args.preset.unwrap_or_default();
     let (mut model, mut train) = (ModelConfig::of(preset), TrainConfig::of(preset));
@@ -42,8 +41,8 @@ pub fn fresh(args: &TrainArgs) -> Result<(ModelConfig, TrainConfig, TokenizerKin
 /// The settings of a resumed run: the saved ones, but for what may change.
 ///
 /// # Errors
-/// [`Error::Contradiction`] for the first flag that says something else; [`Error::Setting`] for a value that makes no
-/// sense.
+/// [`Error::Contradiction`] for the first flag that says something else; [`Error::Setting`] for a value that is not
+/// valid.
 pub fn resumed(args: &TrainArgs, saved: &RunConfig) -> Result<RunConfig> {
     let mut run = saved.clone();
     config::fixed("preset", &args.preset, &mut run.train.preset)?;
@@ -133,7 +132,7 @@ mod tests {
     use crate::{
         args::{Cli, Command},
         config::FORMAT,
-        final_eval::FinalEval,
+        coverage::FinalEval,
         precision::Precision,
         tokenizer::Tokenizer,
     };

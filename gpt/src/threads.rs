@@ -22,7 +22,7 @@ pub fn run<R: Send>(threads: Option<usize>, work: impl FnOnce() -> Result<R> + S
 }
 
 /// The processors that this process may use: no more than its affinity mask has (`taskset`), and no more than the CPU quota of its
-/// container allows (cgroup v1 and v2, rounded down), as the standard library finds them; 1 where nobody can tell.
+/// container allows (cgroup v1 and v2, rounded down), as the standard library finds them; 1 where they cannot be found out.
 pub fn default_count() -> usize {
     available_parallelism().map_or(1, usize::from)
 }

@@ -141,7 +141,7 @@ impl Tokenizer {
         Decoder { tokenizer: self, waiting: Vec::with_capacity(4), text: String::new() }
     }
 
-    /// One token as a person would want to read it in a table: `'a'`, `'\n'`, `0xe4`.
+    /// One token as it is shown in a table: `'a'`, `'\n'`, `0xe4`.
     pub fn label(&self, id: u32) -> String {
         match self {
             Tokenizer::Char(vocabulary) => vocabulary.0.get(id as usize).map_or("?".into(), |c| format!("{c:?}")),

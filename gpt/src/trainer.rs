@@ -1,30 +1,33 @@
-//! The training of a GPT on a text: the general [`Trainer`](gradus_nn::training::Trainer) with the settings of a run, its
-//! text and its folder.
+//! The training of a language model on a text: the general [`Trainer`](gradus_nn::training::Trainer) with the windows of the
+//! text, validation and checkpoints; and the GPT of a run, made or loaded.
 
 use crate::checkpoint;
 use crate::config::RunConfig;
+use crate::coverage::Coverage;
 use crate::dataset::{Dataset, Part};
 use crate::error::{Error, Result};
-use crate::evaluation::{Coverage, Evaluation, evaluate};
+use crate::evaluation::{Evaluation, evaluate};
 use crate::files::FileSystem;
 use crate::model::Gpt;
 use crate::precision::Precision;
 use crate::windows::Windows;
-use gradus_nn::Init;
+use gradus_nn::data::TextBatch;
 use gradus_nn::optim::AdamW;
 pub use gradus_nn::training::Step;
-use gradus_nn::training::{self, StepError, TrainerConfig};
+use gradus_nn::training::{self, StepError, Trainable, TrainerConfig};
+use gradus_nn::{Init, LanguageModel};
 use gradus_tensor::trim_pool;
 use std::path::Path;
 
-/// A GPT in training.
-pub struct Trainer<'a> {
-    trainer: training::Trainer<Gpt>,
-    run: &'a RunConfig,
+/// A language model in training on a text.
+pub struct Trainer<'a, M = Gpt> {
+    trainer: training::Trainer<M>,
     windows: Windows<'a>,
+    /// What the weights compute, in words: it stands in their files.
+    meaning: String,
 }
 
-/// Reads the model in `dir` to infer with it, its matrices kept in `precision`. `run` is what the folder's configuration
+/// Reads the model in `dir` to infer with it, its matrices stored in `precision`. `run` is what the folder's configuration
 /// said before.
 ///
 /// # Errors
@@ -54,39 +57,49 @@ pub fn load(dir: &Path, run: &RunConfig) -> Result<(Gpt, Option<u64>)> {
 }
 
 impl<'a> Trainer<'a> {
-    /// First values from the seed of the run.
+    /// The GPT of a run, its first weights drawn from the seed of the run.
     pub fn new(run: &'a RunConfig, data: &'a Dataset) -> Trainer<'a> {
-        Trainer::with_model(Gpt::new(&run.model, &mut Init::new(run.train.seed)), run, data)
+        Trainer::of_run(run, data, run.train.seed)
     }
 
-    fn with_model(mut model: Gpt, run: &'a RunConfig, data: &'a Dataset) -> Trainer<'a> {
-        let train = &run.train;
-        model.precision = train.precision.of_products();
-        model.recompute = train.recompute;
-        let config = TrainerConfig {
-            seed: train.seed,
-            batch: train.batch,
-            grad_accum: train.grad_accum,
-            clip: train.clip,
-            schedule: train.schedule(),
-            adamw: train.adamw(),
-        };
-        let trainer = training::Trainer::new(model, config);
-        Trainer { trainer, run, windows: Windows::new(data, run.model.context) }
-    }
-
-    /// Goes on with the checkpoint in `dir`.
+    /// The GPT of a run, as the checkpoint in `dir` has it.
     ///
     /// # Errors
     /// Those of [`checkpoint::resume`].
     pub fn resume(run: &'a RunConfig, data: &'a Dataset, dir: &Path) -> Result<Trainer<'a>> {
-        let mut trainer = Trainer::with_model(Gpt::new(&run.model, &mut Init::new(0)), run, data);
-        checkpoint::resume(&mut trainer.trainer, &run.meaning(), dir)?;
+        let mut trainer = Trainer::of_run(run, data, 0);
+        trainer.go_on(dir)?;
         Ok(trainer)
     }
 
+    fn of_run(run: &'a RunConfig, data: &'a Dataset, seed: u64) -> Trainer<'a> {
+        let mut model = Gpt::new(&run.model, &mut Init::new(seed));
+        model.precision = run.train.precision.of_products();
+        model.recompute = run.train.recompute;
+        Trainer::with_model(model, run.train.trainer(), Windows::new(data, run.model.context), run.meaning())
+    }
+}
+
+impl<'a, M: LanguageModel + Trainable<Batch = TextBatch>> Trainer<'a, M> {
+    /// Begins with the model as it is. `meaning` says in words what its weights compute: a checkpoint that says something
+    /// else is refused.
+    ///
+    /// # Panics
+    /// As [`training::Trainer::new`].
+    pub fn with_model(model: M, config: TrainerConfig, windows: Windows<'a>, meaning: String) -> Trainer<'a, M> {
+        Trainer { trainer: training::Trainer::new(model, config), windows, meaning }
+    }
+
+    /// Goes on with the checkpoint in `dir`, in place of the model as it is.
+    ///
+    /// # Errors
+    /// Those of [`checkpoint::resume`].
+    pub fn go_on(&mut self, dir: &Path) -> Result<()> {
+        checkpoint::resume(&mut self.trainer, &self.meaning, dir)
+    }
+
     /// The model as it is now.
-    pub fn model(&self) -> &Gpt {
+    pub fn model(&self) -> &M {
         self.trainer.model()
     }
 
@@ -103,8 +116,8 @@ impl<'a> Trainer<'a> {
     /// One update: forward and backward over every micro-batch, clipping, AdamW.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] where the loss or a gradient ran away; those of reading the text. The weights are as they were
-    /// before.
+    /// [`Error::NotFinite`] where the loss or a gradient is not a finite number; those of reading the text. The weights are as
+    /// they were before.
     pub fn step(&mut self) -> Result<Step> {
         self.trainer.step(&self.windows).map_err(|error| match error {
             StepError::Data(error) => error,
@@ -120,7 +133,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// Those of reading the text.
     pub fn estimate(&self, part: Part, batches: usize, mut progress: impl FnMut(usize, usize)) -> Result<f32> {
-        let tokens = batches.saturating_mul(self.run.train.batch).saturating_mul(self.run.model.context);
+        let tokens = self.batch_shape().into_iter().fold(batches, usize::saturating_mul);
         let evaluation = self.evaluate(part, Coverage::Tokens(tokens), |done, total| {
             progress(done, total);
             Ok::<(), Error>(())
@@ -138,16 +151,20 @@ impl<'a> Trainer<'a> {
         coverage: Coverage,
         progress: impl FnMut(usize, usize) -> std::result::Result<(), E>,
     ) -> std::result::Result<Evaluation, E> {
-        evaluate(self.model(), self.windows.data(), part, self.run.train.batch, coverage, progress)
+        evaluate(self.model(), self.windows.data(), part, self.batch_shape(), coverage, progress)
     }
 
-    /// Saves the weights alone into `dir`, with their configuration: a model to infer with.
+    /// [B, T] of a micro-batch.
+    fn batch_shape(&self) -> [usize; 2] {
+        [self.trainer.config().batch, self.windows.context()]
+    }
+
+    /// Saves the weights alone into `dir`: a model to infer with.
     ///
     /// # Errors
-    /// Those of [`checkpoint::save_weights`] and [`RunConfig::save`].
+    /// Those of [`checkpoint::save_weights`].
     pub fn save_model(&self, files: &dyn FileSystem, dir: &Path) -> Result<()> {
-        self.run.save(files, dir)?;
-        checkpoint::save_weights(self.model(), self.step_count(), &self.run.meaning(), files, dir)
+        checkpoint::save_weights(self.model(), self.step_count(), &self.meaning, files, dir)
     }
 
     /// Saves weights and moments into `dir`.
@@ -155,6 +172,6 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// Those of [`checkpoint::save`].
     pub fn save(&self, files: &dyn FileSystem, dir: &Path) -> Result<()> {
-        checkpoint::save(&self.trainer, &self.run.meaning(), files, dir)
+        checkpoint::save(&self.trainer, &self.meaning, files, dir)
     }
 }

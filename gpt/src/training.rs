@@ -17,6 +17,7 @@ use crate::progress::{Counter, Progress, State};
 use crate::run_folder::{RunFolder, ownership};
 use crate::settings;
 use crate::trainer::{Step, Trainer};
+use gradus_tensor::trim_pool;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -126,7 +127,7 @@ fn train_to_the_end<'a>(prepared: &'a Prepared, interrupt: &'a Interrupt) -> Res
     };
     settings::not_before(trainer.step_count(), prepared.asked_stop(), &run.train)?;
     let Opened { _folder, log, metrics } = prepared.open(trainer.step_count())?;
-    data.keep(&*prepared.files, dir, run)?;
+    data.keep(&*prepared.files, dir, &run.train.data, &run.tokenizer)?;
     let mut overfitting = Overfitting::default();
     for metric in &metrics {
         overfitting.push(metric); // told already, by the process that wrote it
@@ -270,7 +271,7 @@ impl<'a> Training<'a> {
     fn keep_best(&mut self, step: Step, estimate: Option<Evaluation>) -> Result<()> {
         let metric = self.metric(step, estimate);
         match &mut self.best {
-            Some(best) => best.offer(&*self.prepared.files, &self.trainer, &metric),
+            Some(best) => best.offer(&*self.prepared.files, &self.prepared.run, &self.trainer, &metric),
             None => Ok(()),
         }
     }
@@ -303,6 +304,7 @@ impl<'a> Training<'a> {
         }
         self.save(estimate.map(|estimate| estimate.loss as f32))?;
         self.progress.finish();
+        trim_pool(); // no step follows, and the last batch of a validation has tensors of other sizes
         let validation = if self.interrupt.requested().is_none() { self.validate_finally()? } else { None };
         if let Some(step) = self.unrecorded.take() {
             self.record(step, validation)?;

@@ -3,6 +3,7 @@
 use crate::dataset::{Dataset, Part};
 use crate::error::{Error, Result};
 use gradus_autograd::Tensor;
+pub use gradus_nn::data::TextBatch;
 use gradus_nn::training::Batches;
 use std::cell::RefCell;
 
@@ -15,19 +16,15 @@ pub struct Windows<'a> {
     buffers: RefCell<(Vec<u32>, Vec<u32>)>,
 }
 
-/// Token ids and, for each, the one after it.
-#[derive(Clone, Debug)]
-pub struct TextBatch {
-    /// What is read, [B, T].
-    pub ids: Tensor,
-    /// What is to be predicted, [B, T].
-    pub targets: Tensor,
-}
-
 impl<'a> Windows<'a> {
     /// Windows of `context` tokens.
     pub fn new(data: &'a Dataset, context: usize) -> Windows<'a> {
         Windows { data, context, buffers: RefCell::default() }
+    }
+
+    /// T: the tokens of a window.
+    pub fn context(&self) -> usize {
+        self.context
     }
 
     /// The text that they are cut from.

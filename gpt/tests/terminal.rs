@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Place, contains, succeeds};
-use gradus_gpt::output::shell_word;
+use gradus_gpt::shell;
 use std::fs;
 use std::process::{Command, Stdio};
 
@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 #[track_caller]
 fn on_a_terminal(command: &Command, environment: &[(&str, &str)]) -> Option<String> {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let line: Vec<String> = words.map(|word| shell_word(word.to_str().unwrap())).collect();
+    let line: Vec<String> = words.map(|word| shell::word(word.to_str().unwrap())).collect();
     let mut script = Command::new("script");
     script.args(["-qec", &line.join(" "), "/dev/null"]).stdin(Stdio::null());
     script.env_remove("TERM").env_remove("NO_COLOR").envs(environment.iter().copied());

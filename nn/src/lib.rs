@@ -2,12 +2,14 @@
 //!
 //! Read in this order: [`perceptron`] (1958: a weighted vote and a rule that learns it), [`mlp`] (layers of them),
 //! [`module`] (named parameters), [`layers`] (the parts of a Transformer), [`optim`] (how weights are changed),
-//! [`training`] (a step of any model). [`data`] holds the small data sets, [`loss`] what a network is to make small, [`init`] the first values of its weights.
+//! [`training`] (a step of any model), [`language_model`] (what any model generates). [`data`] holds the small data sets,
+//! [`loss`] what a network is to make small, [`init`] the first values of its weights.
 //! The numbered examples are the lessons.
 #![forbid(unsafe_code)]
 
 pub mod data;
 pub mod init;
+pub mod language_model;
 pub mod layers;
 pub mod loss;
 pub mod mlp;
@@ -18,6 +20,7 @@ pub mod training;
 
 pub use gradus_autograd::Parameter;
 pub use init::Init;
+pub use language_model::{LanguageModel, Reader};
 pub use mlp::Mlp;
 pub use module::{Layer, Module, Visitor};
 pub use perceptron::Perceptron;

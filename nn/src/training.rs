@@ -104,6 +104,11 @@ impl<M: Trainable> Trainer<M> {
         &self.model
     }
 
+    /// How it is trained.
+    pub fn config(&self) -> &TrainerConfig {
+        &self.config
+    }
+
     /// The optimiser, with its moments.
     pub fn optimizer(&self) -> &AdamW {
         &self.optimizer

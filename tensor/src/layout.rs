@@ -6,13 +6,7 @@
 use crate::{Error, Result};
 use std::ops::Range;
 
-pub use crate::dims::{Dims, TooManyAxes};
-
-/// The most axes that a tensor may have.
-///
-/// With six a layout has 120 bytes, and is moved in registers; more than 128 are moved by a call. With eight a token of the
-/// preset `small` took 85 µs and not 73, in turn.
-pub const MAX_DIMS: usize = 6;
+pub use crate::dims::{Dims, MAX_DIMS, TooManyAxes};
 
 /// Shape, strides and offset, in elements.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -31,7 +31,7 @@ fn the_first_loss_is_within_2_percent_of_that_of_a_guess() {
         config.vocab_size = VOCABULARY;
         for seed in [1337, 1, 2] {
             let model = Gpt::new(&config, &mut Init::new(seed));
-            let batch = train.batch.min(12);
+            let batch = [train.batch.min(12), config.context];
             let go_on = |_, _| Ok::<(), Error>(());
             let loss = evaluate(&model, &data, Part::Validation, batch, Coverage::Whole, go_on).unwrap().loss;
             assert!((loss / guess - 1.0).abs() < 0.02, "{} {seed}: {loss}, not {guess}", preset.name());

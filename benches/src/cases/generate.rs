@@ -18,7 +18,7 @@ use gradus_kernels::Isa;
 use gradus_nn::Init;
 
 struct Generate {
-    generator: Generator<'static>,
+    generator: Generator<'static, Model>,
     model: &'static Model,
     /// The tokens that were read since the beginning of the text, and how many there are at most.
     position: usize,
@@ -37,7 +37,7 @@ pub(super) fn case(gpt: Gpt, tokens: usize, precision: Precision) -> Box<dyn Cas
 }
 
 /// A text of one token.
-fn start(model: &Model) -> Generator<'_> {
+fn start(model: &Model) -> Generator<'_, Model> {
     let greedy = Sampler::new(Sampling::GREEDY, 0).expect("greedy is a way to sample");
     Generator::new(model, greedy, &[0])
 }

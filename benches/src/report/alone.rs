@@ -5,7 +5,7 @@
 
 use super::{
     partner::{PATIENCE, Partner},
-    run::on_threads,
+    plan::on_threads,
 };
 use crate::{
     Result, cases,

@@ -1,12 +1,14 @@
 //! `gradus-benches report`: measures, and writes tables, pictures and raw figures into a folder.
 
 pub mod alone;
+mod beside;
 pub mod compare;
 pub mod data;
 pub mod format;
 pub mod ladder;
 pub mod page;
 pub mod partner;
+pub mod plan;
 pub mod plots;
 pub mod programs;
 mod progress;
@@ -102,7 +104,7 @@ pub fn command(arguments: &Arguments) -> Result<()> {
         peers: cfg!(feature = "peers"),
     };
     let mut progress = Progress::new();
-    let plan = run::Plan { workloads, threads, settings };
+    let plan = plan::Plan { workloads, threads, settings };
     let report = run::run(&plan, torch, |what, share| progress.show(what, share))?;
     progress.done();
     write_all(&report, &arguments.out)?;

@@ -6,8 +6,9 @@
 
 use super::{
     alone::{Alone, Run, WARM_UP_SECONDS},
+    beside::Beside,
     data::{Figure, Measured, Skipped},
-    run::{Beside, Plan},
+    plan::Plan,
     torch::Torch,
 };
 use crate::{

@@ -3,7 +3,9 @@
 //! too, and every now and then the machine is measured again.
 
 use super::{
-    data::{Figure, Measured, Report, Scaling, Settings, Skipped},
+    beside::Beside,
+    data::{Figure, Measured, Report, Scaling, Skipped},
+    plan::{Plan, on_threads, pool},
     programs,
     torch::Torch,
 };
@@ -12,8 +14,8 @@ use crate::{
     budget::{Budget, Pace},
     cases::{self, Case, Entry},
     machine::Gauge,
-    timing::{Effort, Flush, SLOW_SECONDS, Timing, Turns, awake, measure_after, median, turn},
-    workload::{Precision, Unit, Work, Workload},
+    timing::{Effort, Flush, SLOW_SECONDS, Timing, Turns, awake, measure_after, turn},
+    workload::{Precision, Unit, Workload},
 };
 use gradus_kernels::Isa;
 use std::time::Instant;
@@ -22,57 +24,6 @@ use std::time::Instant;
 const SWEEP_SECONDS: f64 = 0.15;
 /// How long the last measurement of the machine stands at least.
 const SWEEP_EVERY_SECONDS: f64 = 12.0;
-/// How long a turn of the bandwidth is.
-const BESIDE_SECONDS: f64 = 0.05;
-
-/// The bandwidth, where memory may bound the work, in turn with it.
-pub(super) struct Beside<'a> {
-    gauge: &'a mut Gauge,
-    work: Work,
-    seconds: Vec<f64>,
-}
-
-impl<'a> Beside<'a> {
-    fn new(gauge: &'a mut Gauge, work: Work) -> Beside<'a> {
-        Beside { gauge, work, seconds: Vec::new() }
-    }
-
-    /// Its turn.
-    pub(super) fn turn(&mut self) {
-        if self.work.unit() == Unit::Bytes {
-            self.seconds.push(self.gauge.beside(self.work, BESIDE_SECONDS));
-        }
-    }
-
-    /// The least time for the traffic: the median of the turns.
-    pub(super) fn limit(mut self) -> Option<f64> {
-        (!self.seconds.is_empty()).then(|| median(&mut self.seconds))
-    }
-}
-
-/// What to measure.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// The workloads.
-    pub workloads: Vec<Workload>,
-    /// The threads of the pool.
-    pub threads: usize,
-    /// How it is recorded.
-    pub settings: Settings,
-}
-
-/// Does `work` in a pool of so many threads.
-///
-/// # Errors
-/// Where the threads cannot be started.
-pub fn on_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> Result<R> {
-    Ok(pool(threads)?.install(work))
-}
-
-fn pool(threads: usize) -> Result<rayon::ThreadPool> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.map_err(|error| format!("{threads} threads: {error}"))
-}
 
 /// Measures. `progress` gets a line before each part of the work: what, and how much of it is done, from 0 to 1.
 ///

@@ -34,7 +34,8 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         let targets = data.len(Part::Whole) - 1; // the first token is predicted by nothing
         let coverage = args.tokens.map_or(Coverage::Whole, Coverage::Tokens);
         let counter = Counter::new("tokens", args.tokens.unwrap_or(targets).min(targets));
-        let evaluation = evaluate(&model, data, Part::Whole, run.train.batch, coverage, |done, _| {
+        let batch = [run.train.batch, run.model.context];
+        let evaluation = evaluate(&model, data, Part::Whole, batch, coverage, |done, _| {
             counter.at(done);
             Ok::<(), Error>(())
         })?;

@@ -12,7 +12,7 @@ use crate::{
     output,
     plot::{AttentionMaps, attention_map},
     precision::Precision,
-    run_folder::ownership::{self, ATTENTION_MAP},
+    run_folder::{names::ATTENTION_MAP, ownership},
     sampler::{Sampler, Sampling},
     summary::{self, StoredParameter},
     tokenizer::Tokenizer,
@@ -89,7 +89,7 @@ fn drawn_prompt(run: &RunConfig, text: &str) -> Result<Vec<u32>> {
     Ok(tokens)
 }
 
-/// Without a prompt the model looks at what it writes itself.
+/// The tokens whose attention is drawn where there is no prompt: those that the model generates.
 fn own_words(model: &Gpt, run: &RunConfig) -> Result<Vec<u32>> {
     let mut tokens = sample::prompt_tokens(&run.tokenizer, None)?;
     let mut generator = Generator::new(model, Sampler::new(Sampling::GREEDY, 0)?, &tokens);

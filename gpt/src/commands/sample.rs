@@ -6,6 +6,7 @@ use crate::{
     config::RunConfig,
     error::Result,
     generate::{Generator, stream},
+    model::Gpt,
     output,
     sampler::{Sampler, Sampling},
     settings, threads,
@@ -54,7 +55,7 @@ pub fn run(args: &SampleArgs) -> Result<()> {
 }
 
 /// Prints the rows of `table` as they come, and returns the generated text.
-fn print_table(generator: &mut Generator<'_>, mut table: Table<'_>, tokens: usize) -> Result<String> {
+fn print_table(generator: &mut Generator<'_, Gpt>, mut table: Table<'_>, tokens: usize) -> Result<String> {
     output::line(&table.header())?;
     for _ in 0..tokens {
         let candidates = generator.candidates()?;

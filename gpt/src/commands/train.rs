@@ -10,7 +10,8 @@ use crate::{
     files::Disk,
     generate::{Generator, stream},
     interrupt::{Interrupt, Signal},
-    memory, metrics,
+    memory::{self, Forecast},
+    metrics,
     model::Gpt,
     output,
     run_folder::{self, RunFolder},
@@ -28,6 +29,9 @@ use std::path::Path;
 pub fn run(args: &TrainArgs) -> Result<u8> {
     let prepared = prepare(args)?;
     output::note(&describe(&prepared));
+    let forecast = Forecast::of(&prepared.run, &prepared.data);
+    output::note(&forecast.line());
+    memory::free_mib().and_then(|free| forecast.warning(free)).iter().for_each(|text| output::note(text));
     large_vocabulary(&prepared.run).iter().for_each(|text| output::note(text));
     settings::long_warmup(&prepared.run.train).iter().for_each(|text| output::note(text));
     threads::run(prepared.threads, || {

@@ -3,14 +3,15 @@
 use super::ModelConfig;
 use super::rules::{any, fits, within};
 use super::table::{default_of, flag, settings};
+use crate::coverage::FinalEval;
 use crate::dataset::Source;
 use crate::error::{Error, Result};
-use crate::final_eval::FinalEval;
 use crate::parse::{real, size, whole};
 use crate::precision::Precision;
 use crate::preset::Preset;
 use crate::recompute::Recompute;
 use gradus_nn::optim::{AdamWConfig, InvalidSetting, Schedule, validate_max_norm};
+use gradus_nn::training::TrainerConfig;
 
 settings! {
     /// How a model is trained.
@@ -98,7 +99,13 @@ impl TrainConfig {
         self.schedule().validate().map_err(|wrong| self.refuse(&wrong))?;
         self.adamw().validate().map_err(|wrong| self.refuse(&wrong))?;
         validate_max_norm(self.clip).map_err(|wrong| self.refuse(&wrong))?;
-        fits(self.memory(model), model.parameters())
+        fits(self.memory(model).total(), model.parameters())
+    }
+
+    /// The settings of the trainer.
+    pub fn trainer(&self) -> TrainerConfig {
+        let TrainConfig { seed, batch, grad_accum, clip, .. } = *self;
+        TrainerConfig { seed, batch, grad_accum, clip, schedule: self.schedule(), adamw: self.adamw() }
     }
 
     /// The settings of the optimiser, in the `f32` that it computes in.
@@ -134,14 +141,5 @@ impl TrainConfig {
     pub fn tokens(&self, model: &ModelConfig, steps: u64) -> u128 {
         let step = [self.batch, self.grad_accum, model.context].map(|size| size as u128).iter().product::<u128>();
         step.saturating_mul(u128::from(steps))
-    }
-
-    /// The bytes that training takes, roughly: weights, gradients and two moments, and the activations of a micro-batch,
-    /// 16·C for each layer and 2·V for the logits and their gradient at each of its B·T places.
-    pub fn memory(&self, model: &ModelConfig) -> u128 {
-        let [c, v, l] = [model.width, model.vocab_size, model.layers].map(|size| size as u128);
-        let places = (self.batch as u128).saturating_mul(model.context as u128);
-        let activations = places.saturating_mul((16 * c).saturating_mul(l).saturating_add(2 * v));
-        model.parameters().saturating_mul(4).saturating_add(activations).saturating_mul(4)
     }
 }

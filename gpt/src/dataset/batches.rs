@@ -10,7 +10,7 @@ impl Dataset {
     /// `inputs`, and in `targets` the token after each of them. Both vectors are emptied first.
     ///
     /// Training takes `index` = step · grad_accum + micro-batch; an estimate of the loss takes 0, 1, 2 … every time, so
-    /// that two estimates differ because the model does, and not because the text does.
+    /// that two estimates differ only where the model does.
     ///
     /// # Errors
     /// Those of reading the tokens from a file.

@@ -11,8 +11,9 @@
 //! pipe is known by its fingerprint. Whatever is wrong with a cache, the text is read instead, and another one written.
 
 use super::{
+    identity::{Fingerprint, Stamp},
     packed,
-    source::{Fingerprint, Source, Stamp},
+    source::Source,
     token_file::TokenFile,
     tokens::Tokens,
 };
@@ -29,8 +30,7 @@ use std::{
     path::Path,
 };
 
-/// The name of the file.
-pub const FILE: &str = "tokens.bin";
+pub use crate::run_folder::names::TOKENS as FILE;
 
 const MAGIC: &[u8] = b"gradus tokens\n";
 

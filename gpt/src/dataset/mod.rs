@@ -10,6 +10,7 @@
 
 mod batches;
 pub mod cache;
+mod identity;
 mod packed;
 mod positioned;
 mod reading;
@@ -20,7 +21,6 @@ mod tokens;
 mod waiting;
 
 use crate::{
-    config::RunConfig,
     error::{Error, Result},
     files::FileSystem,
     output,
@@ -28,7 +28,7 @@ use crate::{
 };
 pub use batches::Sweep;
 use cache::Wanted;
-pub(crate) use source::Fingerprint;
+pub(crate) use identity::Fingerprint;
 pub use source::Source;
 use std::{
     ops::Range,
@@ -98,19 +98,20 @@ impl Dataset {
         Ok(find_or_read(source, Wanted::Tokenizer(tokenizer), dir)?.0)
     }
 
-    /// Writes the tokens into `dir`, where the run `run` is, if the text is long or cannot be read again, and reads them
-    /// from there afterwards. Where they cannot be written, the run says so and goes on with the text itself.
+    /// Writes the tokens into the folder `dir` of a run if the text is long or cannot be read again, and reads them from
+    /// there afterwards; `source` and `tokenizer` are those that the run saves. Where they cannot be written, the run says so
+    /// and goes on with the text itself.
     ///
     /// # Errors
     /// [`Error::Unreadable`] where the text is not what it was any more.
-    pub fn keep(&self, files: &dyn FileSystem, dir: &Path, run: &RunConfig) -> Result<()> {
+    pub fn keep(&self, files: &dyn FileSystem, dir: &Path, source: &Source, tokenizer: &Tokenizer) -> Result<()> {
         if !self.unkept {
             return Ok(());
         }
         let (written, from_file) = {
             let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
             let stamp = tokens.stamp();
-            (cache::write(files, dir, &run.train.data, stamp, &run.tokenizer, &tokens), stamp.is_some())
+            (cache::write(files, dir, source, stamp, tokenizer, &tokens), stamp.is_some())
         };
         match written {
             Ok(file) => *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Tokens::File(file),
@@ -162,11 +163,6 @@ impl Dataset {
     pub fn len(&self, part: Part) -> usize {
         self.range(part).len()
     }
-
-    /// Whether there is no token at all.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
 }
 
 /// The tokens of `source` and their tokenizer, from the cache in `dir` where it holds them.
@@ -184,7 +180,7 @@ fn find_or_read(source: &mut Source, wanted: Wanted<'_>, dir: Option<&Path>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{files::Disk, preset::Preset};
+    use crate::files::Disk;
     use std::fs;
 
     /// Token i is the number i.
@@ -254,11 +250,7 @@ mod tests {
                 assert_eq!(data.tokens.read().unwrap().stamp().is_some(), stamped);
                 assert!(batches(&data) == expected, "{kind:?}, read from the text");
 
-                let (mut model, train, _) = Preset::Demo.settings();
-                model.vocab_size = tokenizer.vocab_size();
-                let mut run = RunConfig { format: 1, model, train, tokenizer: tokenizer.clone() };
-                run.train.data = Source::new(Some(&path));
-                data.keep(&Disk, folder.path(), &run).unwrap();
+                data.keep(&Disk, folder.path(), &Source::new(Some(&path)), &tokenizer).unwrap();
                 assert!(matches!(*data.tokens.read().unwrap(), Tokens::File(_)));
                 assert!(batches(&data) == expected, "{kind:?}, read from the file that was written");
             }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 /// meanwhile.
 pub(super) fn read(source: &mut Source, wanted: Wanted<'_>, long: u64) -> Result<(Text, Tokenizer)> {
     let size = source.stamp().map(|stamp| stamp.size);
-    let file = if size.is_some_and(|size| size >= long) { Some(source.open_file()?) } else { None };
+    let file = if size.is_some_and(|size| size >= long) { Some(Bytes::open(source)?) } else { None };
     let mut progress = Progress::new(&source.name(), size, file.is_some());
     let mut scan = Scan::new(wanted, file.is_none());
     let marked = source.read(|piece| {

@@ -1,17 +1,18 @@
 //! Where a text comes from, and its bytes read in pieces, so that a text of any length passes through a small buffer.
 
-use super::{text::Bytes, waiting::Waiting};
+use super::{
+    identity::{Fingerprint, Stamp},
+    waiting::Waiting,
+};
 use crate::{
     corpus,
     error::{Error, Result},
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    fmt,
     fs::{self, File, Metadata},
     io::{self, ErrorKind, Read},
     path::{Path, PathBuf},
-    time::UNIX_EPOCH,
 };
 
 /// What a file may begin with to say that it is UTF-8. It says something about the file, and is no part of the text.
@@ -59,16 +60,6 @@ mod any_path {
             Stored::System(text) => text.into(),
         }))
     }
-}
-
-/// What tells a file from another version of it without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Stamp {
-    pub size: u64,
-    /// When its content was changed, in nanoseconds since 1970.
-    modified: i64,
-    /// When anything about it was changed, which no program can set; 0 where the system does not say.
-    changed: i64,
 }
 
 /// A piece of a text, which begins and ends between two characters.
@@ -143,14 +134,6 @@ impl Source {
         Ok(marked.is_some())
     }
 
-    /// The file, to be read by position. The built-in corpus and standard input are none.
-    pub(super) fn open_file(&self) -> Result<Bytes> {
-        let path = self.path.clone().unwrap_or_default();
-        let file = File::open(&path).map_err(Error::io("read", &path))?;
-        let stamp = Stamp::of(&file.metadata().map_err(Error::io("read", &path))?);
-        Ok(Bytes::File { file, path, stamp })
-    }
-
     fn open(&self) -> Result<Box<dyn Read>> {
         let Some(path) = &self.path else { return Ok(Box::new(corpus::TEXT.as_bytes())) };
         let waiting = self.is_stream().then(|| Waiting::begin(&self.name())); // a named pipe waits when it is opened
@@ -174,30 +157,6 @@ impl<R: Read> Read for Awaited<R> {
         self.waiting = None;
         read
     }
-}
-
-impl Stamp {
-    /// Whether a file has the same size and time of change: other names or permissions are none of the text.
-    pub fn has_same_content(self, other: Stamp) -> bool {
-        (self.size, self.modified) == (other.size, other.modified)
-    }
-
-    pub fn of(metadata: &Metadata) -> Stamp {
-        let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let modified = modified.map_or(0, |time| time.as_nanos() as i64);
-        Stamp { size: metadata.len(), modified, changed: changed(metadata) }
-    }
-}
-
-#[cfg(unix)]
-fn changed(metadata: &Metadata) -> i64 {
-    use std::os::unix::fs::MetadataExt;
-    metadata.ctime().wrapping_mul(1_000_000_000).wrapping_add(metadata.ctime_nsec())
-}
-
-#[cfg(not(unix))]
-fn changed(_: &Metadata) -> i64 {
-    0
 }
 
 /// Reads UTF-8 and hands it on in pieces. Returns the fingerprint of what was handed on, and where a byte order mark
@@ -241,33 +200,6 @@ fn pieces(
         lines += text.bytes().filter(|&byte| byte == b'\n').count();
         buffer.copy_within(valid..filled, 0);
         waiting = filled - valid;
-    }
-}
-
-/// The length and the 64-bit hash of Fowler, Noll and Vo (FNV-1a) of some bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fingerprint {
-    pub length: u64,
-    pub hash: u64,
-}
-
-impl Default for Fingerprint {
-    fn default() -> Fingerprint {
-        Fingerprint { length: 0, hash: 0xcbf2_9ce4_8422_2325 }
-    }
-}
-
-impl Fingerprint {
-    /// With more bytes after those that it has.
-    pub fn and(self, bytes: &[u8]) -> Fingerprint {
-        let add = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-        Fingerprint { length: self.length + bytes.len() as u64, hash: bytes.iter().fold(self.hash, add) }
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes, {:016x}", self.length, self.hash)
     }
 }
 

@@ -1,10 +1,7 @@
 //! A text whose tokens are found by their position, though its characters take different numbers of bytes: an index knows
 //! which token begins at every few thousandth byte.
 
-use super::{
-    positioned::read_exact_at,
-    source::{Source, Stamp},
-};
+use super::{identity::Stamp, positioned::read_exact_at, source::Source};
 use crate::{
     error::{Error, Result},
     tokenizer::Encoder,
@@ -33,6 +30,19 @@ pub(super) enum Bytes {
     File { file: File, path: PathBuf, stamp: Stamp },
     /// In memory: a short text, or one that can be read only once.
     Memory(Vec<u8>),
+}
+
+impl Bytes {
+    /// The file of `source`, to be read by position. The built-in corpus and standard input are none.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn open(source: &Source) -> Result<Bytes> {
+        let path = source.path.clone().unwrap_or_default();
+        let file = File::open(&path).map_err(Error::io("read", &path))?;
+        let stamp = Stamp::of(&file.metadata().map_err(Error::io("read", &path))?);
+        Ok(Bytes::File { file, path, stamp })
+    }
 }
 
 /// The first token of a block, and its first byte.

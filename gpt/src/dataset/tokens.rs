@@ -1,6 +1,6 @@
-//! The ids of a text, wherever they lie.
+//! The ids of a text: in memory, in a file, or still to be encoded.
 
-use super::{packed, source::Stamp, text::Text, token_file::TokenFile};
+use super::{identity::Stamp, packed, text::Text, token_file::TokenFile};
 use crate::error::Result;
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ pub(super) enum Tokens {
     Memory { bytes: Vec<u8>, width: usize },
     /// In a file of ids beside the run.
     File(TokenFile),
-    /// In the text, and encoded when they are asked for.
+    /// In the text; encoded when a batch reads them.
     Text(Text),
 }
 

@@ -1,4 +1,4 @@
-//! A program that waits for a text that nobody writes looks as if it hung; so it says what it waits for.
+//! A program that waits for text on standard input seems to hang, so a message says what it waits for.
 
 use crate::output;
 use std::{
@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-/// How long nothing is said.
+/// The time before the message.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Waiting for the first bytes of a text; dropped when they come.
@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Waiting(#[allow(dead_code, reason = "the thread sees it being dropped")] Sender<()>);
 
 impl Waiting {
-    /// Says after a second that the text called `name` is waited for.
+    /// After a second a message says that the program waits for the text called `name`.
     pub fn begin(name: &str) -> Waiting {
         let (sender, receiver) = mpsc::channel();
         let typed = name == "standard input" && io::stdin().is_terminal();

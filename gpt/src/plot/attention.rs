@@ -1,4 +1,4 @@
-//! Where each head of each layer looks.
+//! Attention maps: the attention weights of each head of each layer as a picture.
 //!
 //! Written as SVG by hand: a map is thousands of squares, and one path for all squares of a shade takes 12 bytes for a
 //! square instead of the 80 that an element for each would take. Only attributes are used, no style sheet and no

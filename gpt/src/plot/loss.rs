@@ -1,4 +1,4 @@
-//! The loss over the steps.
+//! The loss curve: training and validation loss over the steps.
 
 use super::{
     axis::{loss_label, loss_tick_label, loss_ticks, step_tick_label, step_ticks},
@@ -43,7 +43,7 @@ type Problem = Box<dyn std::error::Error>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Steps, WithKeyPoints<LogCoord<f64>>>>;
 
-/// Draws the training and the validation loss over the steps, and the loss of mere guessing, ln V, that they start
+/// Draws the training and the validation loss over the steps, and the loss ln V of a uniform guess, which they start
 /// from. The vertical axis is logarithmic: the way from 4 to 2 is as long as the one from 2 to 1.
 /// Losses that are not finite, or not above 0, interrupt the curve.
 ///

@@ -1,4 +1,4 @@
-//! Labels that keep their distance.
+//! Labels at a distance from each other.
 
 /// Moves the sorted places `wanted` so that neighbours are at least `gap` apart and all lie from `low` to `high`. Where
 /// there is no room for all, those at the top win.

@@ -1,7 +1,7 @@
 //! One run at a time owns a folder.
 //!
 //! The lock is that of the operating system on an open file, which ends with its process however that ends. The file
-//! stays: were it removed, a process that has just opened it would hold a lock on a file that nobody else finds.
+//! stays: if it were removed, a process that has just opened it would hold a lock on a file without a name.
 
 use crate::{
     error::{Error, Result},
@@ -14,8 +14,7 @@ use std::{
     time::Duration,
 };
 
-/// The name of the file.
-pub const FILE: &str = ".gradus.lock";
+pub use super::names::LOCK as FILE;
 
 /// What the file begins with; the number of the process that trains follows.
 const TEXT: &str = "gradus train, process ";

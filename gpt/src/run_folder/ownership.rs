@@ -3,23 +3,15 @@
 //! A name proves nothing: half the world has a `config.json`. So a file is ours if its content says so, and what bears
 //! the name of a file that we would write but is not ours is never touched.
 
+use super::{lock, names};
 use crate::{
-    checkpoint::{LOSS_PLOT, MODEL, WeightsFile, is_moments},
-    config,
-    dataset::cache,
     error::{Error, Result},
     files::{self, FileSystem},
     metrics,
-    run_folder::lock,
+    weights_file::WeightsFile,
 };
 use serde_json::Value;
 use std::{fs, io, path::Path};
-
-/// The name of the picture that `gradus inspect` draws.
-pub const ATTENTION_MAP: &str = "attention.svg";
-
-/// The name of the folder with the best weights of a run.
-pub const BEST: &str = "best";
 
 /// What every picture of ours holds.
 const PICTURE_MARK: &str = "<!-- drawn by gradus -->";
@@ -39,12 +31,12 @@ enum Kind {
 
 fn kind(name: &str) -> Option<Kind> {
     match name {
-        config::FILE => Some(Kind::Config),
-        MODEL => Some(Kind::Weights),
-        metrics::FILE => Some(Kind::Metrics),
-        LOSS_PLOT | ATTENTION_MAP => Some(Kind::Picture),
-        lock::FILE => Some(Kind::Lock),
-        _ => is_moments(name).then_some(Kind::Weights),
+        names::CONFIG => Some(Kind::Config),
+        names::MODEL => Some(Kind::Weights),
+        names::METRICS => Some(Kind::Metrics),
+        names::LOSS_PLOT | names::ATTENTION_MAP => Some(Kind::Picture),
+        names::LOCK => Some(Kind::Lock),
+        _ => names::is_moments(name).then_some(Kind::Weights),
     }
 }
 
@@ -74,11 +66,11 @@ pub fn files_of_the_run(dir: &Path) -> Result<Vec<String>> {
         if let Some(kind) = kind(&name) {
             check(&dir.join(&name))?;
             ours.extend((kind != Kind::Lock).then_some(name));
-        } else if name == BEST && holds_ours_alone(&dir.join(&name))? {
+        } else if name == names::BEST && holds_ours_alone(&dir.join(&name))? {
             ours.push(name);
         }
     }
-    ours.sort_by_key(|name| name != MODEL);
+    ours.sort_by_key(|name| name != names::MODEL);
     Ok(ours)
 }
 
@@ -174,7 +166,7 @@ fn is_metrics(text: &str) -> bool {
 pub fn is_leftover(path: &Path) -> Result<bool> {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(false) };
     if let Some(target) = name.strip_suffix(files::TEMPORARY) {
-        return Ok(kind(target).is_some() || target == cache::FILE);
+        return Ok(kind(target).is_some() || target == names::TOKENS);
     }
     let is_weights = |path: &Path| WeightsFile::open(path).is_ok_and(|file| file.is_ours()) || is_torn_weights(path);
     let target = name.strip_suffix(".tmp").and_then(kind);

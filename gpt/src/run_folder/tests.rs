@@ -3,12 +3,12 @@
 use super::*;
 use crate::{
     checkpoint::{Checkpoint, LOSS_PLOT, NamedArray},
+    config::{self, FORMAT, RunConfig},
     files::Disk,
     metrics,
     preset::Preset,
     tokenizer::{Tokenizer, TokenizerKind},
 };
-use config::{FORMAT, RunConfig};
 use std::fs;
 use tempfile::TempDir;
 
@@ -30,11 +30,10 @@ fn fill(dir: &Path, weight: f32) {
     Checkpoint { step: 5, meaning: "", model: &array, optimizer: &array }.save(&Disk, dir).unwrap();
     fs::write(dir.join(metrics::FILE), format!("{METRIC}\n")).unwrap();
     ownership::write_picture(&Disk, &dir.join(LOSS_PLOT), "<svg width=\"1\"></svg>\n").unwrap();
-    ownership::write_picture(&Disk, &dir.join(ownership::ATTENTION_MAP), "<svg></svg>\n").unwrap();
+    ownership::write_picture(&Disk, &dir.join(names::ATTENTION_MAP), "<svg></svg>\n").unwrap();
 }
 
-const RUN: [&str; 6] =
-    [MODEL, ownership::ATTENTION_MAP, config::FILE, LOSS_PLOT, metrics::FILE, "optimizer-5.safetensors"];
+const RUN: [&str; 6] = [MODEL, names::ATTENTION_MAP, config::FILE, LOSS_PLOT, metrics::FILE, "optimizer-5.safetensors"];
 
 /// The contents of a folder, by path below it.
 fn tree(dir: &Path) -> Vec<(String, Vec<u8>)> {
@@ -115,7 +114,7 @@ fn a_foreign_file_in_the_way_is_named_and_nothing_changes() {
         (metrics::FILE, "{\"step\":1,\"loss\":2.5}\n"),
         (metrics::FILE, "{\"loss\":2.5}"),
         (LOSS_PLOT, "<svg>my picture</svg>"),
-        (ownership::ATTENTION_MAP, "<svg>my picture</svg>"),
+        (names::ATTENTION_MAP, "<svg>my picture</svg>"),
         (lock::FILE, "mine"),
     ];
     for with_a_run in [false, true] {
@@ -169,7 +168,7 @@ fn a_run_of_an_older_version_is_ours() {
         fs::write(dir.join("optimizer-5.safetensors"), &weights).unwrap();
         fs::write(dir.join(metrics::FILE), metrics_text).unwrap();
         fs::write(dir.join(LOSS_PLOT), "<svg ...>\ncross-entropy in nats per token\n</svg>").unwrap();
-        fs::write(dir.join(ownership::ATTENTION_MAP), "<svg ...>\n<text>Where each head looks</text>\n</svg>").unwrap();
+        fs::write(dir.join(names::ATTENTION_MAP), "<svg ...>\n<text>Where each head looks</text>\n</svg>").unwrap();
         assert_eq!(begin(&dir).unwrap().unwrap(), dir.join("earlier-1"));
         assert_eq!(files::names(&dir.join("earlier-1")).unwrap().len(), RUN.len());
     }

@@ -7,13 +7,14 @@
 //! | [`two_spirals`] | Lang and Witbrock 1988 | hard even for several layers |
 //!
 //! None of them is random, so none needs a seed. Data of one's own come as [`LabelledRows`] or [`Pairs`], in batches whose
-//! order is a function of a seed ([`shuffled`]).
+//! order is a function of a seed ([`shuffled`]). A [`TextBatch`] is what text becomes for a language model.
 
 mod film;
 mod pairs;
 mod rows;
 mod shuffle;
 mod spirals;
+mod text;
 mod xor;
 
 pub use film::{FILM_THRESHOLD, FILM_WEIGHTS, film};
@@ -21,6 +22,7 @@ pub use pairs::{PairBatch, Pairs};
 pub use rows::{LabelledRows, RowBatch};
 pub use shuffle::shuffled;
 pub use spirals::two_spirals;
+pub use text::TextBatch;
 pub use xor::xor;
 
 /// A case with its answer: N numbers, and whether it belongs to the class.

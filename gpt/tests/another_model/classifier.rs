@@ -1,4 +1,4 @@
-//! A model that is no GPT, on data that are no text, through the same trainer, checkpoint, resume and metrics.
+//! A model that is no language model, on data that are no text, through the same trainer, checkpoint, resume and metrics.
 
 use gradus_autograd::gradcheck::values;
 use gradus_autograd::ops::cross_entropy::Options;

@@ -1,10 +1,18 @@
-//! How much of the validation part the last validation of a run covers.
+//! How much of a text an evaluation covers, and the setting of the last validation of a run.
 
-use crate::evaluation::Coverage;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// What `--final-eval` asks for.
+/// How much of a part of a text is evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coverage {
+    /// Every target.
+    Whole,
+    /// About so many targets: the number is rounded up to whole windows of the context, at least two.
+    Tokens(usize),
+}
+
+/// How much of the validation part the last validation of a run covers: `--final-eval`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FinalEval {
@@ -26,11 +34,11 @@ impl FinalEval {
         if *self == FinalEval::Tokens(0) { Err("must be at least 1 token, or all".into()) } else { Ok(()) }
     }
 
-    /// The least number of tokens by default: a moment's work, and enough for two digits of the loss.
+    /// The fewest tokens by default: they take a moment, and are enough for two digits of the loss.
     pub const LEAST: u128 = 1 << 14;
 
-    /// What is covered after a training on `trained` tokens. A token takes a third of the work in validation that it takes in
-    /// training, for there is no backward pass; so a tenth of the tokens is some 3% of the time.
+    /// What is covered after a training on `trained` tokens. Without a backward pass a token takes a third of the time of
+    /// training, so a tenth of the tokens takes about 3% of the time.
     pub fn coverage(self, trained: u128) -> Coverage {
         match self {
             FinalEval::Default => {
