@@ -1,6 +1,6 @@
 //! Values that are cheap to compute again: on a tape that recomputes, operations do not keep them.
 //!
-//! A norm and an activation such as GELU keep their own input for the backward pass anyway. Their output is needed once
+//! A norm or an activation such as GELU keeps its own input for the backward pass anyway. Its output is needed once
 //! more, by the matrix product that follows. Such an output carries a recipe, and an operation that would have kept the
 //! value keeps the recipe. The backward pass runs the same kernel on the same numbers, so the bits are the same.
 

@@ -53,7 +53,7 @@ impl Parameter {
         state.grad = None;
     }
 
-    /// Moves the value to another device; a gradient is gone afterwards.
+    /// Moves the value to another device and clears the gradient.
     pub fn to_device(&self, device: &Device) {
         let mut state = self.lock();
         state.value = state.value.to_device(device);
@@ -65,7 +65,7 @@ impl Parameter {
         self.lock().grad.clone()
     }
 
-    /// The gradient, which is gone from here afterwards.
+    /// Takes the gradient out of the parameter.
     pub fn take_grad(&self) -> Option<Tensor> {
         self.lock().grad.take()
     }
@@ -93,7 +93,7 @@ impl Parameter {
         }
     }
 
-    /// Whether both are handles on one parameter.
+    /// Whether both are handles of the same parameter.
     pub fn is_same(&self, other: &Parameter) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

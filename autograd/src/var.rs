@@ -90,7 +90,7 @@ impl fmt::Debug for Var {
 /// The output of an operation: recorded on the tape of its inputs with the backward pass that `backward` makes, or a
 /// constant, with nothing saved, where no input is tracked.
 ///
-/// An operation cannot be recorded without its backward pass, so no gradient is ever lost in silence.
+/// An operation cannot be recorded without its backward pass, so no gradient is lost silently.
 ///
 /// # Panics
 /// Where inputs are on different tapes.

@@ -27,7 +27,7 @@ pub trait Module {
         distinct
     }
 
-    /// Moves all parameters to another device; gradients are gone afterwards. An optimiser is made after it.
+    /// Moves all parameters to another device and clears their gradients. Make the optimiser afterwards.
     fn to_device(&self, device: &Device) {
         self.distinct_parameters().iter().for_each(|(_, parameter)| parameter.to_device(device));
     }

@@ -73,8 +73,8 @@ impl Element for u32 {
 
 /// What matrix products and attention round their operands to; sums, and all else, keep the type of the tensors.
 ///
-/// The operands stay `f32` in memory and are rounded on the way into the kernel. Tensors of other types than `f32` do
-/// not take notice, so a check in `f64` is exact at any precision.
+/// The operands stay `f32` in memory and are rounded on the way into the kernel. Tensors of other types than `f32`
+/// ignore it, so a check in `f64` is exact at any precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Precision {
     /// As they are.

@@ -1,4 +1,4 @@
-//! The one error of this crate: which operation, on what shapes, at which axis, and what would mend it.
+//! The one error of this crate: which operation, on what shapes, at which axis, and how to fix it.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! All view algebra: how a shape lies in memory.
+//! The layout of a tensor, and all view algebra: how a shape maps to memory.
 //!
 //! Element (i₀, i₁, …) stands at `offset` + Σ iₐ·`strides[a]`. Reshape, permute, slice and broadcast make a new layout
 //! over the same storage and move nothing. A broadcast axis has stride 0: every index reads the same element.
@@ -98,7 +98,7 @@ impl Layout {
     /// The same elements in the same order under another shape.
     ///
     /// # Errors
-    /// Where the number of elements differs, or no strides can say it (a transposed matrix read as one axis).
+    /// Where the number of elements differs, or no strides express it (a transposed matrix read as one axis).
     pub fn reshape(&self, shape: &[usize]) -> Result<Layout> {
         let error = |problem: &str| Error::new("reshape", problem).shape(&self.shape).shape(shape);
         let len = checked_len("reshape", shape)?;

@@ -1,5 +1,5 @@
-//! Memory of tensors on their devices. On the host these are aligned buffers that go back to a pool, keyed by size, when
-//! the last tensor lets go.
+//! Memory of tensors on their devices. On the host these are aligned buffers. When the last tensor of a buffer is dropped,
+//! the buffer returns to a pool, keyed by size.
 //!
 //! After the first steps of a training run every size is in the pool, and a step allocates nothing.
 
@@ -30,8 +30,8 @@ enum Memory {
     Foreign(Vec<Line>),
 }
 
-/// The largest index and the largest below it, if any. With them a device need not be asked whether all indices are in
-/// range, which would make the host wait for it. It takes two, because a loss ignores one value.
+/// The largest index and the largest below it, if any. With them the host knows whether all indices are in range without
+/// waiting for a device. There are two, because a loss ignores one value.
 #[derive(Clone, Copy)]
 pub(crate) struct LargestIndices(pub(crate) [Option<u32>; 2]);
 
@@ -147,9 +147,9 @@ pub struct PoolStats {
     pub in_use: usize,
     /// The most that tensors ever held.
     pub peak_in_use: usize,
-    /// Given back and kept for the next tensor.
+    /// Free, and kept for the next tensor.
     pub free: usize,
-    /// How many buffers were asked of the system, ever.
+    /// How many buffers were allocated since the process began.
     pub allocations: usize,
 }
 
@@ -200,7 +200,7 @@ pub fn pool_stats() -> PoolStats {
     POOL.lock().as_ref().map_or_else(PoolStats::default, |state| state.stats)
 }
 
-/// Gives the free buffers back to the system: after work whose sizes will not come again.
+/// Frees the buffers of the pool that no tensor holds: for use after work whose sizes will not recur.
 pub fn trim_pool() {
     if let Some(state) = POOL.lock().as_mut() {
         state.free.clear();

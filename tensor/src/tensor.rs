@@ -1,4 +1,4 @@
-//! The tensor: a layout over shared storage. Here are its making, its views and its reading; `ops` computes.
+//! The tensor: a layout over shared storage. This file creates, views and reads tensors; `ops` computes with them.
 
 use crate::error::panicking;
 use crate::layout::{Layout, checked_len};
@@ -94,7 +94,7 @@ impl Tensor {
         tensor
     }
 
-    /// A number as a tensor of no axes, on the CPU.
+    /// A number as a scalar tensor (no axes), on the CPU.
     pub fn scalar(dtype: DType, value: f64) -> Tensor {
         match dtype {
             DType::F32 => Tensor::full(value as f32, &[]),
@@ -310,7 +310,7 @@ impl Tensor {
     /// A view under another shape; see [`Layout::reshape`].
     ///
     /// # Errors
-    /// Where the number of elements differs, or the strides cannot say it.
+    /// Where the number of elements differs, or no strides express it.
     pub fn try_reshape(&self, shape: &[usize]) -> Result<Tensor> {
         self.view(self.layout.reshape(shape))
     }

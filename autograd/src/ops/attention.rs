@@ -48,7 +48,7 @@ impl Var {
     }
 }
 
-/// The options at the precision of the tape, unless they ask for a lower one.
+/// The options at the precision of the tape, unless their own is lower.
 fn at(precision: Precision, options: &Options) -> Options {
     Options { precision: precision.max(options.precision), ..options.clone() }
 }

@@ -70,8 +70,8 @@ impl AdamW {
         AdamW { config, slots: module.distinct_parameters().into_iter().map(slot).collect(), step: 0 }
     }
 
-    /// One step with the gathered gradients, multiplied with `grad_scale`, which are gone afterwards. A parameter that
-    /// no gradient reached is left as it is.
+    /// One step with the accumulated gradients times `grad_scale`; it clears the gradients. A parameter without a gradient
+    /// does not change.
     pub fn step(&mut self, learning_rate: f32, grad_scale: f32) {
         self.step += 1;
         for Slot { parameter, m, v, .. } in &mut self.slots {

@@ -1,10 +1,10 @@
-//! Clipping by the global norm: one bad batch cannot throw the weights away (Pascanu, Mikolov and Bengio 2013).
+//! Clipping by the global norm: it bounds the step that one unusual batch can cause (Pascanu, Mikolov and Bengio 2013).
 
 use super::setting::{InvalidSetting, check, not_negative};
 use crate::module::Module;
 use gradus_autograd::Tensor;
 
-/// The norm of all gathered gradients together, √(Σ g²); parameters without a gradient count as 0.
+/// The global norm √(Σ g²) over the gradients of all parameters; parameters without a gradient count as 0.
 pub fn global_norm(module: &dyn Module) -> f64 {
     let gradients = module.distinct_parameters().into_iter().filter_map(|(_, parameter)| parameter.grad());
     let squares: Vec<Tensor> = gradients.map(|gradient| gradient.sum_of_squares()).collect();
@@ -23,8 +23,8 @@ pub fn validate_max_norm(max_norm: f64) -> Result<(), InvalidSetting> {
     check("max_norm", in_f32, "must be 0, for no limit, or at least 1e-45", in_f32 > 0.0 || max_norm == 0.0)
 }
 
-/// What gradients of this norm are to be multiplied with so that it is at most `max_norm`: as PyTorch, with 1e-6 added
-/// to the norm; 1 where that makes it small enough, or where `max_norm` is 0, which means no limit.
+/// The factor min(1, max_norm / (norm + 1e-6)) that clips gradients of this norm, as in PyTorch; 1 where `max_norm` is 0,
+/// which means no limit.
 pub fn clip_factor(norm: f64, max_norm: f64) -> f64 {
     if max_norm > 0.0 { (max_norm / (norm + 1e-6)).min(1.0) } else { 1.0 }
 }

@@ -1,4 +1,4 @@
-//! The learning rate over a run: a warm-up, for the moments know nothing yet, then half a cosine down.
+//! The learning rate over a run: a warm-up, while the moments have few gradients to average, then half a cosine down.
 
 use super::setting::{InvalidSetting, check, not_negative};
 use std::f64::consts::PI;

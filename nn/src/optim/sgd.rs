@@ -1,4 +1,4 @@
-//! Stochastic gradient descent with momentum: the ball that rolls downhill.
+//! Stochastic gradient descent with momentum (Polyak 1964).
 
 use super::setting::{InvalidSetting, not_negative};
 use crate::module::Module;
@@ -8,11 +8,11 @@ use gradus_tensor::ops::optimizer;
 /// The settings of [`Sgd`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SgdConfig {
-    /// The share of its speed that the ball keeps.
+    /// The factor by which the velocity decays at each step, in [0, 1) for convergence; 0 is plain SGD.
     pub momentum: f32,
-    /// Added to the gradient times the weight.
+    /// L2 regularisation: this times the weight is added to the gradient.
     pub weight_decay: f32,
-    /// Whether the gradient is looked at one step ahead (Nesterov 1983).
+    /// Whether the step uses the gradient one step ahead (Nesterov 1983).
     pub nesterov: bool,
 }
 
@@ -48,7 +48,7 @@ impl Sgd {
         Sgd { config, slots: module.distinct_parameters().into_iter().map(slot).collect() }
     }
 
-    /// One step with the gathered gradients, multiplied with `grad_scale`, which are gone afterwards.
+    /// One step with the accumulated gradients times `grad_scale`; it clears the gradients.
     pub fn step(&mut self, learning_rate: f32, grad_scale: f32) {
         let SgdConfig { momentum, weight_decay, nesterov } = self.config;
         let options = optimizer::Sgd { lr: learning_rate, momentum, weight_decay, nesterov, grad_scale };

@@ -5,17 +5,17 @@ use crate::{DType, Element, Error, Precision, Result, Tensor};
 use gradus_kernels::attention::{self, Mask, Shape, Strides, View};
 use gradus_kernels::philox::Dropout;
 
-/// What a query may look at, and how.
+/// Which keys a query attends to, and how scores are scaled, dropped and rounded.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// What scores are multiplied with; 1/√D where none is given. The dot product of two D-vectors of unit variance
+    /// The factor of the scores; 1/√D where none is given. The dot product of two D-vectors of unit variance
     /// has variance D: without the factor the softmax of wide heads is one-hot, and its gradient nearly zero.
     pub scale: Option<f32>,
     /// Query i sees keys up to Tk − Tq + i only.
     pub causal: bool,
     /// A query sees this many keys, itself included, and none before them.
     pub window: Option<usize>,
-    /// Where not zero, a query may look: broadcast to [B, H, Tq, Tk].
+    /// A key is visible to a query where this is not zero; broadcast to [B, H, Tq, Tk].
     pub mask: Option<Tensor>,
     /// Dropout of probabilities.
     pub dropout: Option<Dropout>,
@@ -66,7 +66,7 @@ impl Options {
 }
 
 /// O = softmax(scale·Q·Kᵀ)·V (Vaswani et al. 2017, eq. 1): q [B, H, Tq, D], k and v [B, Hkv, Tk, D], where H is a
-/// multiple of Hkv (grouped-query attention). A query that may look nowhere gets 0.
+/// multiple of Hkv (grouped-query attention). A query without a visible key gets 0.
 ///
 /// # Errors
 /// Where the shapes or types do not fit.
@@ -306,7 +306,7 @@ fn view<E: Element>(t: &Tensor) -> View<'_, E> {
     View { data: t.data(), strides: strides(t) }
 }
 
-/// The kernels read D side by side; all other strides are free.
+/// The kernels need the D elements of a head to be contiguous; all other strides are free.
 fn with_contiguous_rows(t: &Tensor) -> Tensor {
     if t.layout().strides()[3] == 1 || t.shape()[3] <= 1 { t.clone() } else { t.copied() }
 }

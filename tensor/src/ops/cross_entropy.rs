@@ -8,7 +8,7 @@ use gradus_kernels::cross_entropy::{BackwardInput, Input, Output};
 /// The loss and what its backward pass needs.
 #[derive(Clone, Debug)]
 pub struct Loss {
-    /// The mean over the counted rows, a tensor of no axes.
+    /// The mean over the rows that count, a scalar tensor.
     pub mean: Tensor,
     /// The loss of each row, `[rows]`; 0 for an ignored one.
     pub losses: Tensor,

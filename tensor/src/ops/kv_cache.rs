@@ -1,8 +1,8 @@
-//! Keys and values of the positions that are past: with them, one more position costs one query, not T.
+//! Keys and values of the positions so far: with them, one more position costs one query instead of T.
 //!
 //! A key depends only on its own position's input, and under the causal mask that never changes. Decoding is small work in
 //! many steps, so this is one operation: it reads q, k and v where the projection left them and makes no view of any.
-//! A cache in bf16 is half the memory, and half of what each token reads of its past.
+//! A cache in bf16 takes half the memory, and each token reads half as many bytes of it.
 
 use super::attention::Options;
 use super::{not_a_float, run, same_device, same_dtype};
@@ -17,14 +17,14 @@ use half::bf16;
 enum WhenFull {
     Refuse,
     Grow,
-    /// Forget all but this many positions.
+    /// Drop all but this many positions.
     Slide(usize),
 }
 
 /// The keys and values of the positions so far, of B sequences.
 ///
 /// Learned positions end at the context, so a model with them takes a cache of that size ([`KvCache::new`]). Rotary positions
-/// do not: a key is turned by its own position once and keeps it, so decoding goes on, with ever more memory
+/// do not: a key is rotated once, by its own position, so decoding continues past the context, with memory that grows
 /// ([`KvCache::growing`]) or with a window of the last positions ([`KvCache::sliding`]).
 #[derive(Debug)]
 pub struct KvCache {
@@ -32,7 +32,7 @@ pub struct KvCache {
     k: Tensor,
     v: Tensor,
     filled: usize,
-    /// How many positions have been forgotten.
+    /// How many positions have been dropped.
     dropped: usize,
     when_full: WhenFull,
 }
@@ -82,7 +82,7 @@ impl KvCache {
         self.filled == 0
     }
 
-    /// The position of the next key, counted from 0: all positions so far, also those that a sliding cache has forgotten.
+    /// The position of the next key, counted from 0: all positions so far, also those that a sliding cache has dropped.
     pub fn next_position(&self) -> usize {
         self.dropped + self.filled
     }
@@ -93,7 +93,7 @@ impl KvCache {
         end - (self.kept_for(t) + t)..end
     }
 
-    /// Forgets everything.
+    /// Removes all positions.
     pub fn clear(&mut self) {
         (self.filled, self.dropped) = (0, 0);
     }

@@ -33,7 +33,7 @@ pub fn sgd(options: Sgd, p: &mut Tensor, g: &Tensor, velocity: &mut Tensor) -> R
 }
 
 impl Tensor {
-    /// Σ x², a tensor of no axes in `f64` on the device of x: the root of several is the norm that gradients are clipped by.
+    /// Σ x², a scalar tensor in `f64` on the device of x. The root of the sum over all gradients is the norm that clipping uses.
     ///
     /// # Errors
     /// For indices.

@@ -1,11 +1,11 @@
-//! Rotary position embedding: pairs of channels are turned by angles that grow with the position.
+//! Rotary position embedding: pairs of channels are rotated by angles that grow with the position.
 
 use super::{run, same_dtype};
 use crate::{Device, Error, Result, Tensor};
 use gradus_kernels::rope;
 pub use gradus_kernels::rope::Pairing;
 
-/// The angles by which the rows of T positions are turned.
+/// The angles by which the rows of T positions are rotated.
 #[derive(Clone, Debug)]
 pub struct Rotation {
     /// cos(t·θᵢ), [T, R/2].
@@ -22,8 +22,8 @@ impl Rotation {
         Rotation { cos: self.cos.to_device(device), sin: self.sin.to_device(device), pairing: self.pairing }
     }
 
-    /// The first `heads` heads of x [B, T, H, D] turned by the angles of their positions, in their first R channels (Su et al.
-    /// 2021, eq. 34); the other channels and heads are copied. All heads are meant by `x.shape()[2]`.
+    /// The first `heads` heads of x [B, T, H, D] rotated by the angles of their positions, in their first R channels (Su et al.
+    /// 2021, eq. 34); the other channels and heads are copied. `x.shape()[2]` rotates all heads.
     ///
     /// # Errors
     /// Where the tables are not of T positions, R is larger than D, there are not so many heads, or the types differ.
