@@ -1,5 +1,5 @@
-//! The program `gradus-benches`: `report` measures and writes a folder, `publish` quotes it, `list` prints what is
-//! measured.
+//! The program `gradus-benches`: `report` measures and writes a folder, `publish` quotes it, `in-turn`
+//! compares two builds, `list` prints what is measured.
 #![forbid(unsafe_code)]
 
 use clap::Parser;
@@ -20,7 +20,9 @@ enum Command {
     Report(report::Arguments),
     /// Write the tables of a report into the files that quote it
     Publish(report::publish::Arguments),
-    /// Measure one whole program in this process, for `report`
+    /// Compare the speed of every workload with that of another build of this program, in turn
+    InTurn(report::in_turn::Arguments),
+    /// Measure one workload in this process, for `report` and `in-turn`
     #[command(hide = true)]
     Alone(report::alone::Arguments),
     /// Print the names of the workloads, their sizes and FLOPs
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Report(arguments) => report::command(&arguments),
         Command::Publish(arguments) => report::publish::command(&arguments),
+        Command::InTurn(arguments) => report::in_turn::command(&arguments),
         Command::Alone(arguments) => report::alone::command(&arguments),
         Command::List => {
             list();

@@ -48,6 +48,22 @@ fn a_short_report_of_one_operation_is_written_and_compared() {
 }
 
 #[test]
+fn a_build_against_itself_is_about_as_fast() {
+    let this = env!("CARGO_BIN_EXE_gradus-benches");
+    let (code, out, err) =
+        program(&["in-turn", this, "--only", "softmax/gpt_small", "--threads", "1", "--rounds", "3"]);
+    assert_eq!(code, 0, "{err}");
+    let ratios: Vec<f64> = out.lines().filter(|line| line.starts_with("| softmax/")).map(last_number).collect();
+    assert!(!ratios.is_empty() && ratios.iter().all(|ratio| (0.1..10.0).contains(ratio)), "{out}");
+    assert!(out.contains(&format!("{} workloads, geometric mean ", ratios.len())), "{out}");
+}
+
+/// Of a row of a table.
+fn last_number(row: &str) -> f64 {
+    row.trim_end_matches(" |").rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
 fn wrong_flags_are_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let out = path(folder.path());
@@ -58,7 +74,7 @@ fn wrong_flags_are_one_line() {
     std::fs::write(&broken, "{\"report\": {\"format\": 2, ").unwrap();
     let without_torch = folder.path().join("python");
     script(&without_torch, r#"echo '{"error": "PyTorch cannot be imported: No module named torch"}'"#);
-    let cases: [(&[&str], &str); 13] = [
+    let cases: [(&[&str], &str); 15] = [
         (&["report", "--quik"], "error: unexpected argument '--quik' found"),
         (&["report", "--threads", "0", "--out", out], "error: --threads 0: must be at least 1 and at most 4096"),
         (&["report", "--threads", "x"], "error: invalid value 'x' for '--threads <N>'"),
@@ -75,6 +91,8 @@ fn wrong_flags_are_one_line() {
         (&["report", "--against", path(&broken), "--out", out], "/broken.jsonl is no report: "),
         (&["alone", "none", "--threads", "1"], "none: there is no such workload"),
         (&["publish", path(&none)], "none.jsonl: No such file"),
+        (&["in-turn", path(&none)], "none.jsonl: No such file"),
+        (&["in-turn", "false"], "error: false: this is no gradus-benches"),
     ];
     for (arguments, expected) in cases {
         let (code, _, err) = program(arguments);

@@ -1,7 +1,7 @@
-//! A whole program, such as a training step, in a process of its own: nothing else is in its memory, so that its peak is
-//! its own, and it starts as a user's would. The process is this program again, called `gradus-benches alone ID`: for
-//! each line that it is sent, the seconds of a turn, it answers with what it found. When there are no more, it checks
-//! what it computed.
+//! A workload in a process of its own: nothing else is in its memory, so that its peak is its own, and it starts as a
+//! user's program would. The process is `gradus-benches alone ID`, of this build or of another one. For each line that it is
+//! sent, the seconds of a turn, it answers with a measurement of the top rung. At the end of its input it checks what
+//! it computed.
 
 use super::{
     partner::{PATIENCE, Partner},
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Result, cases,
-    timing::{Timing, seconds, turn},
+    timing::{Timing, awake, seconds, turn},
     workload,
 };
 use gradus_gpt::memory;
@@ -17,6 +17,7 @@ use gradus_kernels::Isa;
 use serde::{Deserialize, Serialize};
 use std::{
     io::{self, BufRead},
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -68,21 +69,32 @@ pub fn command(arguments: &Arguments) -> Result<()> {
 fn serve(problem: &workload::Problem) -> Result<()> {
     let isa = Isa::active();
     let mut case = cases::case(problem);
+    let top = case.rungs().iter().rposition(|entry| !entry.peer).unwrap_or(0);
+    // A program keeps the other threads spinning by itself; a kernel runs within a program that does.
+    let by_itself = problem.tokens().is_some();
     let (mut warm, mut once) = (0.0, 0.0);
     while warm < WARM_UP_SECONDS {
-        once = seconds(|| case.run(0, isa));
+        once = awake(by_itself, || seconds(|| case.run(top, isa)));
         warm += once;
     }
     for line in io::stdin().lock().lines() {
         let line = line.map_err(|error| error.to_string())?;
         let seconds = line.trim().parse().map_err(|_| format!("{line:?} is no number of seconds"))?;
-        let timing = turn(seconds, once, || case.run(0, isa));
+        let timing = awake(by_itself, || turn(seconds, once, || case.run(top, isa)));
         let run = Run { timing, peak_mib: memory::peak_mib() };
         let text = serde_json::to_string(&run).map_err(|error| error.to_string())?;
         println!("{text}");
     }
-    case.check(0, isa)?; // after the peak was read, for it takes memory too
+    case.check(top, isa)?; // after the peak was read, for it takes memory too
     Ok(())
+}
+
+/// The file of this program.
+///
+/// # Errors
+/// One line where the system does not tell.
+pub fn this_program() -> Result<PathBuf> {
+    std::env::current_exe().map_err(|error| format!("this program is not found: {error}"))
 }
 
 /// The process, from outside.
@@ -95,7 +107,14 @@ impl Alone {
     /// # Errors
     /// One line where it cannot be started.
     pub fn start(id: &str, threads: usize) -> Result<Alone> {
-        let program = std::env::current_exe().map_err(|error| format!("this program is not found: {error}"))?;
+        Alone::of(&this_program()?, id, threads)
+    }
+
+    /// The same of another build of this program.
+    ///
+    /// # Errors
+    /// One line where it cannot be started.
+    pub fn of(program: &Path, id: &str, threads: usize) -> Result<Alone> {
         let mut command = Command::new(program);
         command.args(["alone", id, "--threads", &threads.to_string()]).stderr(Stdio::piped());
         let partner = Partner::start(&mut command, PATIENCE).map_err(|error| format!("cannot be started: {error}"))?;

@@ -5,6 +5,7 @@ mod beside;
 pub mod compare;
 pub mod data;
 pub mod format;
+pub mod in_turn;
 pub mod ladder;
 pub mod page;
 pub mod partner;
