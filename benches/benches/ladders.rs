@@ -9,7 +9,7 @@ use gradus_benches::{
     budget::{Budget, Pace},
     cases::{self, Case, Entry},
     machine::Host,
-    timing::{Flush, awake, seconds},
+    timing::{Flush, seconds, spinning},
     workload::{self, Unit, Workload},
 };
 use gradus_kernels::Isa;
@@ -70,7 +70,7 @@ fn cold(bencher: &mut Bencher<'_>, case: &mut dyn Case, rung: usize, isa: Isa, f
 
 fn ladders(criterion: &mut Criterion) {
     let isa = Isa::from_environment().unwrap_or_else(|problem| panic!("{problem}"));
-    // This thread is one of the pool's, so that the others can be kept awake.
+    // This thread is one of the pool's, so that the others can be kept spinning.
     rayon::ThreadPoolBuilder::new().use_current_thread().build_global().expect("the pool starts");
     println!("instruction set {isa}, {} threads", rayon::current_num_threads());
     let (mut flush, mut pace) = (Flush::new(Host::read().caches.l3), Pace::new(Budget::SHORT));
@@ -106,12 +106,12 @@ fn group(criterion: &mut Criterion, workload: &Workload, isa: Isa, flush: &mut F
         group.bench_function(with_isa(entry), |bencher| {
             lazy.with(rung, isa, |case, once, first| {
                 pace.record(entry, workload, once);
-                awake(entry.peer, || warm(bencher, case, rung, isa, once, first));
+                spinning(entry.peer, || warm(bencher, case, rung, isa, once, first));
             });
         });
         if Some(rung) == top && workload.has_cold_time() {
             group.bench_function(BenchmarkId::new(entry.name, format!("{isa}/cold")), |bencher| {
-                lazy.with(rung, isa, |case, _, _| awake(false, || cold(bencher, case, rung, isa, flush)));
+                lazy.with(rung, isa, |case, _, _| spinning(false, || cold(bencher, case, rung, isa, flush)));
             });
         }
     }

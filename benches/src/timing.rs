@@ -1,7 +1,7 @@
 //! How a time is taken: warm up, repeat, keep the median and the minimum.
 //!
 //! The median is what a program gets; the minimum is what it gets when nobody else is on the machine. A mean would
-//! hold every interruption. Work of a few microseconds is timed in groups, for a look at the clock takes 30 ns itself.
+//! include every interruption. Work of a few microseconds is timed in groups, because reading the clock takes 30 ns itself.
 //!
 //! What is compared takes turns ([`turn`]): a shared machine has seconds in which everything is slower, and they should
 //! fall on all. The median of the medians of the turns stands ([`Timing::of_runs`]).
@@ -102,7 +102,7 @@ pub const PATIENCE_SECONDS: f64 = 0.4;
 pub const SLOW_SECONDS: f64 = 0.5;
 /// What takes longer has no untimed call before its turn: the first is hardly slower than the others.
 const LONG_SECONDS: f64 = 0.02;
-/// The shortest stretch between two looks at the clock.
+/// The shortest time between two readings of the clock.
 const GROUP_SECONDS: f64 = 20e-6;
 
 /// One turn of `work` for about `seconds`, once at least. A call took about `once`; where that is short, one goes before,
@@ -143,10 +143,10 @@ pub fn median(times: &mut [f64]) -> f64 {
     (times[(times.len() - 1) / 2] + times[times.len() / 2]) / 2.0
 }
 
-/// Does `work`, in which a rung is run again and again, as a training step does its operations: with the other threads
-/// of the pool awake. Otherwise work of some 100 µs may be over on one thread before another has woken up, time after
-/// time. A peer may have threads of its own, which those would keep from the cores.
-pub fn awake<R>(peer: bool, work: impl FnOnce() -> R) -> R {
+/// Does `work`, in which a rung is repeated, while the idle threads of the pool spin, as they do in a training step.
+/// Without it, work of some 100 µs may end on one thread before another has woken up. With `peer` they do not spin: a peer
+/// may have threads of its own, which need the cores.
+pub fn spinning<R>(peer: bool, work: impl FnOnce() -> R) -> R {
     if peer { work() } else { with_spinning_pool(work) }
 }
 

@@ -5,8 +5,7 @@ use std::ops::{Deref, DerefMut};
 
 /// The most axes that a tensor may have.
 ///
-/// With six a layout has 120 bytes, and is moved in registers; more than 128 are moved by a call. With eight a token of the
-/// preset `small` took 85 µs and not 73, in turn.
+/// With six a layout has 120 bytes and is copied in registers; more than 128 bytes are copied by a call.
 pub const MAX_DIMS: usize = 6;
 
 /// At most [`MAX_DIMS`] numbers, one for each axis; a slice that needs no heap.

@@ -1,7 +1,7 @@
 //! How a workload is run: its inputs, made once, and the rungs of its ladder over them.
 //!
-//! Which rungs there are is asked of the registries of `gradus-kernels`; no list of kernels is written here. A new rung
-//! is checked, timed and tabled without a line in this crate.
+//! The rungs come from the registries of `gradus-kernels`; no list of kernels is written here. A new rung is checked, timed
+//! and put into the tables without a line in this crate.
 //!
 //! The results are compared with the naive rung in `f64` before any time is taken. On large problems the comparison is
 //! of a part, chosen so that it can be computed alone: some rows and columns of a product, the first and the last
@@ -32,7 +32,7 @@ use crate::{
 use buffer::{Buffer, aligned, zeros};
 use gradus_kernels::{Bf16Isa, Float, Isa, Rung, elementwise::Unary, oracle};
 
-/// What is known of a rung besides its speed.
+/// A rung's name, idea and properties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Its name.

@@ -1,13 +1,13 @@
-//! The ceilings are measured again and again while a run goes on, and the best of them counts.
+//! The peaks of the machine (the ceilings of a roofline) are measured repeatedly during a run, and the best value counts.
 //!
-//! On a machine that others share the bandwidth changes by the second, up to twofold: neighbours come and go, and where
-//! two virtual cores are on two chiplets they have two paths to the memory, on one chiplet half of that. A ceiling that
-//! is measured once, before everything else, is then below the kernels that ran in a better moment. So all probes are
-//! swept through after every piece of work that memory may bound. Of a sweep the fastest tenth of the rounds counts, of
+//! On a machine that others share the bandwidth changes by the second, up to twofold: other virtual machines
+//! come and go, and two virtual cores have more bandwidth on two chiplets than on one. A peak that is measured once, at the
+//! start, is then below the kernels that ran at a better moment. So all probes run again after every workload that memory
+//! may bound. Of a sweep the fastest tenth of the rounds counts, of
 //! all sweeps the fastest; the median over all rounds is kept beside it.
 //!
-//! That is what the machine can do at its best. What it could do while a piece of work ran, only a measurement in turn
-//! with it says ([`Gauge::beside`]).
+//! That is the best that the machine can do. What it could do while a workload ran is measured in turn with that workload
+//! ([`Gauge::beside`]).
 
 use super::{Access, Arithmetic, Bandwidth, Host, Level, Machine, limit, plural, probes, rounds::rates};
 use crate::workload::{Precision, Work};
@@ -62,9 +62,9 @@ pub struct Gauge {
     most: usize,
 }
 
-/// Arrays begin at different places of their pages and cache sets, or they would be in each other's way.
+/// Arrays begin at different offsets in their pages, so that they do not compete for the same cache sets.
 const APART: usize = 208;
-/// A cache line in elements: what goes past the caches has to begin at one.
+/// A cache line in elements: streaming stores have to begin at one.
 const LINE: usize = 16;
 /// What a probe goes through at least in a call, so that it takes a good part of a millisecond.
 const LEAST_BYTES: usize = 1 << 26;

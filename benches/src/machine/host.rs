@@ -1,4 +1,4 @@
-//! What the machine and the build say of themselves.
+//! The processor, its caches, the compiler and the commit of a run.
 
 use serde::{Deserialize, Serialize};
 use std::{fs, process::Command};

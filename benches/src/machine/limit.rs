@@ -1,8 +1,8 @@
-//! The least time that the ceilings of a machine allow for a piece of work.
+//! The least time that a piece of work takes by the roofline model (Williams, Waterman and Patterson 2009).
 //!
-//! Arithmetic goes at the peak of multiply-adds. Traffic has three ceilings at every level, for the paths in and out of a
-//! core are not one path: all that is read goes no faster than any probe reads, all that is written no faster than any
-//! writes, and both together no faster than any does both. The probes that write to where they have read count for work
+//! Arithmetic runs at the peak of multiply-adds. Traffic has three limits at every level, because reads and writes take
+//! different paths: reads are no faster than the fastest probe reads, writes no faster than the fastest writes, and both
+//! together no faster than the fastest probe that does both. The probes that write to where they have read count for work
 //! that does so.
 //!
 //! Work that is repeated on the same data finds a part of it in a nearer cache, and the more of it the less there is. A

@@ -1,12 +1,12 @@
-//! What this machine can do at most, measured now: the ceilings that the figures of the kernels stand under.
+//! The peaks of this machine, measured now: the ceilings of the roofline that kernels are compared with.
 //!
-//! Arithmetic: the rate of fused multiply-adds that wait for nothing, for each instruction set, on one thread and on
+//! Arithmetic: the rate of independent fused multiply-adds, for each instruction set, on one thread and on
 //! all. Memory: the rate at which data is read, copied and combined, from a buffer that just fits each level of cache,
-//! from one that the last cache holds a part of, and from one that fits none. A data sheet knows neither the clock of the
-//! moment nor who else is on the machine.
+//! from one that the last cache holds a part of, and from one that fits none. A data sheet knows neither the current
+//! clock rate nor the other users of the machine.
 //!
-//! A ceiling is what the machine did at its best moment ([`gauge`]); the median says what it did most of the time. What a
-//! piece of work needs at least by these ceilings is in `limit`.
+//! A peak is the best measurement ([`gauge`]); the median is kept beside it. `limit` computes the least time of a piece of
+//! work from the peaks.
 
 pub mod gauge;
 mod host;
@@ -23,13 +23,13 @@ use serde::{Deserialize, Serialize};
 /// A level of the memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Level {
-    /// The first cache of a core.
+    /// The L1 data cache of a core.
     L1,
-    /// The second cache of a core.
+    /// The L2 cache of a core.
     L2,
-    /// The last cache, which the cores share.
+    /// The L3 cache, which the cores share.
     L3,
-    /// Half as much again as the last cache: it holds a part, and the rest is in main memory.
+    /// One and a half times the L3 cache, which holds a part; the rest is in main memory.
     Edge,
     /// Main memory.
     #[serde(rename = "DRAM")]
@@ -62,11 +62,11 @@ pub enum Access {
     Update,
     /// y ← k·y: 8 bytes an element, as many read as written, and nothing beside them.
     Scale,
-    /// y = x past the caches, which saves reading the lines of y before they are written.
+    /// y = x with streaming stores, which save reading the lines of y before they are written.
     StreamedCopy,
-    /// y = a + k·b past the caches.
+    /// y = a + k·b with streaming stores.
     StreamedTriad,
-    /// y = 0 by the C library's `memset`, which writes past the caches where there is much to write.
+    /// y = 0 by the C library's `memset`, which uses streaming stores for large arrays.
     Memset,
 }
 
@@ -124,7 +124,7 @@ impl Access {
         work.updated > 0 || !matches!(self, Access::Update | Access::Scale)
     }
 
-    /// Whether it is measured there: what goes past the caches says nothing of them.
+    /// Whether it is measured at this level: streaming stores bypass the caches.
     fn is_of(self, level: Level) -> bool {
         let is_past = matches!(self, Access::Memcpy | Access::Memset | Access::StreamedCopy | Access::StreamedTriad);
         !is_past || level >= Level::Edge

@@ -1,4 +1,4 @@
-//! The loops whose speed is the machine's: nothing in them waits for anything but the unit that is measured.
+//! Loops that are bound by one unit of the machine alone: multiply-adds, dot products, reading, copying, combining.
 
 use gradus_kernels::{
     bf16_fn,
@@ -61,7 +61,7 @@ bf16_fn! {
 }
 
 simd_fn! {
-    /// The sum of x, read from four places at once: the prefetchers then ask for four lines where one stream has one.
+    /// The sum of x, read from four places at once: the prefetchers then fetch four streams instead of one.
     pub(super) fn read<S>(s: S, x: &[f32]) -> f32 {
         let quarter = x.len() / 4 / (2 * S::N) * (2 * S::N);
         let (front, back) = x.split_at(2 * quarter);
@@ -88,7 +88,7 @@ simd_fn! {
 }
 
 simd_fn! {
-    /// y = x; `past` the caches or through them.
+    /// y = x; with streaming stores where `past` is set.
     pub(super) fn copy<S>(s: S, past: bool, x: &[f32], y: &mut [f32]) {
         for (x, y) in x.chunks_exact(4 * S::N).zip(y.chunks_exact_mut(4 * S::N)) {
             for i in 0..4 {
@@ -103,7 +103,7 @@ simd_fn! {
 }
 
 simd_fn! {
-    /// y = a + k·b; `past` the caches or through them.
+    /// y = a + k·b; with streaming stores where `past` is set.
     pub(super) fn triad<S>(s: S, past: bool, k: f32, a: &[f32], b: &[f32], y: &mut [f32]) {
         let k = s.splat(k);
         for ((a, b), y) in a.chunks_exact(4 * S::N).zip(b.chunks_exact(4 * S::N)).zip(y.chunks_exact_mut(4 * S::N)) {

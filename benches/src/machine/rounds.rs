@@ -7,10 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Looks at the gate before a thread lets others have its core.
+/// How often a waiting thread checks the gate before it yields its core.
 const SPINS: usize = 20_000;
 
-/// Where threads wait for each other awake: one that sleeps begins its round long after the others.
+/// A barrier at which threads spin: one that sleeps would begin its round long after the others.
 struct Gate {
     threads: usize,
     arrived: AtomicUsize,

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Result, cases,
-    timing::{Timing, awake, seconds, turn},
+    timing::{Timing, seconds, spinning, turn},
     workload,
 };
 use gradus_gpt::memory;
@@ -74,13 +74,13 @@ fn serve(problem: &workload::Problem) -> Result<()> {
     let by_itself = problem.tokens().is_some();
     let (mut warm, mut once) = (0.0, 0.0);
     while warm < WARM_UP_SECONDS {
-        once = awake(by_itself, || seconds(|| case.run(top, isa)));
+        once = spinning(by_itself, || seconds(|| case.run(top, isa)));
         warm += once;
     }
     for line in io::stdin().lock().lines() {
         let line = line.map_err(|error| error.to_string())?;
         let seconds = line.trim().parse().map_err(|_| format!("{line:?} is no number of seconds"))?;
-        let timing = awake(by_itself, || turn(seconds, once, || case.run(top, isa)));
+        let timing = spinning(by_itself, || turn(seconds, once, || case.run(top, isa)));
         let run = Run { timing, peak_mib: memory::peak_mib() };
         let text = serde_json::to_string(&run).map_err(|error| error.to_string())?;
         println!("{text}");
@@ -124,7 +124,7 @@ impl Alone {
     /// A turn of about `seconds`.
     ///
     /// # Errors
-    /// Its own line, or that it ended without one, or stands still.
+    /// Its own line, or that it ended without one, or does not answer in time.
     pub fn turn(&mut self, seconds: f64) -> Result<Run> {
         self.0.send(&seconds.to_string());
         let Some(line) = self.0.answer()? else {
@@ -137,7 +137,7 @@ impl Alone {
     /// Has it check what it computed, and waits for its end.
     ///
     /// # Errors
-    /// Its own line, or that it stands still.
+    /// Its own line, or that it does not answer in time.
     pub fn finish(&mut self) -> Result<()> {
         let (status, stderr) = self.0.finish()?;
         if status.success() {

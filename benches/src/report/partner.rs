@@ -1,7 +1,7 @@
 //! Another process that answers line by line: ours for a whole program, and a Python with PyTorch.
 //!
-//! It runs while we wait. One that stands still would hold the whole report, so every answer has a limit, and whoever
-//! misses it is stopped and named.
+//! It runs while we wait. A process that hangs would block the whole report, so every answer has a time limit; a process
+//! that exceeds it is killed and named in the error.
 
 use crate::Result;
 use std::{

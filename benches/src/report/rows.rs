@@ -22,7 +22,7 @@ pub struct Row {
     pub unit: Unit,
     /// The least time that the machine allows, over the time.
     pub of_limit: f64,
-    /// The same by the ceilings of the moment, where memory may bound it.
+    /// The same by the bandwidth measured in turn with it, where memory may bound it.
     pub of_limit_beside: Option<f64>,
     /// The time of the naive rung over this one's.
     pub over_naive: Option<f64>,

@@ -14,7 +14,7 @@ use crate::{
     budget::{Budget, Pace},
     cases::{self, Case, Entry},
     machine::Gauge,
-    timing::{Effort, Flush, SLOW_SECONDS, Timing, Turns, awake, measure_after, turn},
+    timing::{Effort, Flush, SLOW_SECONDS, Timing, Turns, measure_after, spinning, turn},
     workload::{Precision, Unit, Workload},
 };
 use gradus_kernels::Isa;
@@ -128,7 +128,7 @@ impl Ladders {
         let (seconds, mut theirs) = (self.effort.turn(), Turns::default());
         for _ in 0..self.effort.rounds {
             for Entrant { rung, entry, isa, once, turns } in entrants.iter_mut().filter(|e| e.turns.wants_another()) {
-                turns.add(awake(entry.peer, || turn(seconds, *once, || case.run(*rung, *isa))));
+                turns.add(spinning(entry.peer, || turn(seconds, *once, || case.run(*rung, *isa))));
             }
             beside.turn();
             let Some(python) = torch.as_deref_mut().filter(|_| theirs.wants_another()) else { continue };
@@ -185,7 +185,7 @@ impl Ladders {
 
     fn cold(&self, case: &mut dyn Case, rung: usize, isa: Isa) -> Timing {
         let mut flush = Flush::new(self.flush_bytes);
-        awake(false, || measure_after(self.effort, || flush.run(), || case.run(rung, isa)))
+        spinning(false, || measure_after(self.effort, || flush.run(), || case.run(rung, isa)))
     }
 }
 
@@ -202,7 +202,7 @@ fn scale(workload: &Workload, measured: &Measured, plan: &Plan) -> Result<Option
         for (_, pool, turns) in sides.iter_mut().filter(|side| side.2.wants_another()) {
             let case = &mut case;
             let turn = || turn(effort.turn(), top.warm.median_s, || case.run(rung, isa));
-            turns.add(pool.install(|| awake(false, turn)));
+            turns.add(pool.install(|| spinning(false, turn)));
         }
     }
     let points = sides.iter().filter_map(|(threads, _, turns)| Some((*threads, turns.timing()?))).collect();

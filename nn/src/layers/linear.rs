@@ -14,7 +14,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// Normally distributed weights, and a bias of zeros where one is asked for.
+    /// Normally distributed weights, and a bias of zeros where `bias` is set.
     pub fn new(init: &mut Init, inputs: usize, outputs: usize, bias: bool, standard_deviation: f64) -> Linear {
         Linear {
             weight: init.normal(&[outputs, inputs], standard_deviation),

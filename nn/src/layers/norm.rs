@@ -6,7 +6,7 @@ use crate::init::Init;
 use crate::module::{Layer, Module, Visitor};
 use gradus_autograd::{Parameter, Tape, Var};
 
-/// Mean 0 and variance 1 for each row, then a learned scale and, where asked for, a learned bias (Ba et al. 2016).
+/// Mean 0 and variance 1 for each row, then a learned scale and, where configured, a learned bias (Ba et al. 2016).
 #[derive(Clone, Debug)]
 pub struct LayerNorm {
     /// The scale, \[C\].

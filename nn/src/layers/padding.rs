@@ -4,7 +4,7 @@ use gradus_autograd::Tensor;
 use gradus_tensor::{Error, Result};
 use std::ops::Range;
 
-/// A truth value for each position of each row: no query looks at a position that is padding.
+/// A truth value for each position of each row: no query attends to a position that is padding.
 ///
 /// What a layer computes at padded positions is finite and means nothing; a loss leaves them out.
 ///
@@ -56,8 +56,8 @@ impl Padding {
         &self.real
     }
 
-    /// The mask [B, 1, 1, keys] of the keys at these positions for the sequences x [B, ..], on its device: 1 where a query
-    /// may look.
+    /// The mask [B, 1, 1, keys] of the keys at these positions for the sequences x [B, ..], on its device: 1 where a key is
+    /// visible.
     ///
     /// # Panics
     /// Where the last of these is not its last position, or it is of another batch.

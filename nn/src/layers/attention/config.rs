@@ -20,7 +20,7 @@ use crate::layers::{InvalidConfig, RotaryConfig};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttentionConfig {
-    /// C: the channels of the sequence that asks, and of the output.
+    /// C: the channels of the sequence of the queries, and of the output.
     pub width: usize,
     /// H: the heads of queries.
     pub heads: usize,

@@ -1,4 +1,4 @@
-//! Multi-head attention: every position asks others what they have for it.
+//! Multi-head attention: every position gathers information from the positions that it attends to.
 //!
 //! ```text
 //! Q = x·Wqᵀ, K = m·Wkᵀ, V = m·Wvᵀ        m is x, or for cross-attention another sequence
@@ -29,9 +29,9 @@ pub struct Attention {
     pub projection: Projection,
     /// The RMS norms of queries and of keys over the D channels of each head.
     pub qk_norm: Option<[RmsNorm; 2]>,
-    /// What turns queries and keys by their positions.
+    /// The rotary positions of queries and keys.
     pub rotary: Option<Rotary>,
-    /// What merges the heads: [C, H·D].
+    /// The output projection, which merges the heads: [C, H·D].
     pub out: Linear,
     /// Of the probabilities and of the output.
     pub dropout: Dropout,

@@ -4,7 +4,7 @@ use gradus_autograd::{DType, Tensor};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Rows of later positions are computed each time they are asked for; 4096 rows of 64 frequencies are 2 MiB in `f32`.
+/// Rows of later positions are computed at each use; 4096 rows of 64 frequencies are 2 MiB in `f32`.
 const MOST_KEPT: usize = 4096;
 
 /// The table of the angles t·θᵢ. Clones share what is kept of it.
