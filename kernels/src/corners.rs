@@ -25,7 +25,7 @@ pub type UnaryCorners = (Unary, [f64; 9], [f64; 9]);
 
 /// All functions of one number.
 #[rustfmt::skip]
-pub const UNARY: [UnaryCorners; 12] = [
+pub const UNARY: [UnaryCorners; Unary::ALL.len()] = [
     (Unary::Neg,
         [0.0, 0.0, -1e-30, -1e30, 1e30, 1.0, -INF, INF, NAN],
         [-1.0; 9]),

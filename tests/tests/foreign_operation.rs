@@ -4,37 +4,38 @@ use gradus_autograd::gradcheck::{Case, Op};
 use gradus_autograd::tape::Backward;
 use gradus_autograd::var::record;
 use gradus_autograd::{Parameter, Tape, Tensor, Var};
+use gradus_tensor::ops::elementwise::Unary;
 
-/// y = ln(1 + eˣ), whose derivative is 1 / (1 + e⁻ˣ).
-fn softplus(x: &Var) -> Var {
-    let y =
-        Tensor::from_slice(&x.value().to_vec::<f64>().iter().map(|x| x.exp().ln_1p()).collect::<Vec<_>>(), x.shape());
-    record(&[x], y, |_| Softplus { x: x.value().clone() })
+/// y = x / (1 + |x|), whose derivative is 1 / (1 + |x|)².
+fn softsign(x: &Var) -> Var {
+    let y: Vec<f64> = x.value().to_vec::<f64>().iter().map(|x| x / (1.0 + x.abs())).collect();
+    record(&[x], Tensor::from_slice(&y, x.shape()), |_| Softsign { x: x.value().clone() })
 }
 
-struct Softplus {
+struct Softsign {
     x: Tensor,
 }
 
-const SOFTPLUS: &Op = &Op {
-    name: "softplus",
-    formula: "y = ln(1 + eˣ)",
+const SOFTSIGN: &Op = &Op {
+    name: "softsign",
+    formula: "y = x / (1 + |x|)",
     cases: || {
         vec![
-            Case::new("odd size", &[&[3, 5]], |x| softplus(&x[0])),
-            Case::new("a transposed view", &[&[3, 5]], |x| softplus(&x[0].transpose(0, 1))),
-            Case::new("empty", &[&[0, 5]], |x| softplus(&x[0])),
+            Case::new("odd size", &[&[3, 5]], |x| softsign(&x[0])),
+            Case::new("a transposed view", &[&[3, 5]], |x| softsign(&x[0].transpose(0, 1))),
+            Case::new("empty", &[&[0, 5]], |x| softsign(&x[0])),
         ]
     },
 };
 
-impl Backward for Softplus {
+impl Backward for Softsign {
     fn op(&self) -> &'static Op {
-        SOFTPLUS
+        SOFTSIGN
     }
 
     fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
-        vec![Some(&dy * Var::constant(self.x).sigmoid().value())]
+        let divisor = &self.x.unary(Unary::Abs) + 1.0;
+        vec![Some(&dy / &(&divisor * &divisor))]
     }
 
     fn saved(&self) -> Vec<(&'static str, &Tensor)> {
@@ -44,18 +45,18 @@ impl Backward for Softplus {
 
 #[test]
 fn its_gradient_is_right() {
-    SOFTPLUS.check().unwrap();
+    SOFTSIGN.check().unwrap();
 }
 
-/// softplus(w·x) is fitted to the values that w = (1, −2) gives.
+/// softsign(w·x) is fitted to the values that w = (1, −2) gives.
 #[test]
 fn a_model_is_trained_through_it() {
     let x = Tensor::from_slice(&[1.0_f64, 0.0, 0.0, 1.0, 1.0, 1.0, -1.0, 2.0], &[4, 2]);
-    let wanted = softplus(&Var::constant(x.matmul(&Tensor::from_slice(&[1.0_f64, -2.0], &[2, 1]))));
+    let wanted = softsign(&Var::constant(x.matmul(&Tensor::from_slice(&[1.0_f64, -2.0], &[2, 1]))));
     let w = Parameter::new(Tensor::from_slice(&[0.0_f64, 0.0], &[2, 1]));
     for _ in 0..2000 {
         let tape = Tape::new();
-        let y = softplus(&Var::constant(x.clone()).matmul(&tape.parameter(&w)));
+        let y = softsign(&Var::constant(x.clone()).matmul(&tape.parameter(&w)));
         let loss = (&y - &wanted).square().mean(&[0, 1], false);
         tape.backward(&loss);
         w.update(|value, gradient| *value = &*value + &(&gradient * -0.5));
@@ -69,9 +70,9 @@ fn a_model_is_trained_through_it() {
 fn the_tape_names_it_among_the_others() {
     let tape = Tape::new();
     let x = tape.leaf(Tensor::from_slice(&[0.5_f64, -1.0], &[2]));
-    softplus(&x.tanh()).sum(&[0], false);
+    softsign(&x.tanh()).sum(&[0], false);
     let ops = tape.ops();
-    assert_eq!(ops.iter().map(|op| op.name).collect::<Vec<_>>(), ["tanh", "softplus", "sum"]);
+    assert_eq!(ops.iter().map(|op| op.name).collect::<Vec<_>>(), ["tanh", "softsign", "sum"]);
     ops.iter().for_each(|op| op.check().unwrap());
-    assert!(tape.to_string().contains("softplus") && tape.to_dot().contains("softplus"));
+    assert!(tape.to_string().contains("softsign") && tape.to_dot().contains("softsign"));
 }

@@ -1,4 +1,4 @@
-//! Element by element: what a derivative is made of decides what is saved: the input, the output, or nothing.
+//! Element by element. A derivative is computed from the input, from the output, or from nothing, and only that is saved.
 
 use crate::gradcheck::{Case, Op, beside};
 use crate::kept::Kept;
@@ -6,7 +6,7 @@ use crate::tape::Backward;
 use crate::var::{Var, record};
 use gradus_tensor::Tensor;
 use gradus_tensor::layout::Dims;
-use gradus_tensor::ops::elementwise::{Binary, Saves, Unary, unary_backward};
+use gradus_tensor::ops::elementwise::{Binary, Domain, Saves, Unary, unary_backward};
 
 impl Var {
     /// op(x) for each element.
@@ -90,41 +90,52 @@ impl Var {
     }
 }
 
-macro_rules! unary_methods {
-    ($($(#[$doc:meta])* $name:ident = $op:ident;)*) => {
+macro_rules! define_unary {
+    ($(
+        $(#[$doc:meta])*
+        $Op:ident {
+            method: $method:ident, formula: $formula:literal, derivative: $derivative:literal, $($_rest:tt)*
+        }
+        scalar $_scalar:tt
+        vector $_vector:tt
+    )*) => {
+        /// The functions of one number.
         impl Var {$(
+            #[doc = concat!("y = ", $formula, "; dy/dx = ", $derivative, ".\n\n")]
             $(#[$doc])*
             #[track_caller]
-            pub fn $name(&self) -> Var {
-                self.unary(Unary::$op)
+            pub fn $method(&self) -> Var {
+                self.unary(Unary::$Op)
             }
         )*}
+
+        const fn unary_op(op: Unary) -> &'static Op {
+            match op {
+                $(Unary::$Op => const {
+                    &Op {
+                        name: Unary::$Op.name(),
+                        formula: concat!("y = ", $formula),
+                        cases: || unary_cases(Unary::$Op),
+                    }
+                },)*
+            }
+        }
+
+        /// The operations of this file, for the registry.
+        pub const OPS: &[&Op] = &[
+            $(unary_op(Unary::$Op),)*
+            binary_op(Binary::Add),
+            binary_op(Binary::Sub),
+            binary_op(Binary::Mul),
+            binary_op(Binary::Div),
+            binary_op(Binary::Pow),
+            binary_op(Binary::Max),
+            binary_op(Binary::Min),
+            WHERE,
+        ];
     };
 }
-unary_methods! {
-    /// eˣ
-    exp = Exp;
-    /// ln x
-    ln = Ln;
-    /// √x
-    sqrt = Sqrt;
-    /// tanh x
-    tanh = Tanh;
-    /// 1 / (1 + e⁻ˣ)
-    sigmoid = Sigmoid;
-    /// max(x, 0)
-    relu = Relu;
-    /// GELU in its tanh form (Hendrycks and Gimpel 2016): ½x(1 + tanh(√(2/π)(x + 0.044715x³))).
-    gelu_tanh = GeluTanh;
-    /// GELU in its exact form: ½x(1 + erf(x/√2)).
-    gelu = GeluErf;
-    /// SiLU: x · sigmoid(x).
-    silu = Silu;
-    /// |x|
-    abs = Abs;
-    /// x²
-    square = Square;
-}
+gradus_kernels::unary_functions!(define_unary);
 
 macro_rules! operators {
     ($($trait:ident :: $method:ident = $op:ident),*) => {$(
@@ -266,26 +277,9 @@ impl Backward for Where {
     }
 }
 
-const fn unary_name(op: Unary) -> &'static str {
-    match op {
-        Unary::Neg => "neg",
-        Unary::Exp => "exp",
-        Unary::Ln => "ln",
-        Unary::Sqrt => "sqrt",
-        Unary::Tanh => "tanh",
-        Unary::Sigmoid => "sigmoid",
-        Unary::Relu => "relu",
-        Unary::GeluTanh => "gelu_tanh",
-        Unary::GeluErf => "gelu",
-        Unary::Silu => "silu",
-        Unary::Abs => "abs",
-        Unary::Square => "square",
-    }
-}
-
 fn unary_cases(op: Unary) -> Vec<Case> {
-    // The logarithm and the root live on the positive numbers; the kinks of relu and |x| are nowhere near the values.
-    let (scale, shift) = if matches!(op, Unary::Ln | Unary::Sqrt) { (0.9, 1.5) } else { (2.0, 0.05) };
+    // None of the values is near 0, where relu and |x| have no derivative.
+    let (scale, shift) = if op.domain() == Domain::Positive { (0.9, 1.5) } else { (2.0, 0.05) };
     vec![
         Case::scaled("odd size", &[&[7, 3]], scale, shift, move |x| x[0].unary(op)),
         Case::scaled("one element", &[&[1]], scale, shift, move |x| x[0].unary(op)),
@@ -322,52 +316,17 @@ const WHERE: &Op = &Op {
     },
 };
 
-macro_rules! ops {
-    (unary { $($u:ident = $uf:literal,)* } binary { $($b:ident = $bf:literal,)* }) => {
-        const fn unary_op(op: Unary) -> &'static Op {
-            match op {
-                $(Unary::$u => const {
-                    &Op { name: unary_name(Unary::$u), formula: $uf, cases: || unary_cases(Unary::$u) }
-                },)*
-            }
-        }
-
+macro_rules! binary_ops {
+    ($($Op:ident)*) => {
         const fn binary_op(op: Binary) -> &'static Op {
             match op {
-                $(Binary::$b => const {
-                    &Op { name: Binary::$b.name(), formula: $bf, cases: || binary_cases(Binary::$b) }
+                $(Binary::$Op => const {
+                    let op = Binary::$Op;
+                    &Op { name: op.name(), formula: op.formula(), cases: || binary_cases(Binary::$Op) }
                 },)*
                 Binary::Gt | Binary::Ge | Binary::Eq => panic!("refused when it was recorded"),
             }
         }
-
-        /// The operations of this file, for the registry.
-        pub const OPS: &[&Op] = &[$(unary_op(Unary::$u),)* $(binary_op(Binary::$b),)* WHERE];
     };
 }
-
-ops! {
-    unary {
-    Neg = "y = −x",
-    Exp = "y = eˣ",
-    Ln = "y = ln x",
-    Sqrt = "y = √x",
-    Tanh = "y = tanh x",
-    Sigmoid = "y = 1 / (1 + e⁻ˣ)",
-    Relu = "y = max(x, 0)",
-    GeluTanh = "y = ½x(1 + tanh(√(2/π)(x + 0.044715x³)))",
-    GeluErf = "y = ½x(1 + erf(x/√2))",
-    Silu = "y = x / (1 + e⁻ˣ)",
-    Abs = "y = |x|",
-    Square = "y = x²",
-    }
-    binary {
-    Add = "y = a + b",
-    Sub = "y = a − b",
-    Mul = "y = a · b",
-    Div = "y = a / b",
-    Pow = "y = aᵇ",
-    Max = "y = max(a, b)",
-    Min = "y = min(a, b)",
-    }
-}
+binary_ops! { Add Sub Mul Div Pow Max Min }

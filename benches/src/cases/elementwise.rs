@@ -7,18 +7,17 @@ use gradus_kernels::{
     Float,
     dropout::{self, Dropout},
     elementwise::{
-        BIAS_GELU_BACKWARD_RUNGS, BIAS_GELU_RUNGS, BINARY_RUNGS, BiasGeluBackwardFn, BiasGeluFn, Binary, BinaryFn,
-        COPY_RUNGS, CopyFn, UNARY_BACKWARD_RUNGS, UNARY_RUNGS, Unary, UnaryBackwardFn, UnaryFn, naive,
+        BINARY_RUNGS, Binary, BinaryFn, COPY_RUNGS, CopyFn, UNARY_BACKWARD_RUNGS, UNARY_RUNGS, Unary, UnaryBackwardFn,
+        UnaryFn, naive,
     },
     reduce::{self, Reduce, ReduceFn},
 };
 
-/// Two inputs, a small one, and the output.
+/// Two inputs and the output.
 struct Data {
     shape: Vec<usize>,
     x: Buffer,
     dy: Buffer,
-    bias: Buffer,
     y: Buffer,
 }
 
@@ -26,8 +25,7 @@ impl Data {
     fn new(shape: &[usize], outputs: usize) -> Data {
         let n = shape.iter().product();
         let (x, dy) = (scaled(1, n, 4.0), values(2, n));
-        let bias = values(3, *shape.last().unwrap_or(&0));
-        Data { shape: shape.into(), x, dy, bias, y: zeros(outputs) }
+        Data { shape: shape.into(), x, dy, y: zeros(outputs) }
     }
 
     /// The elements of a row.
@@ -35,11 +33,11 @@ impl Data {
         self.shape.last().copied().unwrap_or(1)
     }
 
-    /// What `f(x, dy, bias, y)` makes of the parts of x and dy that are compared.
-    fn reference<E: Float>(&self, f: impl Fn(&[E], &[E], &[E], &mut [E])) -> Parts<E> {
+    /// What `f(x, dy, y)` makes of the parts of x and dy that are compared.
+    fn reference<E: Float>(&self, f: impl Fn(&[E], &[E], &mut [E])) -> Parts<E> {
         let [x, dy] = [&self.x, &self.dy].map(|x| cast::<E>(&ends(x, self.c())));
         let mut y = vec![E::zero(); x.len()];
-        f(&x, &dy, &cast::<E>(&self.bias), &mut y);
+        f(&x, &dy, &mut y);
         vec![y]
     }
 }
@@ -58,10 +56,8 @@ fn whole(d: &Data) -> Parts<f32> {
 
 pub(super) fn unary_forward(op: Unary, n: usize) -> Box<dyn Case> {
     let d = Data::new(&[n, 1], n);
-    let expected = (
-        d.reference::<f32>(|x, _, _, y| naive::unary(op, x, y)),
-        d.reference::<f64>(|x, _, _, y| naive::unary(op, x, y)),
-    );
+    let expected =
+        (d.reference::<f32>(|x, _, y| naive::unary(op, x, y)), d.reference::<f64>(|x, _, y| naive::unary(op, x, y)));
     let call = |run: UnaryFn, isa, (op, d): &mut (Unary, Data)| run(isa, *op, &d.x, &mut d.y);
     let ladder = ladder(&UNARY_RUNGS, (op, d), call, |(_, d)| spoil(d), |(_, d)| outputs(d), expected);
     #[cfg(feature = "peers")]
@@ -75,31 +71,11 @@ pub(super) fn unary_forward(op: Unary, n: usize) -> Box<dyn Case> {
 pub(super) fn unary_backward(op: Unary, n: usize) -> Box<dyn Case> {
     let d = Data::new(&[n, 1], n);
     let expected = (
-        d.reference::<f32>(|x, dy, _, y| naive::unary_backward(op, x, dy, y)),
-        d.reference::<f64>(|x, dy, _, y| naive::unary_backward(op, x, dy, y)),
+        d.reference::<f32>(|x, dy, y| naive::unary_backward(op, x, dy, y)),
+        d.reference::<f64>(|x, dy, y| naive::unary_backward(op, x, dy, y)),
     );
     let call = |run: UnaryBackwardFn, isa, (op, d): &mut (Unary, Data)| run(isa, *op, &d.x, &d.dy, &mut d.y);
     Box::new(ladder(&UNARY_BACKWARD_RUNGS, (op, d), call, |(_, d)| spoil(d), |(_, d)| outputs(d), expected))
-}
-
-pub(super) fn bias_gelu_forward(rows: usize, c: usize) -> Box<dyn Case> {
-    let d = Data::new(&[rows, c], rows * c);
-    let expected = (
-        d.reference::<f32>(|x, _, bias, y| naive::bias_gelu(x, bias, y)),
-        d.reference::<f64>(|x, _, bias, y| naive::bias_gelu(x, bias, y)),
-    );
-    let call = |run: BiasGeluFn, isa, d: &mut Data| run(isa, &d.x, &d.bias, &mut d.y);
-    Box::new(ladder(&BIAS_GELU_RUNGS, d, call, spoil, outputs, expected))
-}
-
-pub(super) fn bias_gelu_backward(rows: usize, c: usize) -> Box<dyn Case> {
-    let d = Data::new(&[rows, c], rows * c);
-    let expected = (
-        d.reference::<f32>(|x, dy, bias, y| naive::bias_gelu_backward(x, bias, dy, y)),
-        d.reference::<f64>(|x, dy, bias, y| naive::bias_gelu_backward(x, bias, dy, y)),
-    );
-    let call = |run: BiasGeluBackwardFn, isa, d: &mut Data| run(isa, &d.x, &d.bias, &d.dy, &mut d.y);
-    Box::new(ladder(&BIAS_GELU_BACKWARD_RUNGS, d, call, spoil, outputs, expected))
 }
 
 pub(super) fn dropout(n: usize) -> Box<dyn Case> {

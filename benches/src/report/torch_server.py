@@ -91,11 +91,6 @@ def silu(p):
     return either(p, F.silu, rows(p))
 
 
-def bias_gelu(p):
-    bias = torch.randn(p["c"])
-    return either(p, lambda x: F.gelu(x + bias, approximate="tanh"), rows(p))
-
-
 def cross_entropy(p):
     targets = torch.randint(p["v"], (p["rows"],))
     return either(p, lambda x: F.cross_entropy(x, targets), torch.randn(p["rows"], p["v"]))
@@ -249,7 +244,7 @@ def generate(p):
 OPERATIONS = {
     "matmul": matmul, "attention": attention,
     "attention_decode": attention_decode, "layer_norm": layer_norm, "rms_norm": rms_norm, "rope": rope, "gelu": gelu,
-    "silu": silu, "bias_gelu": bias_gelu, "cross_entropy": cross_entropy, "dropout": dropout, "add": add, "heads": heads,
+    "silu": silu, "cross_entropy": cross_entropy, "dropout": dropout, "add": add, "heads": heads,
     "embedding": embedding, "adamw": adamw, "sgd": sgd, "sum_of_squares": sum_of_squares, "row_sum": row_sum,
     "training_step": training_step, "generate": generate,
     "matmul_bf16": lambda p: matmul(p, torch.bfloat16), "attention_bf16": lambda p: attention(p, torch.bfloat16),

@@ -151,7 +151,6 @@ fn elements(list: &mut List) {
     list.both("gelu", "gpt_large/mlp", true, gelu(large, 1536, false));
     list.both("gelu", "gpt_large/mlp_erf", false, gelu(large, 1536, true));
     list.both("silu", "gpt_large/mlp", false, |pass| Problem::Silu { pass, rows: large, c: 1536 });
-    list.both("bias_gelu", "gpt_large/mlp", false, |pass| Problem::BiasGelu { pass, rows: large, c: 1536 });
     list.add("dropout", "gpt_small/residual", "apply", false, Problem::Dropout { n: small * 128 });
     list.add("dropout", "gpt_large/residual", "apply", true, Problem::Dropout { n: large * 384 });
     list.add("add", "gpt_large/residual", "forward", false, Problem::Add { n: large * 384 });

@@ -60,7 +60,7 @@ pub enum Problem {
     Gelu { pass: Pass, rows: usize, c: usize, erf: bool },
     /// SiLU, x·σ(x).
     Silu { pass: Pass, rows: usize, c: usize },
-    /// GELU of x plus a bias.
+    /// GELU of x plus a bias, which stands in older reports only.
     BiasGelu { pass: Pass, rows: usize, c: usize },
     /// Cross-entropy from logits.
     CrossEntropy { pass: Pass, rows: usize, v: usize },

@@ -1,14 +1,11 @@
 //! Two or three operands with broadcasting: strides are merged into rows first, and a row is a vector loop.
 //!
-//! Inside a row an operand is contiguous, one value for the whole row (stride 0), or strided; that is asked once for
-//! each vector, and the answer is always the same, so the branch is free.
-//!
-//! Measured, 2 threads, AVX-512, in one run where a triad past the caches made 43 GB/s: a + b of 16384×1536 elements 33
-//! GB/s, streamed 42; a row added to each, 32 and 45; select 45 and 58. 16384×384: 43 and 56. A transposed operand is
-//! gathered lane by lane: 4096×4096 takes 70 ms, four times what a transposing copy takes, which is then the better
-//! way.
+//! Inside a row an operand is contiguous, one value for the whole row (stride 0), or strided. Every vector branches on that, and
+//! always the same way, so the branch is free. A strided operand is gathered lane by lane, which takes four times as long as
+//! a transposing [`copy`](super::copy()).
 
 use super::dims::{Dims, size};
+use super::functions::binary_functions;
 use super::{Binary, unary::COST};
 use crate::parallel::items_per_task;
 use crate::rows::is_far;
@@ -61,13 +58,18 @@ impl<'a, V: Copy> Operand<'a, V> {
     }
 }
 
-/// An operation on vectors.
+/// A function of two vectors.
 trait Zip: Copy + Send + Sync {
     fn apply<S: Simd>(self, s: S, a: S::F32, b: S::F32) -> S::F32;
 }
 
-macro_rules! zips {
-    ($($Op:ident: |$s:ident, $a:ident, $b:ident| $y:expr;)*) => {
+macro_rules! define_vector_forms {
+    ($(
+        $(#[$doc:meta])*
+        $Op:ident $_header:tt
+        scalar $_scalar:tt
+        vector { |$s:ident, $a:ident, $b:ident| $y:expr }
+    )*) => {
         $(
             #[derive(Clone, Copy)]
             struct $Op;
@@ -89,22 +91,10 @@ macro_rules! zips {
         }
     };
 }
-
-zips! {
-    Add: |s, a, b| s.add(a, b);
-    Sub: |s, a, b| s.sub(a, b);
-    Mul: |s, a, b| s.mul(a, b);
-    Div: |s, a, b| s.div(a, b);
-    Pow: |s, a, b| math::pow(s, a, b);
-    Max: |s, a, b| math::maximum(s, a, b);
-    Min: |s, a, b| math::minimum(s, a, b);
-    Gt: |s, a, b| s.select(s.gt(a, b), s.splat(1.0), s.zero());
-    Ge: |s, a, b| s.select(s.ge(a, b), s.splat(1.0), s.zero());
-    Eq: |s, a, b| s.select(s.eq(a, b), s.splat(1.0), s.zero());
-}
+binary_functions!(define_vector_forms);
 
 simd_fn! {
-    /// The elements of the output from `start` on, as many as `y` has; `far`: whether they go past the caches.
+    /// The elements of the output from `start` on, as many as `y` has; `far`: whether they are written past the caches.
     fn stretch<S; Op: Zip>(
         s: S, op: Op, far: bool, dims: &Dims<2>, start: usize, a: &[f32], b: &[f32], y: &mut [f32],
     ) {
@@ -134,7 +124,7 @@ simd_fn! {
 }
 
 simd_fn! {
-    /// The elements of the output from `start` on, as many as `y` has; `far`: whether they go past the caches.
+    /// The elements of the output from `start` on, as many as `y` has; `far`: whether they are written past the caches.
     fn select_stretch<S>(
         s: S, far: bool, dims: &Dims<3>, start: usize, c: &[f32], a: &[f32], b: &[f32], y: &mut [f32],
     ) {
@@ -166,7 +156,7 @@ simd_fn! {
     }
 }
 
-/// y = op(a, b), its stretches `on` one thread or all; `far`: whether they go past the caches.
+/// y = op(a, b), its stretches `on` one thread or all; `far`: whether they are written past the caches.
 fn run(
     (isa, on, far): (Isa, Stretches, bool),
     op: Binary,
@@ -245,6 +235,6 @@ rungs! {
     simd / select_simd: Stretches::One, |_| false;
     /// Vectors on all threads.
     threads / select_threads: Stretches::OnThreads, |_| false;
-    /// Threads, and an output too large for the caches goes past them.
+    /// Threads; an output larger than the caches is written past them.
     streamed / select_streamed: Stretches::OnThreads, is_far;
 }

@@ -2,16 +2,12 @@
 //!
 //! The dimensions are sorted so that the output is written from front to back. Then either rows lie together on both
 //! sides and are copied whole, or the copy is a transpose: read by columns, each element would cost a cache line of
-//! which 15/16 are thrown away, so it goes by tiles of 16×16, which use every line that they touch.
+//! which 15/16 are not used, so it goes by tiles of 16×16, which use every line that they touch (4096×4096 `f32`: 17.8 ms, naive
+//! 112).
 //!
-//! Rows go in the order in which they lie in x, so that it is read from front to back: a core waits for what it reads and
-//! not for what it writes. Large results of whole cache lines, as those of tensors
-//! are, go past the caches, row by row as bytes, for a type of any size. Tiles do not.
-//!
-//! Measured, 2 threads of a Zen 4: transpose of 4096×4096 `f32` 17.8 ms (naive 112). Heads of 64×256×6×64 (25 MB of
-//! `f32`) apart, in turn: 1.47 ms in the order of y and through the caches, 1.02 as it is; together again 1.07 and 1.03,
-//! as it comes 0.68 and 0.53, where a copy past the caches made 0.52. 16×1024×12×64: 4.1 and 2.7 ms, 3.0 and 2.4, 3.0
-//! and 2.3.
+//! Rows go in the order in which they lie in x, so that it is read from front to back: a core waits for its loads and
+//! not for its stores. Large results of whole cache lines, such as those of tensors, are written past the caches, row by row
+//! as bytes, for a type of any size. Tiles are not. Measurements are in docs/performance-notes.md.
 
 use super::dims::Dims;
 use crate::parallel::items_per_task;
@@ -25,7 +21,7 @@ const TILE: usize = 16;
 /// The bytes of a cache line.
 const LINE: usize = 64;
 
-/// The least bytes of a row that go past the caches: of shorter ones too much is no whole line.
+/// The least bytes of a row that is written past the caches: of a shorter one too large a part is no whole line.
 const LONG: usize = 256;
 
 /// # Panics
@@ -69,7 +65,7 @@ pub(super) fn threads<T: Pod + Send + Sync>(
     in_tasks(false, &prepare(shape, x.len(), x_strides, y.len(), y_strides), x, y);
 }
 
-/// Threads, and rows go past the caches where there is too much of them to wait there.
+/// Threads; where the result is larger than the caches, rows are written past them.
 pub(super) fn streamed<T: Pod + Send + Sync>(
     shape: &[usize],
     x: &[T],
@@ -104,7 +100,7 @@ fn in_tasks<T: Pod + Send + Sync>(far: bool, dims: &Dims<2>, x: &[T], y: &mut [T
     });
 }
 
-/// `far`: whether rows go past the caches.
+/// `far`: whether rows are written past the caches.
 fn copy_part<T: Pod>(far: bool, dims: &Dims<2>, x: &[T], y: &mut [T]) {
     let last = dims.shape().len() - 1;
     match (dims.inner_strides(), dims.strides().iter().position(|strides| strides[0] == 1)) {
@@ -120,8 +116,8 @@ fn copy_part<T: Pod>(far: bool, dims: &Dims<2>, x: &[T], y: &mut [T]) {
     }
 }
 
-/// Rows that are contiguous on both sides, in the order in which they lie in x: prefetchers foresee what is read, and
-/// stores wait for nobody.
+/// Rows that are contiguous on both sides, in the order in which they lie in x: the hardware prefetcher follows the loads, and
+/// no instruction waits for a store.
 fn copy_rows<T: Pod>(far: bool, dims: &Dims<2>, x: &[T], y: &mut [T]) {
     let by_x = dims.sorted_by(0);
     let dims = if by_x.inner_strides() == [1, 1] { &by_x } else { dims }; // x may repeat itself

@@ -1,7 +1,7 @@
 //! Walking over K strided operands at once, without the heap.
 //!
 //! Dimensions that lie behind each other in memory in all operands are merged first, so that most calls end up with
-//! one long row, and the walk hands out whole rows: what happens inside a row is a plain loop.
+//! one long row. The walk yields whole rows, so that a kernel's inner loop is a plain one.
 
 use std::ops::Range;
 

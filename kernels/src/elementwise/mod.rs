@@ -6,154 +6,27 @@
 //! | [`binary()`] | yᵢ = f(aᵢ, bᵢ), broadcast by strides of 0 | made of these and of reductions | 12 bytes |
 //! | [`select`] | yᵢ = condᵢ ≠ 0 ? aᵢ : bᵢ | the same | 16 bytes |
 //! | [`copy()`] | strided to strided | the same | 8 bytes |
-//! | [`bias_gelu()`] | yᵢⱼ = gelu(xᵢⱼ + bⱼ) | dx = dy·gelu′(x + b); db = Σᵢ dxᵢⱼ | 8 bytes, 12 |
+//!
+//! A new function is an entry in a table of `functions.rs`.
 //!
 //! All of them are bound by memory on more than a few megabytes: f takes 1 to 50 FLOPs, and a core does 30 in the time
-//! that it takes to bring in one `f32`. So a rung's aim is to hide its arithmetic behind the traffic, and a fusion's
-//! to save the traffic itself.
+//! that it takes to load one `f32`. So a rung hides its arithmetic behind the traffic, or saves traffic.
 
-mod bias_gelu;
 mod binary;
 mod copy;
 pub(crate) mod dims;
+mod functions;
 pub mod naive;
 #[cfg(test)]
 mod tests;
 mod unary;
 
-pub use bias_gelu::{
-    BIAS_GELU_BACKWARD_RUNGS, BIAS_GELU_RUNGS, BiasGeluBackwardFn, BiasGeluFn, bias_gelu, bias_gelu_backward,
-};
 pub use dims::MAX_DIMS;
+pub use functions::{Binary, Domain, Saves, Unary};
 
 use crate::{Isa, Rung, simd_fn};
 use bytemuck::Pod;
 use rayon::prelude::*;
-
-/// A function of one number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Unary {
-    /// −x
-    Neg,
-    /// eˣ
-    Exp,
-    /// ln x
-    Ln,
-    /// √x
-    Sqrt,
-    /// tanh x
-    Tanh,
-    /// σ(x) = 1/(1 + e^{−x})
-    Sigmoid,
-    /// x above 0, else 0
-    Relu,
-    /// ½·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))): GPT-2's form of [`Unary::GeluErf`]
-    GeluTanh,
-    /// x·Φ(x) = ½·x·(1 + erf(x/√2)) (Hendrycks & Gimpel, 2016)
-    GeluErf,
-    /// x·σ(x)
-    Silu,
-    /// |x|; its derivative is the sign, 0 at 0
-    Abs,
-    /// x²
-    Square,
-}
-
-/// What the derivative of a [`Unary`] is computed from, and so what a tape keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Saves {
-    /// Neither; the derivative is a constant.
-    Nothing,
-    /// x
-    Input,
-    /// y
-    Output,
-}
-
-impl Unary {
-    /// Every one.
-    pub const ALL: [Unary; 12] = [
-        Unary::Neg,
-        Unary::Exp,
-        Unary::Ln,
-        Unary::Sqrt,
-        Unary::Tanh,
-        Unary::Sigmoid,
-        Unary::Relu,
-        Unary::GeluTanh,
-        Unary::GeluErf,
-        Unary::Silu,
-        Unary::Abs,
-        Unary::Square,
-    ];
-
-    /// What its derivative is computed from: the output where that is enough, for the next operation often keeps it
-    /// too.
-    pub fn saves(self) -> Saves {
-        match self {
-            Unary::Neg => Saves::Nothing,
-            Unary::Exp | Unary::Sqrt | Unary::Tanh | Unary::Sigmoid | Unary::Relu => Saves::Output,
-            Unary::Ln | Unary::GeluTanh | Unary::GeluErf | Unary::Silu | Unary::Abs | Unary::Square => Saves::Input,
-        }
-    }
-}
-
-/// A function of two numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Binary {
-    /// a + b
-    Add,
-    /// a − b
-    Sub,
-    /// a·b
-    Mul,
-    /// a/b
-    Div,
-    /// aᵇ
-    Pow,
-    /// The larger; NaN where either is.
-    Max,
-    /// The smaller; NaN where either is.
-    Min,
-    /// 1 where a > b, else 0
-    Gt,
-    /// 1 where a ≥ b, else 0
-    Ge,
-    /// 1 where a = b, else 0
-    Eq,
-}
-
-impl Binary {
-    /// The name of its method on a tensor.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Binary::Add => "add",
-            Binary::Sub => "sub",
-            Binary::Mul => "mul",
-            Binary::Div => "div",
-            Binary::Pow => "pow",
-            Binary::Max => "max",
-            Binary::Min => "min",
-            Binary::Gt => "gt",
-            Binary::Ge => "ge",
-            Binary::Eq => "eq",
-        }
-    }
-
-    /// Every one.
-    pub const ALL: [Binary; 10] = [
-        Binary::Add,
-        Binary::Sub,
-        Binary::Mul,
-        Binary::Div,
-        Binary::Pow,
-        Binary::Max,
-        Binary::Min,
-        Binary::Gt,
-        Binary::Ge,
-        Binary::Eq,
-    ];
-}
 
 /// A rung of [`unary()`].
 pub type UnaryFn = fn(Isa, Unary, &[f32], &mut [f32]);
@@ -242,8 +115,6 @@ pub fn unary(op: Unary, x: &[f32], y: &mut [f32]) {
 }
 
 /// dx = dy·op′, elementwise, from what [`Unary::saves`] names: x, y, or an empty slice for nothing.
-///
-/// At ±∞ the derivatives of GELU's tanh form and of SiLU are NaN: ∞·0.
 ///
 /// # Panics
 /// Where the lengths differ.

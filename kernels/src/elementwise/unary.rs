@@ -1,48 +1,36 @@
 //! One operand: the vector rung, the threaded one and the streamed one, forward and backward.
 //!
-//! Every operation is a type with two methods on vectors, so that the loop is compiled once for each of them and the
-//! choice costs nothing inside it.
+//! Every function is a type with two methods on vectors, so that the loop is compiled once for each of them and the
+//! choice costs nothing inside it. With arithmetic on vectors GELU and SiLU take as long as a negation does: memory bounds all of
+//! them.
 //!
-//! Measured on 16384×1536 elements, 2-core Zen 4, AVX-512, medians of 10 in ms (1 thread for naive and simd, else 2):
-//!
-//! | forward / backward | naive | simd | threads | streamed |
-//! | --- | --- | --- | --- | --- |
-//! | neg | | 9.3 / 9.5 | 8.5 / 6.6 | 5.0 / 5.0 |
-//! | exp | | 8.2 / 14.2 | 6.5 / 10.0 | 4.7 / 8.1 |
-//! | gelu, tanh | 506 / | 8.9 / 15.5 | 8.3 / 9.9 | 4.9 / 8.0 |
-//! | gelu, erf (7.7 and 9.2 beside other work) | | 7.7 / 9.2 | | 4.9 / 7.6 |
-//! | silu | | 8.4 / 14.4 | 6.7 / 10.0 | 4.9 / 7.7 |
-//!
-//! Both GELUs and SiLU run as fast as a negation does: 40 GB/s counting x, dy and results once, where a copy past the
-//! caches made 42 in the same run, and arithmetic is hidden. At
-//! AVX2 the tanh form takes 8.6 / 13.6 ms, at the portable level, which has no fused multiply-add, 40 / 48 ms.
-//!
-//! What is far is asked for 2 KiB ahead ([`AHEAD`]): arithmetic fills the window of a processor with a few vectors, so it
-//! cannot begin the loads of the next page while it waits for those of this one. On a Granite Rapids GELU takes 19 to
-//! 34% less time forward and 19 to 30% backward, SiLU 12 to 26% and 18 to 20%, and a negation, which has no arithmetic, as much as
-//! before (in turn; 1 to 8 KiB ahead are alike). On the Zen 4, where they stood at the memory's limit without it, it was not measured.
-//!
-//! Training overwrites dy with dx ([`in_place`]). 768×512 elements of the exact GELU, 2 threads: 65 µs with everything near,
-//! 125 to 165 with x, dy and dx far, 75 to 95 with only x far, as it is where a product has just written dy. In a whole
-//! step of the preset `small` that is below what its 4 calls can be seen by (22.6 ms with and without).
+//! Large operands are prefetched 2 KiB ahead ([`AHEAD`]). Arithmetic fills the processor's window of instructions with a few
+//! vectors, so it cannot begin to load the next page while it waits for this one; GELU takes a fifth to a third less time.
+//! Training overwrites dy with dx ([`in_place`]), which saves one operand's way through the caches. Measurements are in
+//! docs/performance-notes.md.
 
 use super::{Unary, assert_saved};
 use crate::parallel::items_per_task;
 use crate::rows::{AHEAD, before_line, is_far, prefetch};
 use crate::simd::{Simd, math};
-use crate::{Isa, simd_fn};
+use crate::{Isa, simd_fn, unary_functions};
 use rayon::prelude::*;
 
-/// An operation on vectors.
+/// A function on vectors.
 trait Map: Copy + Send + Sync {
     /// y
     fn forward<S: Simd>(self, s: S, x: S::F32) -> S::F32;
-    /// dx from what is saved and dy.
+    /// dx, from what is saved and dy.
     fn backward<S: Simd>(self, s: S, saved: S::F32, dy: S::F32) -> S::F32;
 }
 
-macro_rules! maps {
-    ($($Op:ident: |$s:ident, $x:ident| $y:expr, |$saved:ident, $dy:ident| $dx:expr;)*) => {
+macro_rules! define_vector_forms {
+    ($(
+        $(#[$doc:meta])*
+        $Op:ident $_header:tt
+        scalar $_scalar:tt
+        vector { |$s:ident, $x:ident| $y:expr; |$s2:ident, $saved:ident, $dy:ident| $dx:expr }
+    )*) => {
         $(
             #[derive(Clone, Copy)]
             struct $Op;
@@ -53,7 +41,7 @@ macro_rules! maps {
                     $y
                 }
                 #[inline(always)]
-                fn backward<S: Simd>(self, $s: S, $saved: S::F32, $dy: S::F32) -> S::F32 {
+                fn backward<S: Simd>(self, $s2: S, $saved: S::F32, $dy: S::F32) -> S::F32 {
                     $dx
                 }
             }
@@ -78,28 +66,7 @@ macro_rules! maps {
         }
     };
 }
-
-maps! {
-    Neg: |s, x| s.neg(x), |_saved, dy| s.neg(dy);
-    Exp: |s, x| math::exp(s, x), |y, dy| s.mul(dy, y);
-    Ln: |s, x| math::ln(s, x), |x, dy| s.div(dy, x);
-    Sqrt: |s, x| s.sqrt(x), |y, dy| s.div(dy, s.add(y, y));
-    Tanh: |s, x| math::tanh(s, x), |y, dy| s.mul(dy, s.neg_mul_add(y, y, s.splat(1.0)));
-    Sigmoid: |s, x| math::sigmoid(s, x), |y, dy| s.mul(s.mul(dy, y), s.sub(s.splat(1.0), y));
-    Relu: |s, x| s.select(s.le(x, s.zero()), s.zero(), x), |y, dy| s.select(s.le(y, s.zero()), s.zero(), dy);
-    GeluTanh: |s, x| math::gelu_tanh(s, x), |x, dy| s.mul(dy, math::gelu_tanh_derivative(s, x));
-    GeluErf: |s, x| math::gelu_erf(s, x), |x, dy| s.mul(dy, math::gelu_erf_derivative(s, x));
-    Silu: |s, x| math::silu(s, x), |x, dy| s.mul(dy, math::silu_derivative(s, x));
-    Abs: |s, x| s.abs(x), |x, dy| s.mul(dy, sign(s, x));
-    Square: |s, x| s.mul(x, x), |x, dy| s.mul(dy, s.add(x, x));
-}
-
-/// 1, −1, or x itself where it is 0 or NaN.
-#[inline(always)]
-fn sign<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    let negative = s.select(s.lt(x, s.zero()), s.splat(-1.0), x);
-    s.select(s.lt(s.zero(), x), s.splat(1.0), negative)
-}
+unary_functions!(define_vector_forms);
 
 simd_fn! {
     fn forward_loop<S; Op: Map>(s: S, op: Op, far: bool, x: &[f32], y: &mut [f32]) {
@@ -199,7 +166,7 @@ pub(super) fn threads_backward(isa: Isa, op: Unary, saved: &[f32], dy: &[f32], d
     });
 }
 
-/// Threads, and an output too large for the caches goes past them.
+/// Threads; an output larger than the caches is written past them.
 pub(super) fn streamed(isa: Isa, op: Unary, x: &[f32], y: &mut [f32]) {
     if !is_far(y.len()) {
         return threads(isa, op, x, y);
@@ -214,7 +181,7 @@ pub(super) fn streamed(isa: Isa, op: Unary, x: &[f32], y: &mut [f32]) {
     });
 }
 
-/// Threads, and an output too large for the caches goes past them.
+/// Threads; an output larger than the caches is written past them.
 pub(super) fn streamed_backward(isa: Isa, op: Unary, saved: &[f32], dy: &[f32], dx: &mut [f32]) {
     if !is_far(dx.len()) {
         return threads_backward(isa, op, saved, dy, dx);
@@ -232,7 +199,7 @@ pub(super) fn streamed_backward(isa: Isa, op: Unary, saved: &[f32], dy: &[f32], 
     });
 }
 
-/// Threads; dx takes the place of dy, so that no third stretch of memory has to come near.
+/// Threads; dx takes the place of dy, so that the caches hold two operands instead of three.
 pub(super) fn in_place(isa: Isa, op: Unary, saved: &[f32], d: &mut [f32]) {
     assert_saved(op, saved.len(), d.len(), d.len());
     let n = items_per_task(d.len(), COST);

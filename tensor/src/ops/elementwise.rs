@@ -6,7 +6,7 @@ use crate::error::panicking;
 use crate::layout::broadcast_shapes;
 use crate::{DType, Element, Error, Layout, Result, Tensor};
 use gradus_kernels::cast::cast;
-pub use gradus_kernels::elementwise::{Binary, Saves, Unary};
+pub use gradus_kernels::elementwise::{Binary, Domain, Saves, Unary};
 use half::bf16;
 
 impl Tensor {

@@ -46,17 +46,6 @@ fn unary_operations_of(len: usize) {
 }
 
 #[test]
-fn bias_and_gelu() {
-    let (x, dy) = (values(1, 3 * 100_001), values(2, 3 * 100_001));
-    for columns in [3, 100_001] {
-        let bias = values(3, columns);
-        check("bias_gelu", &BIAS_GELU_RUNGS, x.len(), |run, isa, y| run(isa, &x, &bias, y));
-        let backward = &BIAS_GELU_BACKWARD_RUNGS;
-        check("bias_gelu, backward", backward, x.len(), |run, isa, dx| run(isa, &x, &bias, &dy, dx));
-    }
-}
-
-#[test]
 fn sums_and_multiples_in_place() {
     for len in ODD_LENGTHS {
         let x = values(1, len);
