@@ -1,12 +1,11 @@
 //! The instruction set, chosen once at run time.
 //!
-//! A binary built with plain `cargo build` is compiled for the oldest machine of its architecture; the kernels are
-//! compiled besides that for newer ones, and [`Isa::active`] says which of them runs. `GRADUS_ISA` forces a level; unset or
+//! A binary built with plain `cargo build` is compiled for the oldest machine of its architecture. The kernels are
+//! compiled for newer ones as well, and [`Isa::active`] is the level that runs. `GRADUS_ISA` forces a level; unset or
 //! empty it forces none.
 //!
-//! Products of bf16 numbers know two levels more, for AVX-512 comes without instructions for them, with one for vectors,
-//! and with one for tiles besides: [`Bf16Isa`]. Everything else runs the same code on all three, so [`Isa`] does not tell
-//! them apart.
+//! Products of bf16 numbers have two levels more ([`Bf16Isa`]), because AVX-512 exists without instructions for them, with one on
+//! vectors, and with one on tiles as well. Everything else runs the same code on all three, which are one level of [`Isa`].
 
 use crate::simd::tiles;
 use std::{fmt, str::FromStr, sync::OnceLock};
@@ -60,7 +59,7 @@ impl Isa {
         Isa::available().last().unwrap_or(Isa::Portable)
     }
 
-    /// The level that `GRADUS_ISA` asks for, or the best one where it is unset or empty.
+    /// The level that `GRADUS_ISA` names, or the best one where it is unset or empty.
     ///
     /// # Errors
     /// One line of text where the variable names no level, or one that this machine lacks.
@@ -68,10 +67,10 @@ impl Isa {
         Bf16Isa::from_environment().map(Bf16Isa::isa)
     }
 
-    /// The level that every kernel uses unless told otherwise: [`Isa::from_environment`], asked once.
+    /// The level that every kernel uses unless it is given one: [`Isa::from_environment`], read once.
     ///
     /// # Panics
-    /// Where the variable is wrong; a program asks [`Isa::from_environment`] first and prints the error.
+    /// Where the variable is wrong; a program calls [`Isa::from_environment`] first and prints the error.
     #[inline]
     pub fn active() -> Isa {
         Bf16Isa::active().isa()
@@ -135,8 +134,8 @@ impl Bf16Isa {
         Bf16Isa::available().last().unwrap_or(Bf16Isa::Portable)
     }
 
-    /// The level that `GRADUS_ISA` asks for, or the best one where it is unset or empty. `avx512` means what it says:
-    /// without the instruction.
+    /// The level that `GRADUS_ISA` names, or the best one where it is unset or empty. `avx512` means
+    /// without instructions for bf16.
     ///
     /// # Errors
     /// As [`Isa::from_environment`].
@@ -156,7 +155,7 @@ impl Bf16Isa {
         Err(format!("{ISA_VARIABLE}={isa}: this processor has no {isa}; unset the variable, or set it to {best}"))
     }
 
-    /// The level that every kernel uses unless told otherwise: [`Self::from_environment`], asked once.
+    /// The level that every kernel uses unless it is given one: [`Self::from_environment`], read once.
     ///
     /// # Panics
     /// As [`Isa::active`].

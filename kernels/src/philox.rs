@@ -81,10 +81,10 @@ impl Dropout {
         [drop(w0), drop(w1), drop(w2), drop(w3)]
     }
 
-    /// [`block`] of the counters in the even lanes, whose second word is `high`; the odd lanes hold what comes up.
+    /// [`block`] of the counters in the even lanes, whose second word is `high`; the odd lanes hold no result.
     ///
-    /// A product is 64 bits wide and fills two lanes, and the low half of it is the next word where it stands. In the first two rounds one of the two products is the same in all
-    /// lanes, and is made outside of the vectors.
+    /// A product is 64 bits wide and fills two lanes, and its low half is the next word where it stands. In the first two
+    /// rounds one of the two products is the same in all lanes and is computed with scalars.
     #[inline(always)]
     fn block_even<S: Simd>(&self, s: S, c0: S::U32, high: u32) -> [S::U32; 4] {
         let key = |i: usize, round: u32| self.key()[i].wrapping_add(WEYL[i].wrapping_mul(round));

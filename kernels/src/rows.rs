@@ -1,7 +1,7 @@
 //! A matrix row by row, and a row by vectors: the whole ones, then what is left over.
 //!
-//! Only the last step of a row has lanes to mask. [`for_vectors`] writes the step of a loop once and compiles it
-//! twice, with [`Whole`] and with [`Rest`] as the way to memory, so that the steps before it pay nothing for the last.
+//! Only the last step of a row has lanes to mask. With [`for_vectors`] the step of a loop is written once and compiled
+//! twice, with [`Whole`] and with [`Rest`] as its access to memory, so that the other steps cost nothing more because of the last.
 
 use crate::{Isa, prefetch, scratch, simd::Simd, simd_fn};
 use rayon::prelude::*;
@@ -19,40 +19,40 @@ pub(crate) fn rows_of_task(i: usize, per_task: usize, rows: usize, c: usize) -> 
     (first..end, first * c..end * c)
 }
 
-/// Whether a result of `len` elements is too large to wait in a cache for its reader.
+/// Whether a result of `len` elements is too large to stay in a cache until it is read.
 ///
 /// A plain store first reads the line it writes to. A store past the caches (non-temporal) does not, which saves a
-/// third of the traffic of an operation with one input and one output; but the reader then has to go to memory, so it
-/// pays only where it had to anyway. 16 MiB is half of a last-level cache of today, which the inputs fill with it: a
-/// triad of three such arrays took 0.76 ms past the caches and 1.13 through them, a copy the same either way.
+/// third of the traffic of an operation with one input and one output; but the result is then read from memory, so it
+/// pays only where that would happen anyway. The limit of 16 MiB is half of a last-level cache of today; the inputs fill the
+/// other half. (A triad of three such arrays took 0.76 ms past the caches and 1.13 through them.)
 pub(crate) fn is_far(len: usize) -> bool {
     len >= 1 << 22
 }
 
-/// How many elements precede the first whole cache line of y, at most all; from there on it can go past the caches.
+/// How many elements precede the first whole cache line of y, at most all; from there on it can be written past the caches.
 pub(crate) fn before_line(y: &[f32]) -> usize {
     y.as_ptr().align_offset(64).min(y.len())
 }
 
 /// The rows that are worked on at a time.
 ///
-/// A row ends in a sum or a maximum across its lanes, a chain of some ten dependent instructions, and the next pass
-/// waits for it. Short rows would spend most of their time in these; four of them wait together.
+/// A row ends in a sum or a maximum across its lanes, a chain of some ten dependent instructions, and the next pass over the
+/// row waits for it. Of short rows these chains would take most of the time; those of four rows overlap.
 pub(crate) const TOGETHER: usize = 4;
 
 /// How many of the `left` rows of `c` elements to take next: [`TOGETHER`], or one where there are fewer, or where they
-/// are longer than `longest`: the chain then matters less than that one row after the other is what prefetchers
-/// foresee.
+/// are longer than `longest`: the chain then matters less than that the hardware prefetcher follows one row after the
+/// other.
 #[inline(always)]
 pub(crate) fn rows_at_once(left: usize, c: usize, longest: usize) -> usize {
     if left >= TOGETHER && c <= longest { TOGETHER } else { 1 }
 }
 
-/// How far ahead arithmetic that goes through far memory once asks for it, in elements: the next half of a page, which no
-/// prefetcher of the processor enters before the first load does.
+/// The distance of prefetches, in elements, where arithmetic reads operands larger than the caches once: half a page. The
+/// hardware prefetcher does not enter a page before the first load from it.
 pub(crate) const AHEAD: usize = 512;
 
-/// Asks for the cache line of element `i`, which may be past the end, ahead of its use.
+/// Prefetches the cache line of element `i`, which may be past the end.
 #[inline(always)]
 pub(crate) fn prefetch(x: &[f32], i: usize) {
     prefetch::prefetch(x.as_ptr().wrapping_add(i));
@@ -66,7 +66,7 @@ pub(crate) trait Access: Copy {
     fn load<S: Simd>(self, s: S, x: &[f32]) -> S::F32;
     /// Writes the next elements of the row.
     fn store<S: Simd>(self, s: S, x: &mut [f32], v: S::F32);
-    /// The same, past the caches where `far` is set; [`Simd::fence`] has to follow before the task ends.
+    /// The same, past the caches where `far` is true; [`Simd::fence`] has to follow before the task ends.
     fn write<S: Simd>(self, s: S, far: bool, x: &mut [f32], v: S::F32);
 }
 
@@ -135,10 +135,10 @@ macro_rules! for_vectors {
 }
 pub(crate) use for_vectors;
 
-/// `for_vectors_in_turn!(S, A, len, |a, i, at| body)`: the same, where `a` = 0 … A − 1 says which of A sums is whose turn.
+/// `for_vectors_in_turn!(S, A, len, |a, i, at| body)`: the same with A sums that take turns; `a` = 0 … A − 1 is the one to add to.
 ///
-/// An addition waits three or four cycles for the one before it to the same sum, and a processor could begin as many in that
-/// time. What is left after whole rounds goes to the first sum.
+/// An addition waits three or four cycles for the one before it to the same sum, and in that time a processor could begin
+/// others. What is left after whole rounds goes to the first sum.
 macro_rules! for_vectors_in_turn {
     ($S:ident, $sums:ident, $len:expr, |$a:ident, $i:ident, $at:ident| $body:block) => {{
         let len: usize = $len;

@@ -1,6 +1,6 @@
 //! Working memory of a kernel: a stack of buffers for each thread, kept between calls.
 //!
-//! After the first calls every size that a program needs is there, and a kernel allocates nothing.
+//! After the first calls there is a buffer of every size that a program uses, and a kernel allocates nothing.
 
 use bytemuck::{Pod, Zeroable};
 use std::cell::RefCell;
@@ -16,7 +16,7 @@ thread_local! {
 
 /// Calls `work` with `len` elements of scratch memory, aligned to 64 bytes, of this thread.
 ///
-/// What stands in them is left over from earlier calls: write before you read. Calls may be nested.
+/// They hold what earlier calls left: write before you read. Calls may be nested.
 ///
 /// ```
 /// let sum = gradus_kernels::scratch::with(3, |buffer: &mut [f32]| {
@@ -43,7 +43,7 @@ fn take(lines: usize) -> Vec<Line> {
     match found {
         Some(buffer) if buffer.len() >= lines => buffer,
         found => {
-            drop(found); // before the new one is asked for: two of them would raise the peak
+            drop(found); // before the new one is allocated, because both at once would raise the peak
             bytemuck::allocation::zeroed_vec(lines)
         }
     }

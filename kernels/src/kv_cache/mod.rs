@@ -1,8 +1,8 @@
-//! The cache of keys and values: what the projection of new positions leaves there.
+//! The cache of keys and values: how those of new positions are written to it.
 //!
 //! [`push`] takes k and v out of packed projections qkv \[B,T,H + 2·Hkv,D\] and writes them at positions `past` to
 //! `past` + T of a cache \[B,Hkv,room,D\]. It moves 2·B·T·Hkv·D elements, rows of D at a time, once a layer and token, so
-//! there is no ladder: decoding reads the whole cache beside it.
+//! there is no ladder: it is little beside reading the whole cache, which decoding does for every token.
 
 #[cfg(test)]
 mod tests;
@@ -16,7 +16,7 @@ pub struct Place {
     pub b: usize,
     /// T: the new positions of each.
     pub t: usize,
-    /// H: the heads of the queries, which stand before the keys and are left where they are.
+    /// H: the heads of the queries, which stand before the keys and are not copied.
     pub h: usize,
     /// Hkv: the heads of the keys, and those of the values behind them.
     pub h_kv: usize,

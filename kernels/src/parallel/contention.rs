@@ -23,7 +23,7 @@ const ABSENCE: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1
 /// The times a thread was ready to run and something else had its core, judged window by window.
 ///
 /// Each window with competition doubles the time that the thread stays away, and each without halves it, as in the
-/// exponential back-off of networks: the cost of looking whether the core is free again stays about one per cent.
+/// exponential back-off of networks: the cost of checking whether the core is free again stays about one per cent.
 struct Judge {
     begun: Duration,
     waited: Duration,
@@ -72,8 +72,8 @@ impl Watch {
         Watch { run_delay: RunDelay::of_this_thread(), created: now, next_sample: now, judge: Judge::new() }
     }
 
-    /// For how long the thread should stay away from its core, where another program wants that; `None` also where the
-    /// last look is less than 2 ms ago, or the system does not tell.
+    /// For how long the thread should stay away from its core, where another program competes for it. `None` also where the
+    /// last reading is less than 2 ms old, or the system does not count waiting times.
     pub(super) fn contended(&mut self) -> Option<Duration> {
         let now = Instant::now();
         if now < self.next_sample {
@@ -83,7 +83,7 @@ impl Watch {
         self.judge.observe(now - self.created, self.run_delay.read()?)
     }
 
-    /// Sees no competition, whatever else the machine does.
+    /// Reports no competition, whatever else the machine does.
     #[cfg(test)]
     pub(super) fn blind() -> Watch {
         Watch { run_delay: RunDelay(None), ..Watch::of_this_thread() }

@@ -9,8 +9,8 @@ pub use spinning::with_spinning_pool;
 
 /// The least work, in elementary operations (about one per nanosecond and lane), that is worth a task of its own.
 ///
-/// It is small, a few µs, because of what the other threads do meanwhile: a worker that finds nothing to do for some
-/// 20 µs goes to sleep, and waking it costs more than a small task does. docs/performance-notes.md has the measurements.
+/// It is as small as a few µs because a worker without a task goes to sleep after some 20 µs, and waking it costs more than a
+/// small task does. Measurements are in docs/performance-notes.md.
 pub const GRAIN: usize = 1 << 14;
 
 /// How many of `items` one task takes, where each costs `cost` elementary operations: as many tasks as there are grains

@@ -1,4 +1,4 @@
-//! A pool whose idle threads spin while a piece of work runs, as long as no other program wants their cores.
+//! A pool whose idle threads spin while a piece of work runs, unless another program competes for their cores.
 
 use super::contention::Watch;
 use std::cell::Cell;
@@ -8,12 +8,12 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often a spinning thread looks for a task in vain before it returns to rayon: some 0.2 ms, longer than the serial
+/// How many polls without a task a spinning thread makes before it returns to rayon: some 0.2 ms, longer than the serial
 /// stretches of a small training step.
 const PATIENCE: u32 = 1 << 12;
 
-/// How many looks in vain lie between two questions whether another program wants the core.
-const LOOKS_BETWEEN_CHECKS: u32 = 1 << 6;
+/// How many polls lie between two checks whether another program competes for the core.
+const POLLS_BETWEEN_CHECKS: u32 = 1 << 6;
 
 /// The longest sleep of a thread that stays away; after it the thread returns to rayon before it sleeps again.
 const NAP: Duration = Duration::from_millis(10);
@@ -22,9 +22,9 @@ const NAP: Duration = Duration::from_millis(10);
 static CORES: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get));
 
 thread_local! {
-    /// How this thread fares on its core.
+    /// The waiting times of this thread.
     static WATCH: Arc<Mutex<Watch>> = Arc::new(Mutex::new(Watch::of_this_thread()));
-    /// Until when this thread stays away, because another program wants its core.
+    /// Until when this thread stays away, because another program competes for its core.
     static AWAY_UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
@@ -49,12 +49,12 @@ pub fn with_spinning_pool<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// What the threads of a pool know about the work for which they spin.
+/// The work for which the threads of a pool spin.
 struct Region {
     done: AtomicBool,
     /// The index of the thread that runs the work.
     caller: usize,
-    /// How that thread fares on its core; the others look, for it has no time to.
+    /// The waiting times of that thread, which the others read while it works.
     watch: Arc<Mutex<Watch>>,
 }
 
@@ -75,7 +75,7 @@ fn spin(region: Arc<Region>) {
             thread::sleep(NAP);
             break;
         }
-        if in_vain % LOOKS_BETWEEN_CHECKS == 0 && stays_away(&region) {
+        if in_vain % POLLS_BETWEEN_CHECKS == 0 && stays_away(&region) {
             break;
         }
         if rayon::yield_now() == Some(rayon::Yield::Executed) {
@@ -94,8 +94,8 @@ fn may_spin(index: usize, caller: usize, threads: usize, cores: usize) -> bool {
     (1..cores).contains(&distance)
 }
 
-/// Where another program wants the core of this thread, or that of the thread of the work: sleeps, for at most [`NAP`], and
-/// says so.
+/// Where another program competes for the core of this thread, or for that of the thread of the work: sleeps, for at most
+/// [`NAP`], and returns true.
 fn stays_away(region: &Region) -> bool {
     let now = Instant::now();
     let Some(until) = AWAY_UNTIL.get() else {
@@ -121,7 +121,7 @@ fn lock(watch: &Mutex<Watch>) -> MutexGuard<'_, Watch> {
     watch.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Says that the work is done, also where it panicked: the other threads need not spin any longer.
+/// Marks the work as done, also where it panicked, so that the other threads stop spinning.
 struct EndOnDrop(Arc<Region>);
 
 impl Drop for EndOnDrop {

@@ -14,15 +14,15 @@
 //! R channels of a head are turned; the others are copied. So are the heads from `rotated` on: in a packed projection
 //! \[B,T,H+2·Hkv,D\] the heads of q and k come first and turn, and those of v stay as they are.
 //!
-//! The cosines and sines come in as tables, one row for each position, so the kernel knows neither the base nor any scaling of
-//! the frequencies, nor where the first position stands.
+//! The cosines and sines are arguments: tables with a row for each position. So base, scaling of the frequencies and the
+//! first position are decided by the caller.
 //!
 //! # Derivative
-//! A rotation is orthogonal: dx is dy turned by the negative angles. It is the same function with [`Input::inverse`] set.
+//! A rotation is orthogonal: dx is dy turned by the negative angles, which is the same function with [`Input::inverse`].
 //!
 //! # Shapes and cost
 //! x, y \[B,T,H,D\] and cos, sin \[T,R/2\], all contiguous; R ≤ D. For n elements 3·n FLOPs and 8·n bytes: memory is the
-//! limit, and the tables stay in the cache, for all batch entries and heads share a row.
+//! limit, and the tables stay in the cache, because all batch entries and heads share a row.
 //!
 //! The ladder: [`naive`], [`simd`], [`threads`].
 

@@ -1,9 +1,9 @@
-//! Vectors: pairs in the lanes where the halves are apart, channels in the lanes where the two of a pair are neighbours.
+//! Vectors: a lane is a pair where pairs are made of two halves, and a channel where they are made of neighbours.
 //!
-//! Halves apart, a vector of the first half and one of the second meet the same cosines and sines: two loads, two products, two
-//! fused products and two stores for 2·N channels. Neighbours need both of a pair in both lanes: the lanes are exchanged in
-//! registers, y = x·cos + exchanged(x)·(∓sin), and each cosine has to stand twice. The tables are spread so once for a
-//! position, for all of its heads.
+//! With halves, a vector of the first and one of the second are multiplied with the same cosines and sines: two loads, two
+//! products, two fused products and two stores for 2·N channels. With neighbours both lanes take both numbers: the lanes are exchanged in
+//! registers, y = x·cos + exchanged(x)·(∓sin), and each cosine has to stand twice. The tables are spread like that once for
+//! each position, for all of its heads.
 
 use super::{Input, Pairing, Shape};
 use crate::{

@@ -1,7 +1,7 @@
 //! Chunks of positions on all cores. Nothing is added up, so the tasks share only what they read.
 //!
-//! The rung below is bound by memory except where its data is near: two cores should take half the time there, and less
-//! than that gain where they share the memory's bandwidth.
+//! Where the data is in the caches, two cores should take half the time; where memory bounds the rung below, they share its
+//! bandwidth and gain less.
 
 use super::{Input, simd};
 use crate::{Isa, parallel::items_per_task};

@@ -3,15 +3,14 @@
 //! A bf16 number has the exponent of an `f32` and 8 of its 24 significant bits, so widening is a shift, and the product
 //! of two of them, 16 bits, is exact in `f32`. What makes it fast is one instruction, `vdpbf16ps`: for every lane of 32
 //! bits it multiplies both halves with those of another vector and adds both products to an `f32`. That is twice the
-//! multiply-adds of an `f32` instruction, and half the bytes for the operands.
-//! Measured on one core of a Zen 4: 230 GFLOP/s, where `f32` multiply-adds reach 118.
+//! multiply-adds of an `f32` instruction (230 GFLOP/s instead of 118 on a core of a Zen 4), and half the bytes for the operands.
 //!
 //! # Pairs
 //! Kernels keep two steps of a sum side by side in one `u32`: the even one in the low half, the odd one in the high.
 //! A vector of pairs is therefore a [`Simd::U32`], and a kernel generic over [`Bf16`] uses the vectors of
 //! [`Bf16::simd`] for everything else. It is written once and compiled for the levels of [`Bf16Isa`] by
-//! [`bf16_fn!`](crate::bf16_fn), for the last two as one; what [`tiles`](super::tiles) can do has a kernel of its own. Where there is no instruction, a pair is widened by a shift and a mask and takes two
-//! multiply-adds.
+//! [`bf16_fn!`](crate::bf16_fn), for the last two as one; products on [`tiles`](super::tiles) are kernels of their own. Where
+//! there is no instruction, a pair is widened by a shift and a mask and takes two multiply-adds.
 //!
 //! # The same everywhere
 //! [`round`] is to the nearest, ties to even; NaN stays NaN, and denormal numbers become zero, as they do in the
@@ -106,7 +105,7 @@ bf16_fn! {
     }
 }
 
-/// What a kernel asks of pairs of bf16 numbers, besides the vectors of [`Self::S`].
+/// The operations on pairs of bf16 numbers that kernels are made of, besides the vectors of [`Self::S`].
 #[allow(clippy::wrong_self_convention)] // `self` is the proof of the instruction set, not what is converted
 pub trait Bf16: Copy + Send + Sync + 'static {
     /// The vectors of this level.

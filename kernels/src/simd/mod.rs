@@ -31,7 +31,7 @@ pub use portable::Portable;
 
 use crate::Isa;
 
-/// What a kernel asks of a vector unit: [`Self::N`] lanes of `f32`, and the integers beside them.
+/// The vector operations that kernels are made of: on [`Self::N`] lanes of `f32`, and on integers of the same lanes.
 ///
 /// `min` and `max` return either operand where one is NaN (the x86 instructions return the second).
 #[allow(clippy::wrong_self_convention)] // `self` is the proof of the instruction set, not what is converted
@@ -162,13 +162,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The lanes as an array of [`Self::N`] (the rest zero).
     fn array_u32(self, a: Self::U32) -> [u32; 16];
 
-    /// Writes the first `N` elements of `x` past the caches, where the machine can and they lie on a vector's boundary;
-    /// panics where there are fewer. [`Self::fence`] has to follow before another thread reads them.
+    /// Writes the first `N` elements of `x` past the caches, where the machine can and they are aligned to a vector; panics
+    /// where there are fewer. [`Self::fence`] has to follow before another thread reads them.
     #[inline(always)]
     fn stream(self, x: &mut [f32], v: Self::F32) {
         self.store(x, v);
     }
-    /// Ends a run of [`Self::stream`]: what follows in program order is seen after it.
+    /// Ends a run of [`Self::stream`]: other threads see what follows in program order after it.
     #[inline(always)]
     fn fence(self) {}
 

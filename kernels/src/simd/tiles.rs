@@ -5,17 +5,14 @@
 //! FLOPs in 16 cycles, where `vdpbf16ps` needs 256 instructions. A load moves 16 cache lines.
 //! Intel, *Intel 64 and IA-32 Architectures Software Developer's Manual*, volume 1, chapter 18, and volume 2, `TDPBF16PS`.
 //!
-//! Measured on one core of a Granite Rapids at 3.05 GHz: 3130 GFLOP/s, 1024 FLOPs a cycle, with operands in the
-//! first-level cache or in registers.
-//!
 //! # What is computed
 //! For every element of C two sums in `f32`, one of the even and one of the odd steps, each a chain of fused
 //! multiply-adds; both are added to each other, and then to C. Denormal operands and results are zero.
 //!
 //! # The proof
-//! `Amx::configured` gives a value only where the processor and the kernel of the system have tiles (Linux gives them to
-//! a process that asks), and sets the thread's registers up; dropping it gives them back. There is one for a thread at a
-//! time: nothing in between may call code that takes tiles as well, and no task of rayon is waited for.
+//! `Amx::configured` returns a value only where the processor has tiles and the operating system permits them (Linux does so on
+//! request), and configures the registers of the thread; dropping the value releases them. A thread has one at a time:
+//! until it is dropped, no other code that uses tiles may be called, and no task of rayon be waited for.
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx;
@@ -55,7 +52,7 @@ pub(crate) trait Tiles {
     unsafe fn store<const T: u8>(&mut self, at: *mut f32, step: usize);
 }
 
-/// Whether this process may use tiles; asks the system once.
+/// Whether this process may use tiles; the system is asked once.
 pub(crate) fn are_available() -> bool {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     return amx::is_permitted();
@@ -63,7 +60,7 @@ pub(crate) fn are_available() -> bool {
     false
 }
 
-/// What the registers can do when nothing is loaded: `links` products of a tile of x by a tile of y in each of four chains,
+/// Measures the peak of the registers, without loads: `links` products of a tile of x by a tile of y in each of four chains,
 /// 65536 FLOPs a link. Returns a sum of one chain, 32·`links`·x·y where that is exact; `None` where there are no tiles.
 ///
 /// ```

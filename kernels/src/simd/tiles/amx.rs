@@ -8,16 +8,16 @@ use std::sync::LazyLock;
 
 /// The feature of a process's state that holds the tiles: bit 18 of XCR0, after that of their configuration.
 const TILE_DATA: u32 = 18;
-/// `arch_prctl`: asks for a feature that the system does not switch on for everybody.
+/// `arch_prctl`: requests a feature that the system does not enable by default.
 const ARCH_REQ_XCOMP_PERM: libc::c_int = 0x1023;
 
 /// Whether the processor has tiles for bf16, the system keeps their state, and this process was given them.
 pub(super) fn is_permitted() -> bool {
-    static PERMITTED: LazyLock<bool> = LazyLock::new(|| has_instructions() && is_saved() && ask());
+    static PERMITTED: LazyLock<bool> = LazyLock::new(|| has_instructions() && is_saved() && request());
     *PERMITTED
 }
 
-/// A leaf of what the processor says of itself.
+/// A leaf of the processor's description.
 #[allow(unused_unsafe)] // newer compilers know that the instruction is safe
 fn cpuid(leaf: u32) -> CpuidResult {
     // SAFETY: every x86-64 processor has the instruction, and it only writes to registers.
@@ -41,7 +41,7 @@ fn is_saved() -> bool {
     cpuid(1).ecx & OSXSAVE != 0 && unsafe { enabled() } & CONFIGURATION_AND_DATA == CONFIGURATION_AND_DATA
 }
 
-fn ask() -> bool {
+fn request() -> bool {
     // SAFETY: changes nothing but the permission, for all threads of the process.
     unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) == 0 }
 }
