@@ -9,7 +9,7 @@ use super::{Buffer, Case, Parts, cast, ladder, values, zeros};
 use crate::workload::Layout;
 use gradus_kernels::{
     Float,
-    matmul::{self, RUNGS, Run, Shape, Strides},
+    matmul::{self, Operand, Products, RUNGS, Run, Shape, Strides},
 };
 
 pub(super) struct Data {
@@ -19,6 +19,13 @@ pub(super) struct Data {
     pub(super) b: Buffer,
     pub(super) b_strides: Strides,
     pub(super) c: Buffer,
+}
+
+impl Data {
+    pub(super) fn products(&mut self) -> Products<'_> {
+        let (a, b) = (Operand::new(&self.a, self.a_strides), Operand::new(&self.b, self.b_strides));
+        Products { shape: self.shape, a, b, c: &mut self.c, add: false }
+    }
 }
 
 pub(super) fn data(layout: Layout, m: usize, k: usize, n: usize) -> Data {
@@ -37,7 +44,7 @@ pub(super) fn case(layout: Layout, m: usize, k: usize, n: usize) -> Box<dyn Case
     let data = data(layout, m, k, n);
     let same = |x| x;
     let expected = (vec![reference::<f32>(&data, same)], vec![reference::<f64>(&data, same)]);
-    let call = |run: Run, isa, d: &mut Data| run(isa, d.shape, &d.a, d.a_strides, &d.b, d.b_strides, &mut d.c, false);
+    let call = |run: Run, isa, d: &mut Data| run(isa, d.products());
     let ladder = ladder(RUNGS, data, call, |d| d.c.fill(f32::NAN), outputs, expected);
     #[cfg(feature = "peers")]
     let ladder = {

@@ -9,7 +9,10 @@ use super::{
 };
 use crate::workload::{Layout, Precision};
 use gradus_kernels::{
-    matmul::bf16::{RUNGS, Run, stored},
+    matmul::{
+        Operand, Products,
+        bf16::{RUNGS, Run, stored},
+    },
     simd::bf16::round,
 };
 use half::bf16;
@@ -22,7 +25,7 @@ pub(super) fn case(layout: Layout, m: usize, k: usize, n: usize) -> Box<dyn Case
     let data = data(layout, m, k, n);
     let expected = (vec![reference(&data, rounded)], vec![reference(&data, rounded)]);
     let call = |run: Run, isa, d: &mut Data| {
-        run(bf16_isa(isa), d.shape, &d.a, d.a_strides, &d.b, d.b_strides, &mut d.c, false);
+        run(bf16_isa(isa), d.products());
     };
     let mut ladder = ladder(RUNGS, data, call, |d| d.c.fill(f32::NAN), outputs, expected);
     ladder.precision = Precision::Bf16;
@@ -36,7 +39,8 @@ pub(super) fn decode(k: usize, n: usize) -> Box<dyn Case> {
     let weight = aligned(data.b.iter().copied().map(round));
     data.b = zeros(0);
     let call = |run: stored::Run, isa, (d, weight): &mut (Data, Buffer<bf16>)| {
-        run(bf16_isa(isa), d.shape, &d.a, d.a_strides, weight, d.b_strides, &mut d.c, false);
+        let (a, b) = (Operand::new(&d.a, d.a_strides), Operand::new(weight, d.b_strides));
+        run(bf16_isa(isa), Products { shape: d.shape, a, b, c: &mut d.c, add: false });
     };
     let spoil = |(d, _): &mut (Data, Buffer<bf16>)| d.c.fill(f32::NAN);
     let mut ladder = ladder(stored::RUNGS, (data, weight), call, spoil, |(d, _)| outputs(d), expected);

@@ -113,11 +113,11 @@ pub struct Mask<'a> {
     pub strides: [usize; 3],
 }
 
-/// A forward rung: inputs to O and lse.
-pub type Forward = for<'a> fn(Isa, &Inputs<'a>, Output<'_>, &mut [f32]);
+/// A forward rung, of `f32` or with another kind of instruction set of bf16: inputs to O and lse.
+pub type Forward<I = Isa> = for<'a> fn(I, &Inputs<'a>, Output<'_>, &mut [f32]);
 
 /// A backward rung: inputs and what the forward pass left to dQ, dK and dV, which are overwritten.
-pub type Backward = for<'a> fn(Isa, &Inputs<'a>, &Saved<'a>, [Output<'_>; 3]);
+pub type Backward<I = Isa> = for<'a> fn(I, &Inputs<'a>, &Saved<'a>, [Output<'_>; 3]);
 
 fn best_forward(inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
     let ladder = if inputs.shape.tq == 1 { DECODE_RUNGS } else { FORWARD_RUNGS };

@@ -12,14 +12,14 @@ pub(super) fn forward(
     inputs: &Inputs<'_>,
     o: Output<'_>,
     lse: &mut [f32],
-    work: impl Fn([usize; 2], Range<usize>, Part<'_>, Part<'_>),
+    work: impl Fn([usize; 2], Range<usize>, [Part<'_>; 2]),
 ) {
     let (h, tq) = (inputs.shape.h, inputs.shape.tq);
     let lse = Output::new("lse", lse, [inputs.shape.b, h, tq], Strides { b: h * tq, h: tq, t: 1 }, 1);
     for [b, h] in (0..inputs.shape.b * h).map(|head| [head / h, head % h]) {
         // SAFETY: one head after the other.
-        let (o, lse) = unsafe { (o.part(b, h, 0..tq), lse.part(b, h, 0..tq)) };
-        work([b, h], 0..tq, o, lse);
+        let outputs = unsafe { [o.part(b, h, 0..tq), lse.part(b, h, 0..tq)] };
+        work([b, h], 0..tq, outputs);
     }
 }
 

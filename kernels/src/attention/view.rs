@@ -31,6 +31,49 @@ impl<'a, E> View<'a, E> {
     }
 }
 
+/// Rows of one head of a tensor, which are the rows of a matrix.
+#[derive(Clone, Copy)]
+pub(super) struct HeadRows<'a> {
+    data: &'a [f32],
+    /// Where the first row begins.
+    first: usize,
+    stride: usize,
+    pub(super) count: usize,
+    pub(super) d: usize,
+}
+
+impl<'a> HeadRows<'a> {
+    /// `count` rows of `d` elements, `stride` apart.
+    pub(super) fn new(data: &'a [f32], stride: usize, count: usize, d: usize) -> Self {
+        HeadRows { data, first: 0, stride, count, d }
+    }
+
+    /// The elements of row r.
+    #[inline(always)]
+    pub(super) fn row(&self, r: usize) -> &'a [f32] {
+        if self.d == 0 {
+            return &[]; // the memory of no elements need not hold the offset
+        }
+        &self.data[self.first + r * self.stride..][..self.d]
+    }
+
+    /// The memory from the first to the last element, and the distance of its rows.
+    #[inline(always)]
+    pub(super) fn memory(&self) -> (&'a [f32], usize) {
+        (&self.data[self.first..][..(self.count - 1) * self.stride + self.d], self.stride)
+    }
+}
+
+impl<'a> View<'a> {
+    /// The rows `t` of (b, h), which have D elements.
+    #[inline(always)]
+    pub(super) fn rows(&self, [b, h, d]: [usize; 3], t: Range<usize>) -> HeadRows<'a> {
+        let Strides { b: b_step, h: h_step, t: stride } = self.strides;
+        let first = if d == 0 || t.is_empty() { 0 } else { b * b_step + h * h_step + t.start * stride };
+        HeadRows { data: self.data, first, stride, count: t.len(), d }
+    }
+}
+
 impl View<'_> {
     /// Prefetches rows of (b, h); nothing happens where there are none.
     #[inline(always)]

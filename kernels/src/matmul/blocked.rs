@@ -1,14 +1,12 @@
 //! Loop order i, k, j, and blocks: the inner loop runs along rows of B and C.
 //!
-//! One element of A is multiplied with a row of B into a row of C. The multiply-adds of that loop do not wait for one
-//! another, and all of a fetched cache line is used. The loops over K and N go in blocks, so that the block of B,
-//! `K_BLOCK`×`N_BLOCK` elements or 256 KiB, stays in the second-level cache while the rows of A pass by.
-//! What it cannot do: C goes through memory once for each k, a load and a store for each multiply-add.
-//!
-//! Measured, 512×512×512: NN 23.5, TN 23.6 GFLOP/s, 14 times the definition, for the compiler makes vectors of the inner
-//! loop, if only of 4 lanes. NT 1.0, half the definition: there the inner loop goes down columns of memory.
+//! One element of A is multiplied with a row of B into a row of C. These multiply-adds are independent, so the compiler makes
+//! vectors of them, and all of a loaded cache line is used. The loops over K and N go in blocks: a block of B of
+//! `K_BLOCK`×`N_BLOCK` elements, 256 KiB, stays in the second-level cache while the rows of A pass by. But C goes through
+//! memory once for each k, with a load and a store for each multiply-add.
+//! 512×512×512, NN, one thread: 23.5 GFLOP/s, 14 times the definition.
 
-use super::{Shape, Strides, View, begin};
+use super::operands::{Product, Products, View};
 use crate::Isa;
 
 const K_BLOCK: usize = 64;
@@ -18,24 +16,11 @@ const N_BLOCK: usize = 1024;
 ///
 /// # Panics
 /// As [`super::forward`].
-pub fn run(
-    _: Isa,
-    shape: Shape,
-    a: &[f32],
-    a_strides: Strides,
-    b: &[f32],
-    b_strides: Strides,
-    c: &mut [f32],
-    accumulate: bool,
-) {
-    if !begin(shape, a, a_strides, b, b_strides, c, accumulate) {
-        return;
-    }
-    if !accumulate {
-        c.fill(0.0);
-    }
-    for (index, c) in c.chunks_exact_mut(shape.m * shape.n).enumerate() {
-        let (a, b) = (View::of(a, a_strides, index), View::of(b, b_strides, index));
+pub fn run(_: Isa, products: Products<'_>) {
+    products.for_each(|Product { shape, a, b, c, add }| {
+        if !add {
+            c.fill(0.0);
+        }
         for k0 in (0..shape.k).step_by(K_BLOCK) {
             for n0 in (0..shape.n).step_by(N_BLOCK) {
                 let k = K_BLOCK.min(shape.k - k0);
@@ -45,7 +30,7 @@ pub fn run(
                 }
             }
         }
-    }
+    });
 }
 
 /// c += the first `k` elements of `a`'s row 0, times the rows of `b`.

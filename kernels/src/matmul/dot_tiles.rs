@@ -1,22 +1,16 @@
 //! Few rows times a transposed B: tiles of dot products, without packing.
 //!
-//! A language model that reads a handful of tokens multiplies a few rows by weights stored as \[n, k\]. Each weight
-//! serves m multiply-adds only, so copying it into a panel first would cost more than the product itself. Here R rows
-//! of A meet Q rows of memory of B, a vector of steps at a time: R + Q loads for R·Q multiply-adds, and at the end each
-//! of the R·Q vectors of sums is added up. B is read once, front to back.
+//! A language model that reads a handful of tokens multiplies a few rows by weights stored as \[n, k\]. Each weight serves
+//! only m multiply-adds, so copying it into a panel would cost more than the product. Here R rows of A are multiplied with Q
+//! rows of B's memory, a vector of steps at a time: R + Q loads for R·Q multiply-adds, and at the end each vector of sums
+//! is added up. B is read once, front to back. 1536×384 with m = 8, one thread: 164 µs, packed 424.
 //!
-//! The same tiles take the one or two columns that stand over where n is a little more than whole vectors, 65 say: a
-//! vector of the other kind would be filled to a sixteenth.
-//!
-//! Measured in turn with the packed way, medians in one run, weights of 40 MB in all unless said, µs packed → here. On 1
-//! thread 1536×384, m = 2 386 → 97, 8 424 → 164, 15 508 → 282, 24 581 → 403; 384×128 (near), m = 4 24 → 5, 24 49 → 29.
-//! On 2 threads 384×1536, m = 2 193 → 59, 8 240 → 94, 16 293 → 139; 50257×768 (154 MB), m = 4 11385 → 6242, which is
-//! reading at 25 GB/s, 24 18475 → 14471. What is left from m = 8 on is adding up the lanes, and rows over fours: m = 15
-//! takes longer than 16.
+//! The same tiles compute the one or two columns that are left where n is a little more than whole vectors, such as 65.
 
 use super::{
-    Shape, View,
-    micro::{Block, Shared},
+    Shape,
+    block::{Block, Shared},
+    operands::{Product, View},
 };
 use crate::{Isa, simd::Simd, simd_fn};
 use rayon::prelude::*;
@@ -28,12 +22,12 @@ const TASK: usize = 1 << 18;
 const TASK_WEIGHTS: usize = 1 << 16;
 
 /// Whether a product is better done this way.
-pub(super) fn pays(shape: Shape, a: View<'_>, b: View<'_>) -> bool {
+pub(super) fn pays(&Product { shape, a, b, .. }: &Product<'_>) -> bool {
     (2..=FEW).contains(&shape.m) && shape.n > 1 && a.col == 1 && b.row == 1 && b.col != 1
 }
 
-/// One product with [`pays`]; none of the sizes is 0.
-pub(super) fn product(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32], accumulate: bool) {
+/// One product with [`pays`].
+pub(super) fn product(isa: Isa, Product { shape, a, b, c, add }: Product<'_>) {
     let Shape { m, n, k, .. } = shape;
     let c = Block::whole(c, n);
     let c = Shared(&c);
@@ -45,7 +39,7 @@ pub(super) fn product(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut 
         let j = index * columns;
         // SAFETY: no two tasks have the same columns.
         let c = unsafe { c.part(0, j, m, columns.min(n - j)) };
-        multiply(isa, k, a, b.from(0, j).transposed(), c, accumulate);
+        multiply(isa, k, a, b.from(0, j).transposed(), c, add);
     };
     let tasks = n.div_ceil(columns);
     if tasks == 1 {

@@ -1,29 +1,30 @@
 //! Matrix times vector, for products with one row or one column: y = W·x.
 //!
-//! Every weight is used once, so the time is that of reading W, and all that matters is that W is read front to back
-//! by every core, fast enough. Where rows of W lie together (NT, a token times a weight \[n, k\]) each output is a dot
-//! product, and a task works on four outputs a quarter of its own apart: a prefetcher runs ahead of each of four streams,
-//! and four lines are under way where one stream has one. Where columns do (NN), a block of y stays in the
-//! first-level cache while rows of memory, a column of W each, are scaled and added, four at a time. Tasks are
-//! blocks of y, or, where columns lie together and y is short, parts of the sum, added in order: each of them then
-//! reads one piece of memory.
-//!
-//! Measured on 2 threads inside the pool, median GB/s of W for one stream and for four, in turn: 50176×768 NT (154 MB) 31
-//! and 38 in a quiet hour, 22 and 24 in a busy one; 27648×384 NT (42 MB, of which the third-level cache, 32 MiB, keeps a
-//! part) 64 and 73. Six and eight streams do as well as four; prefetches by hand, one to eight KiB ahead, cost 5 to 15%.
-//! NN, before: 50257×768 27, 28000×384 46. From outside the pool a call takes some 20 µs more.
+//! Every weight is used once, so the time is that of reading W, and W should be read front to back by every core. Where
+//! the steps of a row of W lie together (NT, a token times a weight \[n, k\]) each output is a dot product. A task computes
+//! four outputs a quarter of its own apart, so the hardware prefetches four streams: 50176×768 reads at 38 GB/s with four
+//! streams and at 31 with one. Where columns lie together (NN), a block of y stays in the first-level cache while columns of
+//! W are scaled and added, four at a time. Tasks are blocks of y, or, where columns lie together and y is short, parts of
+//! the sum, added in order: each then reads one stretch of memory.
 
-use super::View;
+use super::operands::View;
 use crate::prefetch::prefetch;
-use crate::{Isa, scratch, simd::Simd, simd_fn};
+use crate::{
+    Isa, scratch,
+    simd::{
+        Simd,
+        operand_kind::{OperandKind, Plain},
+    },
+    simd_fn,
+};
+use bytemuck::cast_slice;
 use rayon::prelude::*;
 
 /// Weights of one task: 256 KiB, some 15 µs of reading.
 const TASK: usize = 1 << 16;
-/// The least weights that are cut in two, 192 KiB. Two cores have twice the cache of their own: with it a token of the preset
-/// `small`, whose weights have 3.2 MB, takes 77 µs on two cores with 2 MiB each, and 140 when its layers are one task.
+/// The least weights that are cut in two, 192 KiB: two cores have twice the cache of their own.
 const CUT: usize = 3 << 14;
-/// How far ahead columns are fetched: the processor does not foresee steps this long.
+/// How many columns ahead are prefetched: the hardware does not prefetch steps this long.
 const COLUMNS_AHEAD: usize = 16;
 /// The longest y of which every task may have its own.
 const SHORT: usize = 4096;
@@ -57,7 +58,7 @@ fn contiguous(isa: Isa, w: View<'_>, x: &[f32], y: &mut [f32], accumulate: bool)
         if by_columns {
             columns(isa, w, x, y, accumulate);
         } else if w.col == 1 {
-            dots(isa, w, x, y, accumulate);
+            dots_of_f32(isa, w, x, y, accumulate);
         } else {
             strided(w, x, y, accumulate);
         }
@@ -88,42 +89,58 @@ fn parts_of_sum(isa: Isa, w: View<'_>, x: &[f32], y: &mut [f32], accumulate: boo
 }
 
 simd_fn! {
-    /// A dot product for each output, in turn for four quarters of them: W is read at four places at once.
-    fn dots<S>(s: S, w: View<'_>, x: &[f32], y: &mut [f32], accumulate: bool) {
-        let quarter = y.len() / 4;
-        let row = |i: usize| &w.data[i * w.row..][..x.len()];
-        for i in 0..quarter {
-            let sums = dot(s, [row(i), row(quarter + i), row(2 * quarter + i), row(3 * quarter + i)], x);
-            for (q, sum) in sums.into_iter().enumerate() {
-                let y = &mut y[q * quarter + i];
-                *y = if accumulate { *y + sum } else { sum };
-            }
-        }
-        for (i, y) in y.iter_mut().enumerate().skip(4 * quarter) {
-            let [sum] = dot(s, [row(i)], x);
-            *y = if accumulate { *y + sum } else { sum };
-        }
+    /// [`dots`] of `f32`.
+    fn dots_of_f32<S>(s: S, w: View<'_>, x: &[f32], y: &mut [f32], accumulate: bool) {
+        dots(Plain(s), w, cast_slice(x), x.len(), y, accumulate);
     }
 }
 
-/// Σ aᵢ·xᵢ for each row a, in two vectors of sums.
+/// A dot product of a row of W, `k` stored numbers, with the words `x` for each output, in turn for four quarters of the
+/// outputs: W is read at four places at once.
 #[inline(always)]
-fn dot<S: Simd, const Q: usize>(s: S, rows: [&[f32]; Q], x: &[f32]) -> [f32; Q] {
+pub(super) fn dots<W: OperandKind>(
+    kind: W,
+    w: View<'_, W::Stored>,
+    x: &[u32],
+    k: usize,
+    y: &mut [f32],
+    accumulate: bool,
+) {
+    let quarter = y.len() / 4;
+    let row = |i: usize| &w.data[i * w.row..][..k];
+    for i in 0..quarter {
+        let sums = dot(kind, [row(i), row(quarter + i), row(2 * quarter + i), row(3 * quarter + i)], x);
+        for (q, sum) in sums.into_iter().enumerate() {
+            let y = &mut y[q * quarter + i];
+            *y = if accumulate { *y + sum } else { sum };
+        }
+    }
+    for (i, y) in y.iter_mut().enumerate().skip(4 * quarter) {
+        let [sum] = dot(kind, [row(i)], x);
+        *y = if accumulate { *y + sum } else { sum };
+    }
+}
+
+/// Σ wᵢ·xᵢ for each row w, in two vectors of sums.
+#[inline(always)]
+fn dot<W: OperandKind, const Q: usize>(kind: W, rows: [&[W::Stored]; Q], x: &[u32]) -> [f32; Q] {
+    let s = kind.simd();
+    let (n, k) = (W::S::N * W::STEPS, rows[0].len());
     let mut sums = [[s.zero(); 2]; Q];
-    let whole = x.len() / (2 * S::N) * (2 * S::N);
-    for p in (0..whole).step_by(2 * S::N) {
+    let whole = k / (2 * n) * (2 * n);
+    for p in (0..whole).step_by(2 * n) {
         for v in 0..2 {
-            let at = p + v * S::N;
-            let b = s.load(&x[at..]);
+            let at = p + v * n;
+            let x = s.to_bits(s.load(cast_slice(&x[at / W::STEPS..])));
             for q in 0..Q {
-                sums[q][v] = s.mul_add(s.load(&rows[q][at..]), b, sums[q][v]);
+                sums[q][v] = kind.dot(kind.load_stored(&rows[q][at..], n), x, sums[q][v]);
             }
         }
     }
-    for at in (whole..x.len()).step_by(S::N) {
-        let b = s.load_partial(&x[at..]);
+    for at in (whole..k).step_by(n) {
+        let x = s.to_bits(s.load_partial(cast_slice(&x[at / W::STEPS..])));
         for q in 0..Q {
-            sums[q][0] = s.mul_add(s.load_partial(&rows[q][at..]), b, sums[q][0]);
+            sums[q][0] = kind.dot(kind.load_stored(&rows[q][at..], k - at), x, sums[q][0]);
         }
     }
     let mut out = [0.0; Q];

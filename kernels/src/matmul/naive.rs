@@ -1,13 +1,13 @@
 //! The definition: c_ij = Σ_p a_ip · b_pj, one dot product after the other.
 //!
-//! The specification of every other rung, and in `f64` their oracle. It is slow because every addition waits for the
-//! one before it (the sum is one chain, 3 cycles a link), and because in NN each step down a column of B fetches a
-//! new cache line for one element; in TN the columns of both operands are walked down.
-//!
-//! In the report, 512×512×512: NN 1.6, NT 2.3, TN 1.2 GFLOP/s, 1% of the machine. NT, which reads both operands along
-//! their rows, takes 3.2 cycles for a step: the chain and nothing else.
+//! The specification of every other rung, and in `f64` their oracle. It is slow because every addition waits for the one
+//! before it, and because each step down a column of B (NN) loads a new cache line for one element.
+//! 512×512×512, NN, one thread: 1.6 GFLOP/s, 1% of the peak.
 
-use super::{Shape, Strides, begin};
+use super::{
+    Shape, Strides,
+    operands::{Operand, Products},
+};
 use crate::{Float, Isa};
 
 /// C\[b\] = A\[b\]·B\[b\], or C\[b\] += A\[b\]·B\[b\] with `accumulate`; C is contiguous \[batch, m, n\].
@@ -23,29 +23,27 @@ pub fn forward<E: Float>(
     c: &mut [E],
     accumulate: bool,
 ) {
-    if !begin(shape, a, a_strides, b, b_strides, c, accumulate) {
+    let (a, b) = (Operand::new(a, a_strides), Operand::new(b, b_strides));
+    multiply(Products { shape, a, b, c, add: accumulate });
+}
+
+/// [`forward`] of any type.
+pub(super) fn multiply<E: Float>(mut products: Products<'_, E>) {
+    if !products.begin() {
         return;
     }
+    let Products { shape, a, b, c, add } = products;
     for (index, c) in c.iter_mut().enumerate() {
         let (row, j) = (index / shape.n, index % shape.n);
         let (batch, i) = (row / shape.m, row % shape.m);
-        let a = &a[batch * a_strides.batch + i * a_strides.row..];
-        let b = &b[batch * b_strides.batch + j * b_strides.col..];
-        let dot = (0..shape.k).map(|p| a[p * a_strides.col] * b[p * b_strides.row]).sum();
-        *c = if accumulate { *c + dot } else { dot };
+        let a_row = &a.data[batch * a.strides.batch + i * a.strides.row..];
+        let b_column = &b.data[batch * b.strides.batch + j * b.strides.col..];
+        let dot = (0..shape.k).map(|p| a_row[p * a.strides.col] * b_column[p * b.strides.row]).sum();
+        *c = if add { *c + dot } else { dot };
     }
 }
 
 /// [`forward`] as a rung.
-pub(super) fn run(
-    _: Isa,
-    shape: Shape,
-    a: &[f32],
-    a_strides: Strides,
-    b: &[f32],
-    b_strides: Strides,
-    c: &mut [f32],
-    accumulate: bool,
-) {
-    forward(shape, a, a_strides, b, b_strides, c, accumulate);
+pub(super) fn run(_: Isa, products: Products<'_>) {
+    multiply(products);
 }

@@ -1,16 +1,28 @@
-//! Packing: a block of a matrix copied into panels, in the order in which the microkernel reads it.
+//! Packing: a block of a matrix copied into panels, in the order in which the micro-kernel reads it.
 //!
 //! A panel is `width` neighbours for every step p of k: for A some rows of a column, for B some columns of a row. The
-//! microkernel then reads both operands front to back, whatever layout they came in, from whole cache lines and few
+//! micro-kernel then reads both operands front to back, whatever layout they came in, from whole cache lines and few
 //! pages; the last panel is filled up with zeros, so there is no special case at the edge. Where the neighbours lie
 //! side by side in memory a panel is copied; where the steps do, it is transposed, 8×8 elements at a time.
 
-use super::View;
+use super::operands::View;
 use crate::prefetch::prefetch;
-use crate::{simd::Simd, simd_fn};
+use crate::{Isa, simd::Simd, simd_fn};
 
-/// How far ahead rows are fetched where they are copied: the processor does not foresee them, a page or more apart. The
-/// lines of the next eight are prefetched one by one while these are copied; all at once, they have to wait.
+/// Rows of a panel of A that vectors multiply.
+pub(super) const PANEL_ROWS: usize = 8;
+
+/// Columns of a panel of B that vectors multiply: those of a tile.
+pub(super) const fn panel_columns(isa: Isa) -> usize {
+    match isa {
+        Isa::Portable => 8,
+        Isa::Avx2 => 24,
+        Isa::Avx512 => 48,
+    }
+}
+
+/// How many rows ahead are prefetched where rows are copied: they lie a page or more apart, so the hardware does not prefetch
+/// them. One line at a time; prefetches of eight rows at once have to wait for each other.
 const STEPS_AHEAD: usize = 8;
 
 simd_fn! {
@@ -106,7 +118,7 @@ fn transpose_8x8<S: Simd>(_: S, from: &[f32], from_row: usize, to: &mut [f32], t
     assert!(from.len() == 7 * from_row + 8 && to.len() == 7 * to_row + 8);
     match S::ISA {
         #[cfg(target_arch = "x86_64")]
-        crate::Isa::Avx2 | crate::Isa::Avx512 => {
+        Isa::Avx2 | Isa::Avx512 => {
             // SAFETY: 8 rows of 8 elements lie in each slice; a value of `S` proves AVX.
             unsafe { transpose_avx(from.as_ptr(), from_row, to.as_mut_ptr(), to_row) }
         }

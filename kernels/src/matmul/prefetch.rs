@@ -1,6 +1,6 @@
-//! Which cache lines are prefetched while a tile is multiplied, and in what order. [`super::micro`] says what it gains.
+//! Which cache lines are prefetched while a tile is multiplied, and in what order.
 
-use super::{View, micro::PANEL_ROWS};
+use super::{operands::View, pack::PANEL_ROWS};
 
 /// Elements of a cache line.
 pub(super) const LINE: usize = 16;
@@ -38,37 +38,37 @@ impl Prefetch {
         Prefetch { first: std::ptr::null(), one: 0, eight: 0, lines: 0 }
     }
 
-    /// Of A, `asks` lines while the panel of rows `i` is multiplied: those of its 8 rows, or of columns where these lie
-    /// together and a line has the rows of two panels, each of which asks for half of the columns.
+    /// So many lines of A while the panel of rows `i` is multiplied: those of its 8 rows, or of columns where these lie
+    /// together and a line has the rows of two panels, each of which prefetches half of the columns.
     #[inline(always)]
-    pub(super) fn of_a(a: View<'_>, i: usize, asks: usize) -> Prefetch {
+    pub(super) fn of_a(a: View<'_>, i: usize, lines: usize) -> Prefetch {
         let first = a.data.as_ptr();
         if a.row == 1 {
-            let column = if i.is_multiple_of(LINE) { 0 } else { asks };
+            let column = if i.is_multiple_of(LINE) { 0 } else { lines };
             let first = first.wrapping_add(i / LINE * LINE).wrapping_add(column.wrapping_mul(a.col));
-            Prefetch { first, one: a.col, eight: a.col.wrapping_mul(8), lines: asks }
+            Prefetch { first, one: a.col, eight: a.col.wrapping_mul(8), lines }
         } else {
-            Prefetch { first: first.wrapping_add(i.wrapping_mul(a.row)), one: a.row, eight: LINE, lines: asks }
+            Prefetch { first: first.wrapping_add(i.wrapping_mul(a.row)), one: a.row, eight: LINE, lines }
         }
     }
 
-    /// Below the panel of B of columns `j`, where rows of B lie together: each of the first panels of rows `i` asks for
-    /// one line of `asks` rows, until all `steps` of them are fetched.
+    /// Below the panel of B of columns `j`, where the elements of a row of B lie together: each of the first panels of rows `i`
+    /// prefetches one line of so many rows, until all `steps` rows are prefetched.
     #[inline(always)]
-    pub(super) fn of_b(b: View<'_>, (i, j): (usize, usize), width: usize, asks: usize, steps: usize) -> Prefetch {
-        let lines = width.div_ceil(LINE);
-        let (line, row) = (i / PANEL_ROWS % lines, i / PANEL_ROWS / lines * asks);
+    pub(super) fn of_b(b: View<'_>, (i, j): (usize, usize), width: usize, lines: usize, steps: usize) -> Prefetch {
+        let across = width.div_ceil(LINE);
+        let (line, row) = (i / PANEL_ROWS % across, i / PANEL_ROWS / across * lines);
         if b.col != 1 || row >= steps {
             return Prefetch::nowhere();
         }
         let first = b.data.as_ptr().wrapping_add(row.wrapping_mul(b.row)).wrapping_add(j + line * LINE);
-        Prefetch { first, one: b.row, eight: b.row.wrapping_mul(8), lines: asks }
+        Prefetch { first, one: b.row, eight: b.row.wrapping_mul(8), lines }
     }
 
-    /// Of a packed panel that begins at `panel`, of `words`: the share of panel `index` of `panels`, at most `asks` lines.
+    /// Of a packed panel that begins at `panel`, of `words`: the share of panel `index` of `panels`, at most so many lines.
     #[inline(always)]
-    pub(super) fn of_panel(panel: *const f32, words: usize, (index, panels): (usize, usize), asks: usize) -> Prefetch {
-        let lines = words.div_ceil(LINE * panels).min(asks);
+    pub(super) fn of_panel(panel: *const f32, words: usize, (index, panels): (usize, usize), most: usize) -> Prefetch {
+        let lines = words.div_ceil(LINE * panels).min(most);
         Prefetch { first: panel.wrapping_add(index * lines * LINE), one: LINE, eight: 8 * LINE, lines }
     }
 

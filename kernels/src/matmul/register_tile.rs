@@ -1,61 +1,38 @@
-//! A tile of C in registers: R rows by V vectors, so that every load serves several multiply-adds.
+//! A tile of C in registers, R rows by V vectors: every load serves several multiply-adds.
 //!
-//! A step of k loads V vectors of B and R elements of A and does R·V multiply-adds. With 8×3 tiles of AVX-512 vectors
-//! that is 11 loads for 24 multiply-adds, and 24 independent chains, more than enough to hide the 4 cycles of each.
-//! 24 sums, 3 vectors of B and one of A fill 28 of the 32 registers; AVX2 has 16 and gets 4×3.
-//! The operands are still read where they lie: in large matrices each row of B is on another page, and where the
-//! width is a power of two all rows of a tile fall into the same few places of the cache.
-//!
-//! Measured: 512×512×512 NN 105, TN 107, NT 7.5 GFLOP/s (NN at AVX2 46, portable 28); 1024×1024×1024 NN 103, TN 99,
-//! NT 4.9. Where B can be loaded this is the step that matters, 4.7 times the rung below in NN of 512 and 7.3 in TN by the
-//! report; NT waits for its elements one by one.
+//! A step of k loads V vectors of B and R elements of A and does R·V independent multiply-adds. AVX-512 has 32 registers:
+//! tiles of 8×3 need 24 sums, 3 vectors of B and one of A, so 11 loads serve 24 multiply-adds. AVX2 has 16, and gets 4×3.
+//! The operands are still read in place: in large matrices each row of B is on another page, and at distances of a power of
+//! two all rows of a tile share a few sets of the cache. 512×512×512, NN, one thread: 105 GFLOP/s, 4.7 times the rung below.
 
-use super::{Shape, Strides, View, begin, simd::neighbours};
+use super::{
+    Shape,
+    operands::{Product, Products, View},
+    simd::neighbours,
+};
 use crate::{Isa, simd::Simd, simd_fn};
 
 /// The rung: see [`super::forward`].
 ///
 /// # Panics
 /// As [`super::forward`].
-pub fn run(
-    isa: Isa,
-    shape: Shape,
-    a: &[f32],
-    a_strides: Strides,
-    b: &[f32],
-    b_strides: Strides,
-    c: &mut [f32],
-    accumulate: bool,
-) {
-    if !begin(shape, a, a_strides, b, b_strides, c, accumulate) {
-        return;
-    }
-    for (index, c) in c.chunks_exact_mut(shape.m * shape.n).enumerate() {
-        let (a, b) = (View::of(a, a_strides, index), View::of(b, b_strides, index));
-        product(isa, shape, a, b, c, accumulate);
-    }
+pub fn run(isa: Isa, products: Products<'_>) {
+    products.for_each(|one| product(isa, one));
 }
 
 simd_fn! {
-    /// One matrix of the batch.
-    fn product<S>(s: S, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32], accumulate: bool) {
+    /// One product.
+    fn product<S>(s: S, one: Product<'_>) {
         match S::ISA {
-            Isa::Avx512 => tiles::<S, 8, 3>(s, shape, a, b, c, accumulate),
-            Isa::Avx2 => tiles::<S, 4, 3>(s, shape, a, b, c, accumulate),
-            Isa::Portable => tiles::<S, 4, 1>(s, shape, a, b, c, accumulate),
+            Isa::Avx512 => tiles::<S, 8, 3>(s, one),
+            Isa::Avx2 => tiles::<S, 4, 3>(s, one),
+            Isa::Portable => tiles::<S, 4, 1>(s, one),
         }
     }
 }
 
 #[inline(always)]
-fn tiles<S: Simd, const R: usize, const V: usize>(
-    s: S,
-    shape: Shape,
-    a: View<'_>,
-    b: View<'_>,
-    c: &mut [f32],
-    accumulate: bool,
-) {
+fn tiles<S: Simd, const R: usize, const V: usize>(s: S, Product { shape, a, b, c, add }: Product<'_>) {
     let Shape { m, n, k, .. } = shape;
     let mut j = 0;
     while j < n {
@@ -64,10 +41,10 @@ fn tiles<S: Simd, const R: usize, const V: usize>(
         while i < m {
             let (a, b, c) = (a.from(i, 0), b.from(0, j), &mut c[i * n + j..]);
             match (whole, m - i >= R) {
-                (true, true) => tile::<S, R, V, true>(s, k, n - j, a, b, c, n, accumulate),
-                (false, true) => tile::<S, R, V, false>(s, k, n - j, a, b, c, n, accumulate),
-                (true, false) => tile::<S, 1, V, true>(s, k, n - j, a, b, c, n, accumulate),
-                (false, false) => tile::<S, 1, V, false>(s, k, n - j, a, b, c, n, accumulate),
+                (true, true) => tile::<S, R, V, true>(s, k, n - j, a, b, c, n, add),
+                (false, true) => tile::<S, R, V, false>(s, k, n - j, a, b, c, n, add),
+                (true, false) => tile::<S, 1, V, true>(s, k, n - j, a, b, c, n, add),
+                (false, false) => tile::<S, 1, V, false>(s, k, n - j, a, b, c, n, add),
             }
             i += if m - i >= R { R } else { 1 };
         }
@@ -86,7 +63,7 @@ fn tile<S: Simd, const R: usize, const V: usize, const WHOLE: bool>(
     b: View<'_>,
     c: &mut [f32],
     c_row: usize,
-    accumulate: bool,
+    add: bool,
 ) {
     let mut sums = [[s.zero(); V]; R];
     assert!((R - 1) * a.row + (k - 1) * a.col < a.data.len(), "R rows of A");
@@ -117,7 +94,7 @@ fn tile<S: Simd, const R: usize, const V: usize, const WHOLE: bool>(
         for v in 0..V {
             if v * S::N < end {
                 let c = &mut c[v * S::N..];
-                let old = if accumulate { s.load_partial(c) } else { s.zero() };
+                let old = if add { s.load_partial(c) } else { s.zero() };
                 s.store_partial(c, s.add(old, sums[r][v]));
             }
         }

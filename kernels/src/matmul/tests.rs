@@ -1,4 +1,4 @@
-use super::{RUNGS, Run, Shape, Strides, naive};
+use super::{Operand, Products, RUNGS, Run, Shape, Strides, naive, operands::span};
 use crate::trials::{assert_same_on_any_number_of_threads, runs};
 use crate::{Isa, oracle};
 
@@ -27,7 +27,7 @@ fn lay_out(layout: Layout, batch: usize, rows: usize, columns: usize) -> (Stride
         Broadcast => Strides { batch: 0, row: columns, col: 1 },
         OneRow => Strides { batch: columns, row: 0, col: 1 },
     };
-    (strides, super::span([batch, rows, columns], strides).unwrap())
+    (strides, span([batch, rows, columns], strides).unwrap())
 }
 
 /// What the operands hold.
@@ -53,6 +53,10 @@ fn values(kind: Values, seed: u64, len: usize) -> Vec<f32> {
     values
 }
 
+fn run_on((isa, run): (Isa, Run), shape: Shape, a: (&[f32], Strides), b: (&[f32], Strides), c: &mut [f32], add: bool) {
+    run(isa, Products { shape, a: Operand::new(a.0, a.1), b: Operand::new(b.0, b.1), c, add });
+}
+
 fn product(
     (isa, run): (Isa, Run),
     kind: Values,
@@ -65,7 +69,7 @@ fn product(
     let (b_strides, b_len) = lay_out(layouts.1, batch, k, n);
     let (a, b) = (values(kind, 1, a_len), values(kind, 2, b_len));
     let mut c = if accumulate { values(kind, 3, batch * m * n) } else { vec![f32::NAN; batch * m * n] };
-    run(isa, shape, &a, a_strides, &b, b_strides, &mut c, accumulate);
+    run_on((isa, run), shape, (&a, a_strides), (&b, b_strides), &mut c, accumulate);
     c
 }
 
@@ -170,7 +174,8 @@ fn no_steps_give_zeros_and_no_outputs_do_nothing() {
     for rung in RUNGS {
         let strides = Strides { batch: 5, row: 5, col: 1 };
         let run = |m, n, k, c: &mut [f32], accumulate| {
-            (rung.run)(Isa::Portable, Shape { batch: 1, m, n, k }, &[], strides, &[], strides, c, accumulate);
+            let shape = Shape { batch: 1, m, n, k };
+            run_on((Isa::Portable, rung.run), shape, (&[], strides), (&[], strides), c, accumulate);
         };
         let mut c = [3.0, 4.0];
         run(1, 2, 0, &mut c, true);
@@ -178,16 +183,8 @@ fn no_steps_give_zeros_and_no_outputs_do_nothing() {
         run(1, 2, 0, &mut c, false);
         assert_eq!(c, [0.0, 0.0], "{}", rung.name);
         run(0, usize::MAX, 0, &mut [], false);
-        (rung.run)(
-            Isa::Portable,
-            Shape { batch: 7, m: 0, n: 1, k: 1 },
-            &[],
-            strides,
-            &[1.0; 31],
-            strides,
-            &mut [],
-            false,
-        );
+        let shape = Shape { batch: 7, m: 0, n: 1, k: 1 };
+        run_on((Isa::Portable, rung.run), shape, (&[], strides), (&[1.0; 31], strides), &mut [], false);
     }
 }
 
@@ -200,7 +197,7 @@ fn not_a_number_and_infinity_are_not_lost() {
     for rung in RUNGS {
         for isa in Isa::available() {
             let mut c = vec![0.0; 450];
-            (rung.run)(isa, shape, &a, sa, &b, sb, &mut c, false);
+            run_on((isa, rung.run), shape, (&a, sa), (&b, sb), &mut c, false);
             assert!(c[..50].iter().all(|x| x.is_nan()) && c[50..100].iter().all(|&x| x == f32::INFINITY));
             assert!(c[100..].iter().all(|&x| x == 0.0), "{} at {isa}", rung.name);
         }
@@ -240,7 +237,7 @@ fn the_same_bits_on_any_number_of_threads() {
 fn refused(shape: Shape, a: (usize, Strides), b: (usize, Strides), c: usize) -> bool {
     RUNGS.iter().all(|rung| {
         let (x, y, mut z) = (vec![1.0; a.0], vec![1.0; b.0], vec![0.0; c]);
-        let run = || (rung.run)(Isa::best(), shape, &x, a.1, &y, b.1, &mut z, false);
+        let run = || run_on((Isa::best(), rung.run), shape, (&x, a.1), (&y, b.1), &mut z, false);
         let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).err();
         let message = panic.and_then(|panic| panic.downcast::<String>().ok());
         z.iter().all(|&z| z == 0.0) && message.is_some_and(|message| message.contains("matmul: "))

@@ -1,39 +1,28 @@
 //! Threads: blocks of C are tasks, all of which read one packed B.
 //!
-//! B is packed once, by all threads, and then every task packs its own rows of A and multiplies. The tasks are cut by
-//! the shape alone and each element of C is summed by one task in one order, so the bits do not depend on the number
-//! of threads. Work that is too small for a second thread stays on the one that has it, and three kinds of product
-//! go other ways: matrix times vector ([`super::gemv`]), a C that is not large with a long sum, as the
-//! gradient of a weight over many positions (`split_k.rs`), and a batch of small products, where a task takes several of
-//! them whole.
-//!
-//! Measured on 2 threads, GFLOP/s of 228, NN / NT / TN: 512×512×512 210 / 211 / 199; 1024×1024×1024 213 / 214 / 206;
-//! 2048×2048×2048 209 / 207 / 207. As x·Wᵀ / dy·W / dyᵀ·x of a layer: 16384 tokens, 384→1152 208 / 211 / 207;
-//! 384→1536 211 / 217 / 196; 1536→384 220 / 214 / 192; 384→65 167 / 166 / 137; 768 tokens, 384→1536 199 / 206 / 201;
-//! 128→512 214 / 211 / 200. At AVX2 the same within 5%. 65 columns fill 5 vectors of 16 to 81%, which bounds 384→65;
-//! there a block of A is used so seldom that memory bandwidth shows as well.
-//! What it took in TN, where the columns of A lie together: rows of k on 4 KiB pages of their own made every task miss
-//! the TLB, 20% of the time at k = 16384, until a chunk of k was made short enough for its pages to fit.
-//! Packing A once for all tasks instead, which touches each page once, was slower on 2 threads, for then nobody
-//! multiplies while memory is read.
+//! All threads pack B once; then every task packs its own rows of A and multiplies. The shape alone decides how tasks are
+//! cut, and each element of C is summed by one task in one order, so the bits do not depend on the number of threads. Work
+//! that is too small for a second thread stays on one, and three kinds of products go other ways: matrix times vector
+//! ([`super::gemv`]); a small C with a long sum, such as the gradient of a weight over many positions (`split_k.rs`); and a
+//! batch of small products, of which a task takes several. 2048×2048×2048, two threads: 209 GFLOP/s.
 
 use super::{
-    Shape, Strides, View, begin, gemv,
-    micro::{Block, PANEL_ROWS, Shared, multiply, panel_columns},
-    pack::pack,
-    packed::{self, K_BLOCK, M_BLOCK, N_BLOCK, k_block},
+    Shape,
+    block::{Block, Shared},
+    gemv,
+    operands::{Product, Products, Source, View},
+    packed,
+    packed_kernel::{Cut, N_BLOCK, PackedKernel},
     prefetch::Next,
     split_k,
 };
 use crate::{Isa, scratch};
 use rayon::prelude::*;
 
-/// The least multiply-adds that are worth a task: about 10 µs.
-const TASK: usize = 1 << 19;
 /// The fewest rows of a task, where C has as many.
 const M_LEAST: usize = 64;
 /// Most words of B that are packed at a time: 8 MiB, a part of the third-level cache.
-pub(super) const PACKED_B: usize = 1 << 21;
+const PACKED_B: usize = 1 << 21;
 /// The least words that are worth packing in a task of their own.
 const PACK_TASK: usize = 1 << 15;
 
@@ -41,38 +30,30 @@ const PACK_TASK: usize = 1 << 15;
 ///
 /// # Panics
 /// As [`super::forward`].
-pub fn run(
-    isa: Isa,
-    shape: Shape,
-    a: &[f32],
-    a_strides: Strides,
-    b: &[f32],
-    b_strides: Strides,
-    c: &mut [f32],
-    accumulate: bool,
-) {
-    if !begin(shape, a, a_strides, b, b_strides, c, accumulate) {
-        return;
-    }
-    let shape = fold_batch(shape, a_strides, b_strides);
-    each_matrix(shape, TASK, c, |index, c| {
-        product(isa, shape, View::of(a, a_strides, index), View::of(b, b_strides, index), c, accumulate);
-    });
+pub fn run(isa: Isa, products: Products<'_>) {
+    let kernel = PackedKernel::of_f32(isa);
+    for_each_in_tasks(products, kernel.cut.work, |one| product(isa, kernel, one));
 }
 
-/// `one(index, c)` for every matrix of the batch: one after the other where they are large enough to be cut
-/// themselves, else tasks of several that are worth `least` multiply-adds.
-pub(super) fn each_matrix(shape: Shape, least: usize, c: &mut [f32], one: impl Fn(usize, &mut [f32]) + Sync) {
-    let Shape { batch, m, n, .. } = shape;
-    let work = work(shape);
-    if batch == 1 || work >= 16 * least {
-        c.chunks_exact_mut(m * n).enumerate().for_each(|(index, c)| one(index, c));
+/// [`Products::for_each`] of [`Products::folded`]: one after the other where they are large enough to be cut themselves, else in tasks of several
+/// that are worth `least` multiply-adds.
+pub(super) fn for_each_in_tasks<B: Copy + Sync>(
+    mut products: Products<'_, f32, B>,
+    least: usize,
+    one: impl Fn(Product<'_, View<'_, B>>) + Sync,
+) {
+    if !products.begin() {
         return;
     }
-    let group = (least / work).max(batch.div_ceil(64)).clamp(1, batch);
+    let Products { shape, a, b, c, add } = products.folded();
+    let Shape { batch, m, n, .. } = shape;
+    let work = work(shape);
+    let group =
+        if batch == 1 || work >= 16 * least { batch } else { (least / work).max(batch.div_ceil(64)).clamp(1, batch) };
     let several = |(first, c): (usize, &mut [f32])| {
         for (index, c) in c.chunks_exact_mut(m * n).enumerate() {
-            one(first * group + index, c);
+            let (a, b) = (a.matrix(first * group + index), b.matrix(first * group + index));
+            one(Product { shape: Shape { batch: 1, ..shape }, a, b, c, add });
         }
     };
     if group == batch {
@@ -82,93 +63,80 @@ pub(super) fn each_matrix(shape: Shape, least: usize, c: &mut [f32], one: impl F
     }
 }
 
-/// A batch that shares B, its A one below the other, is one product with more rows.
-pub(super) fn fold_batch(shape: Shape, a: Strides, b: Strides) -> Shape {
-    let Shape { batch, m, .. } = shape;
-    let below = m.checked_mul(a.row) == Some(a.batch);
-    if b.batch == 0 && below { Shape { batch: 1, m: batch * m, ..shape } } else { shape }
-}
-
-/// Multiply-adds of one matrix of the batch.
+/// Multiply-adds of one product.
 pub(super) fn work(shape: Shape) -> usize {
     shape.m.saturating_mul(shape.n).saturating_mul(shape.k).max(1)
 }
 
-/// One matrix of the batch; none of the sizes is 0.
-fn product(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32], accumulate: bool) {
-    let Shape { m, n, k, .. } = shape;
-    if m == 1 {
-        gemv::product(isa, b.transposed(), (a.data, a.col), k, c, accumulate);
-    } else if n == 1 {
-        gemv::product(isa, a, (b.data, b.row), k, c, accumulate);
-    } else if work(shape) < 2 * TASK {
-        packed::product(isa, shape, a, b, c, accumulate);
-    } else if split_k::pays(shape) {
-        split_k::product(isa, shape, a, b, c, accumulate);
+/// One product.
+pub(super) fn product(isa: Isa, kernel: PackedKernel, one: Product<'_>) {
+    let Product { shape, a, b, c, add } = one;
+    if shape.m == 1 {
+        gemv::product(isa, b.transposed(), (a.data, a.col), shape.k, c, add);
+    } else if shape.n == 1 {
+        gemv::product(isa, a, (b.data, b.row), shape.k, c, add);
     } else {
-        output_blocks(isa, shape, a, b, c, accumulate);
+        let one = Product { shape, a, b: Source::F32(b), c, add };
+        if work(shape) < 2 * kernel.cut.work {
+            packed::product(kernel, one);
+        } else if let Some(part) = split_k::part(shape) {
+            split_k::sum_of_parts(part, one, |part| packed::product(kernel, part));
+        } else {
+            output_blocks(kernel, one);
+        }
     }
 }
 
-/// Packs B, as much of it at a time as [`PACKED_B`] allows, and multiplies.
-fn output_blocks(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32], accumulate: bool) {
+/// Packs B, as much of it at a time as [`PACKED_B`] allows, and multiplies, in either precision.
+pub(super) fn output_blocks(kernel: PackedKernel, Product { shape, a, b, c, add }: Product<'_, Source<'_>>) {
     let Shape { m, n, k, .. } = shape;
     let mut c = Block::whole(c, n);
-    let width = panel_columns(isa);
     let n_block = n.min(N_BLOCK);
-    let padded = n_block.next_multiple_of(width);
-    let k_block = k_block(k, K_BLOCK);
+    let k_block = kernel.k_block(k, kernel.most_steps);
     // In TN every row of k is on other pages, and each task touches all of a chunk's: they have to fit the TLB.
     let most = if a.row == 1 { 2 } else { usize::MAX };
-    let k_chunk = (PACKED_B / padded / k_block).clamp(1, most) * k_block;
+    let steps_of_b = PACKED_B * kernel.steps_of_word() / n_block.next_multiple_of(kernel.columns);
+    let k_chunk = (steps_of_b / k_block).clamp(1, most) * k_block;
     for j in (0..n).step_by(n_block) {
         let columns = n_block.min(n - j);
         for p in (0..k).step_by(k_chunk) {
             let steps = k_chunk.min(k - p);
-            let len = columns.next_multiple_of(width) * steps;
-            scratch::with(len, |panels: &mut [f32]| {
-                pack_b(isa, b.from(p, j), columns, k_block, panels);
+            let len = columns.next_multiple_of(kernel.columns) * kernel.words(steps);
+            scratch::with(len, |panels: &mut [u32]| {
+                pack_b(kernel, b.from(p, j), columns, steps, k_block, panels);
                 let shape = Shape { batch: 1, m, n: columns, k: steps };
-                multiply_blocks(
-                    isa,
-                    shape,
-                    a.from(0, p),
-                    panels,
-                    k_block,
-                    c.part(0, j, m, columns),
-                    accumulate || p > 0,
-                );
+                let c = c.part(0, j, m, columns);
+                multiply_blocks(kernel, shape, a.from(0, p), panels, k_block, c, add || p > 0);
             });
         }
     }
 }
 
 /// Packs all of `panels`: block of k after block of k, each with the panels of all columns.
-fn pack_b(isa: Isa, b: View<'_>, columns: usize, k_block: usize, panels: &mut [f32]) {
-    let width = panel_columns(isa);
-    each_panels(panels, columns, width, k_block, |q, first, count, steps, panels| {
-        pack(isa, b.from(q * k_block, first).transposed(), count, steps, width, panels);
+fn pack_b(kernel: PackedKernel, b: Source<'_>, columns: usize, k: usize, k_block: usize, panels: &mut [u32]) {
+    let block = k_block / kernel.steps_of_word();
+    each_panels(panels, columns, kernel.columns, block, |q, first, count, panels| {
+        kernel.pack_b(b.from(q * k_block, first), count, k_block.min(k - q * k_block), panels);
     });
 }
 
-/// Fills `panels`, block of k after block of k, in tasks where there is work for them: `pack(q, first, count, height,
-/// panels)` fills those of block `q` and of `count` columns from `first` on, `width` columns by `height` words, which is
-/// `block` but for the last.
-pub(super) fn each_panels<W: Send>(
-    panels: &mut [W],
+/// Fills `panels`, block of k after block of k, in tasks where there is work for them: `pack(q, first, count, panels)` fills
+/// those of block `q` and of `count` columns from `first` on, `width` columns by `block` words, or fewer in the last block.
+fn each_panels(
+    panels: &mut [u32],
     columns: usize,
     width: usize,
     block: usize,
-    pack: impl Fn(usize, usize, usize, usize, &mut [W]) + Sync,
+    pack: impl Fn(usize, usize, usize, &mut [u32]) + Sync,
 ) {
     let padded = columns.next_multiple_of(width);
     let parallel = panels.len() >= 2 * PACK_TASK;
-    let one = |(q, panels): (usize, &mut [W])| {
+    let one = |(q, panels): (usize, &mut [u32])| {
         let height = panels.len() / padded;
         let group = PACK_TASK.div_ceil(width * height);
-        let part = |(g, panels): (usize, &mut [W])| {
+        let part = |(g, panels): (usize, &mut [u32])| {
             let first = g * group * width;
-            pack(q, first, (group * width).min(columns - first), height, panels);
+            pack(q, first, (group * width).min(columns - first), panels);
         };
         if parallel {
             panels.par_chunks_mut(group * width * height).with_max_len(1).enumerate().for_each(part);
@@ -180,25 +148,6 @@ pub(super) fn each_panels<W: Send>(
         panels.par_chunks_mut(block * padded).with_max_len(1).enumerate().for_each(one);
     } else {
         panels.chunks_mut(block * padded).enumerate().for_each(one);
-    }
-}
-
-/// What the cuts of C into tasks keep to.
-#[derive(Clone, Copy)]
-pub(super) struct Cut {
-    /// What the rows of a task are a multiple of.
-    pub(super) rows: usize,
-    /// What its columns are a multiple of.
-    pub(super) columns: usize,
-    /// Its most rows.
-    pub(super) most_rows: usize,
-    /// The least multiply-adds that are worth a task.
-    pub(super) work: usize,
-}
-
-impl Cut {
-    pub(super) fn new(isa: Isa) -> Cut {
-        Cut { rows: PANEL_ROWS, columns: panel_columns(isa), most_rows: M_BLOCK, work: TASK }
     }
 }
 
@@ -220,7 +169,7 @@ fn task_size(shape: Shape, cut: Cut) -> (usize, usize) {
 }
 
 /// `one(i, j, c)` for every block of C, where it begins and itself: a task for each.
-pub(super) fn each_block(shape: Shape, cut: Cut, c: Block<'_>, one: impl Fn(usize, usize, Block<'_>) + Sync) {
+fn each_block(shape: Shape, cut: Cut, c: Block<'_>, one: impl Fn(usize, usize, Block<'_>) + Sync) {
     let Shape { m, n, .. } = shape;
     let (rows, columns) = task_size(shape, cut);
     let across = n.div_ceil(columns);
@@ -239,21 +188,30 @@ pub(super) fn each_block(shape: Shape, cut: Cut, c: Block<'_>, one: impl Fn(usiz
 }
 
 /// Multiplies with packed B (blocks of `k_block` steps), a task for each block of C.
-fn multiply_blocks(isa: Isa, shape: Shape, a: View<'_>, b: &[f32], k_block: usize, c: Block<'_>, add: bool) {
+fn multiply_blocks(
+    kernel: PackedKernel,
+    shape: Shape,
+    a: View<'_>,
+    b: &[u32],
+    k_block: usize,
+    c: Block<'_>,
+    add: bool,
+) {
     let Shape { m, n, k, .. } = shape;
-    let width = panel_columns(isa);
-    let padded = n.next_multiple_of(width);
-    each_block(shape, Cut::new(isa), c, |i, j, mut c| {
+    let padded = n.next_multiple_of(kernel.columns);
+    each_block(shape, kernel.cut, c, |i, j, mut c| {
         let (rows, columns) = (c.rows, c.columns);
-        let padded_rows = rows.next_multiple_of(PANEL_ROWS);
-        scratch::with(padded_rows * k_block.min(k), |panels: &mut [f32]| {
+        let padded_rows = rows.next_multiple_of(kernel.rows);
+        scratch::with(padded_rows * kernel.words(k_block.min(k)), |panels: &mut [u32]| {
             for p in (0..k).step_by(k_block) {
                 let steps = k_block.min(k - p);
+                let words = kernel.words(steps);
                 let next = Next { a: next_of_a(a, (i, rows, m), (p, steps, k)), b: None };
-                let a_panels = &mut panels[..padded_rows * steps];
-                pack(isa, a.from(i, p), rows, steps, PANEL_ROWS, a_panels);
-                let b_panels = &b[p * padded + j * steps..][..columns.next_multiple_of(width) * steps];
-                multiply(isa, steps, a_panels, b_panels, c.part(0, 0, rows, columns), add || p > 0, next);
+                let a_panels = &mut panels[..padded_rows * words];
+                kernel.pack_a(a.from(i, p), rows, steps, a_panels);
+                let first = p / kernel.steps_of_word() * padded + j * words;
+                let b_panels = &b[first..][..columns.next_multiple_of(kernel.columns) * words];
+                kernel.multiply(words, a_panels, b_panels, c.part(0, 0, rows, columns), add || p > 0, next);
             }
         });
     });
@@ -261,7 +219,7 @@ fn multiply_blocks(isa: Isa, shape: Shape, a: View<'_>, b: &[f32], k_block: usiz
 
 /// The block of A after rows `i..i + rows` of `m` and steps `p..p + steps` of `k`: this task's next one, or the first
 /// one of the task that this thread will likely take next.
-pub(super) fn next_of_a<'a>(
+fn next_of_a<'a>(
     a: View<'a>,
     (i, rows, m): (usize, usize, usize),
     (p, steps, k): (usize, usize, usize),

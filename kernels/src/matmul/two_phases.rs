@@ -1,12 +1,12 @@
 //! Two phases of tasks in one parallel region: first panels are packed, then blocks of C are multiplied.
 //!
-//! Every worker starts with an equal share of the task numbers, taken from a counter, and then helps with the shares of
-//! others, the first phase before the second. Where the first phase is not finished it waits for at most one task, which a
-//! running thread has. Two parallel regions would wake the workers twice, and half of the work would wait for a worker that
-//! comes late. A task depends on its number alone, so the result is the same whoever runs it.
+//! Two parallel regions would wake the workers twice, and half of the work would wait for a worker that starts late. Here
+//! every worker starts with an equal share of the task numbers, taken from a counter, and then takes from the shares of
+//! others, the first phase before the second. If the first phase is not finished, a worker waits for at most one task, which
+//! a running thread has. A task depends on its number alone, so the result is the same whoever runs it.
 //!
-//! A share is a stretch of rows, the same from product to product, so a core with a large second-level cache finds there
-//! what it wrote itself (docs/performance-notes.md has the measurements).
+//! A share is a stretch of rows, the same in product after product, so a core with a large second-level cache finds there
+//! what it wrote itself.
 
 use rayon::prelude::*;
 use std::marker::PhantomData;

@@ -1,37 +1,27 @@
-//! Operands that can be read where they lie are not packed, and one parallel region does all of a product.
+//! Operands that can be read in place are not packed, and one parallel region does all of a product.
 //!
-//! Packing makes one layout of all, and puts what is read together on few pages. Elements of A can be spread over
-//! vectors from wherever they lie, and rows of B loaded where they are rows of memory (NN, TN): if the operands are
-//! small enough for the caches, no more than that is needed (`strided.rs`). Then only B of an NT product is packed, a
-//! weight as a rule, and that is the first round of the same parallel region (`two_phases.rs`). Large products go the way of
-//! [`super::threads`], few rows times a transposed B that of `dot_tiles.rs`.
-//!
-//! Measured: the 51 products of a training step of 768 tokens (4 layers of 128 channels, 65 in the vocabulary), one after
-//! the other with their operands in the third-level cache or memory, in turn with the rung below, medians in one run.
-//! On 1 thread 34.4 ms against 38 ms, on 2 threads 18.3 against 19.8 ms: 200 of 228 GFLOP/s against 185. By kind, on 2
-//! threads, this rung / the one below: x·Wᵀ 128→384 194 / 178, 512→128 206 / 202, 128→65 164 / 140; dy·W 384→128 211 /
-//! 189, 128→128 193 / 184; dyᵀ·x 512×128 215 / 189, 128×512 199 / 170, 128×128 201 / 163, 65×128 206 / 144. 128→512 is
-//! slower by 2%, 194 / 197, and so is dy·W there. With 16384 tokens 384→65 190 / 165, where the 65th column is a dot
-//! product. With all operands near, a thread reaches 109 to 115 GFLOP/s of 114; what is missing is waiting for memory.
-//!
-//! What did not pay: reading A unpacked with 16384 rows (no faster, 1% slower in all); the same within parts of a long
-//! sum, 65×384 with k = 16384 (150 against 152 GFLOP/s); fetching C for writing (`prefetchw`); blocks of k of 256 steps
-//! (4% slower).
+//! Packing makes one layout of all, and puts what is read together on few pages. But elements of A can be broadcast from
+//! anywhere, and rows of B can be loaded where they are rows of memory (NN, TN): operands that are small enough for the
+//! caches need no more (`micro_in_place.rs`). Then only B of an NT product is packed, usually a weight, in the first phase
+//! of the same parallel region (`two_phases.rs`). Large products go to [`super::threads`], few rows times a transposed B to
+//! `dot_tiles.rs`. All products of a training step of 768 tokens, two threads: 18.3 ms, 19.8 with the rung below.
 
 use super::{
-    Shape, Strides, View, begin, dot_tiles,
-    micro::{Block, Shared, panel_columns},
-    pack::pack,
+    Shape,
+    block::{Block, Shared},
+    dot_tiles,
+    micro_in_place::{self, Panels},
+    operands::{Product, Products, View},
+    pack::{pack, panel_columns},
+    packed_kernel::PackedKernel,
     prefetch::costs_more_than_it_gains,
-    strided::{self, Panels},
     threads,
     two_phases::{self, Pieces},
 };
 use crate::{Isa, scratch};
 
 /// The multiply-adds of a task, about 40 µs. A task reads all of its share of B again, and with twice the rows that is
-/// half as often: a step of the small preset takes 21.8 ms with 2²¹, 22.1 with 2²⁰, 22.1 with 2²² and 22.2 with 2¹⁹ (25%
-/// quantiles of runs in turn).
+/// half as often.
 const TASK: usize = 1 << 21;
 /// The least and the most rows of a task: each reads all of its share of B.
 const ROWS: (usize, usize) = (16, 80);
@@ -43,12 +33,10 @@ const NEAR_B: usize = 1 << 17;
 const MOST_ROWS: usize = 1024;
 const MOST_STEPS: usize = 2048;
 const LARGEST_B: usize = 1 << 20;
-/// Most rows of A or B that may crowd there: NN 1024×1024×1024 makes 216 GFLOP/s packed and 175 where B
-/// lies, NT 214 and 187 where A lies (768×1024×512 205 and 186), in turn.
+/// Most rows of A or B, a multiple of 4 KiB apart, that are read in place: they share a few sets of the caches.
 const CROWD: usize = 512;
-/// Rows of B a multiple of 2 KiB apart, and the least of them, that are packed where a core starts two multiply-adds a cycle: on a
-/// Granite Rapids TN 128×768×512 and 512×512×512 take 19 and 9% less time so, NN 512×512×512 4%. A Zen 4 makes 96% of its
-/// peak without.
+/// Rows of B a multiple of 2 KiB apart, and the least of them, that are packed where a core starts two multiply-adds a cycle: there
+/// TN 128×768×512 takes 19% less time.
 const APART: (usize, usize) = (512, 256);
 /// Most columns beyond whole vectors that are dot products, and most columns where that is worth while.
 const OVER: (usize, usize) = (2, 256);
@@ -57,35 +45,28 @@ const OVER: (usize, usize) = (2, 256);
 ///
 /// # Panics
 /// As [`super::forward`].
-pub fn run(
-    isa: Isa,
-    shape: Shape,
-    a: &[f32],
-    a_strides: Strides,
-    b: &[f32],
-    b_strides: Strides,
-    c: &mut [f32],
-    accumulate: bool,
-) {
-    if !begin(shape, a, a_strides, b, b_strides, c, accumulate) {
+pub fn run(isa: Isa, mut products: Products<'_>) {
+    if !products.begin() {
         return;
     }
-    let folded = threads::fold_batch(shape, a_strides, b_strides);
-    let (first_a, first_b) = (View::of(a, a_strides, 0), View::of(b, b_strides, 0));
-    if folded.batch == 1 && dot_tiles::pays(folded, first_a, first_b) {
-        dot_tiles::product(isa, folded, first_a, first_b, c, accumulate);
-    } else if folded.batch == 1 && pays(folded, first_a, first_b) {
-        product(isa, folded, first_a, first_b, c, accumulate);
+    let products = products.folded();
+    if products.shape.batch > 1 {
+        return threads::run(isa, products);
+    }
+    let one = products.single();
+    if dot_tiles::pays(&one) {
+        dot_tiles::product(isa, one);
+    } else if pays(&one) {
+        product(isa, one);
     } else {
-        threads::run(isa, shape, a, a_strides, b, b_strides, c, accumulate);
+        threads::product(isa, PackedKernel::of_f32(isa), one);
     }
 }
 
-fn pays(shape: Shape, a: View<'_>, b: View<'_>) -> bool {
+fn pays(&Product { shape, a, b, .. }: &Product<'_>) -> bool {
     let Shape { m, n, k, .. } = shape;
     let few_rows = m <= MOST_ROWS || columns_over(n, a, b) > 0;
     let sizes = m >= ROWS.0 && few_rows && n > 1 && k <= MOST_STEPS && n.saturating_mul(k) <= LARGEST_B;
-    // Rows a multiple of 4 KiB apart fall into the same few places of the caches.
     let crowds =
         |operand: View<'_>, rows: usize| operand.col == 1 && operand.row.is_multiple_of(1 << 10) && rows >= CROWD;
     sizes && !crowds(a, m) && !crowds(b, k)
@@ -104,8 +85,8 @@ fn task_size(shape: Shape, width: usize) -> (usize, usize) {
     ((TASK / columns / k).next_multiple_of(ROWS.0).clamp(ROWS.0, ROWS.1), columns)
 }
 
-/// One product; none of the sizes is 0.
-fn product(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32], accumulate: bool) {
+/// One product with [`pays`].
+fn product(isa: Isa, Product { shape, a, b, c, add }: Product<'_>) {
     let Shape { m, n, k, .. } = shape;
     let width = panel_columns(isa);
     let c = Block::whole(c, n);
@@ -126,12 +107,12 @@ fn product(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32], accu
             let panels = Panels { data: &panels.data[j / width * panels.panel + p * panels.step..], ..panels };
             // SAFETY: no two tasks have the same rows and columns.
             let c = unsafe { c.part(i, j, rows, columns) };
-            strided::multiply(isa, steps, a.from(i, p), panels, c, accumulate || p > 0, hardware_prefetches);
+            micro_in_place::multiply(isa, steps, a.from(i, p), panels, c, add || p > 0, hardware_prefetches);
         }
         if over > 0 && j + columns == n {
             // SAFETY: as above; only the last task of these rows has the columns over.
             let c = unsafe { c.part(i, n, rows, over) };
-            dot_tiles::multiply(isa, k, a.from(i, 0), b.from(0, n).transposed(), c, accumulate);
+            dot_tiles::multiply(isa, k, a.from(i, 0), b.from(0, n).transposed(), c, add);
         }
     };
     if over == 0 && reads(n, k, b) && m <= MOST_ROWS {
@@ -154,7 +135,7 @@ fn product(isa: Isa, shape: Shape, a: View<'_>, b: View<'_>, c: &mut [f32], accu
 }
 
 /// Whether B is read where it lies: rows of whole vectors, at any instruction set; and where two multiply-adds start in a cycle
-/// not those that share a few places of the caches ([`APART`]).
+/// not those that share a few sets of the caches ([`APART`]).
 fn reads(n: usize, k: usize, b: View<'_>) -> bool {
     let shared = b.row.is_multiple_of(APART.0) && k >= APART.1 && costs_more_than_it_gains();
     b.col == 1 && n.is_multiple_of(16) && !shared

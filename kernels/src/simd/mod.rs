@@ -8,8 +8,8 @@
 //! generic helpers and closures must be so too, for a function that is not inlined into the body loses the
 //! instruction set (the result stays right, but ten times slower).
 //!
-//! Read first: [`portable`], then [`avx2`] or [`avx512`], then [`math`], [`bf16`] for pairs of half-width numbers, and
-//! [`tiles`] for registers that hold a matrix.
+//! Read first: [`portable`], then [`avx2`] or [`avx512`], then [`math`], [`bf16`] for pairs of half-width numbers,
+//! `operand_kind` for kernels of both precisions, and [`tiles`] for registers that hold a matrix.
 
 #[cfg(target_arch = "x86_64")]
 pub mod avx2;
@@ -18,6 +18,7 @@ pub mod avx512;
 pub mod bf16;
 pub mod math;
 mod normal;
+pub(crate) mod operand_kind;
 pub mod portable;
 #[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), allow(dead_code))]
 pub mod tiles;

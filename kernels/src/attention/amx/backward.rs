@@ -1,22 +1,12 @@
-//! The backward pass on tiles: keys as rows, so that almost nothing has to be turned.
+//! The backward pass on tiles: keys are rows, so that almost nothing has to be transposed.
 //!
 //! Sᵀ = K·Qᵀ and dPᵀ = V·dOᵀ come out with queries side by side. So the log-sum-exp and δ of 16 queries are vectors, and
 //! Pᵀ and dSᵀ, rounded by one instruction for two vectors, are left operands of dV += Pᵀ·dO and dK += dSᵀ·Q as they
-//! lie. Q and dO have to be turned, once; and dS for dQ += dS·K, in squares of 16 words. With queries as rows there would be
-//! two such matrices to turn, or with dQᵀ, whose operands need none, K and the sums: as much at 256 keys, less far above.
+//! lie. Q and dO are transposed once, and dS for dQ += dS·K, in squares of 16 words.
 //!
 //! A block is 64 keys and 128 queries, in squares of 32 by 32: only those are computed in which something is seen. What
-//! a square adds to the gradients is added when the block is done, so that sums are loaded and stored once for up to four
-//! squares.
-//!
-//! Measured (as in [`super::forward`], f32 / words of pairs / tiles, in ms): 16×6×256×64 14.3 / 15.0 / 4.0 to 5.4;
-//! 1×12×1024×64 20.2 / 25.6 / 5.0 to 6.0; 1×12×4096×64 263 to 276 / not measured / 59 to 68; 12×4×64×32 0.22 to
-//! 0.26 / 0.30 / 0.16 to 0.23. On one thread a head of 256×64 takes 52 µs where all is near, and from about 100 to 160
-//! among 96: it waits for memory. Asking for the rows of the next head and of the gradients ahead of time, spread over
-//! the squares, took 6 to 9% off 12×4×64×32 and added as much at 16×6×256×64, so it is not done.
-//!
-//! With dropout of 0.2, in turn with the words of pairs, medians of three runs, pairs / tiles: 16×6×256×64 17.6 / 5.5 (4.6
-//! without dropout); 1×12×1024×64 26.1 / 6.8 (5.7); 12×4×64×32 0.36 / 0.23. With masks nothing was measured.
+//! a square adds to the gradients is added when the block is done, so sums are loaded and stored once for up to four
+//! squares. 1×12×1024×64 takes 5.0 to 6.0 ms, 20.2 in `f32` (two threads of a Granite Rapids).
 
 use crate::attention::{
     Inputs, Saved,
@@ -28,16 +18,17 @@ use crate::attention::{
     blocks::{
         exp2::exp2,
         head_operands::{deltas, log2_sums},
-        operand_kind::Pairs,
         pack,
     },
-    view::Part,
+    one_by_one,
+    view::{Part, PartOf},
 };
 use crate::{
-    bf16_fn,
+    Bf16Isa, bf16_fn,
     philox::GROUP,
     simd::{
         Bf16, Simd,
+        operand_kind::Pairs,
         tiles::{SIDE, Tiles, WORDS},
     },
 };
@@ -57,7 +48,7 @@ const KEYS_APART: usize = ACROSS * WORDS;
 const QUERIES_APART: usize = DOWN * WORDS;
 
 /// The working memory of a chunk of keys and a head of queries.
-pub(in crate::attention) fn lengths(inputs: &Inputs<'_>, keys: &Range<usize>) -> [usize; 18] {
+fn lengths(inputs: &Inputs<'_>, keys: &Range<usize>) -> [usize; 18] {
     let (d, tq) = (inputs.shape.d, inputs.shape.tq);
     let (words, width) = (words_width(d), pack::width(d));
     let (keys, near) = (keys.len().next_multiple_of(STEP), tq.min(NEAR).next_multiple_of(STEP));
@@ -111,9 +102,26 @@ struct Space<'a> {
     ds: &'a mut [u32],
 }
 
+/// The backward pass of some keys of one key head, where it [`fits`](super::fits), with vectors of any level; `dq` gives
+/// the rows of a head.
+pub(in crate::attention) fn chunk(
+    isa: Bf16Isa,
+    tiles: &mut impl Tiles,
+    inputs: &Inputs<'_>,
+    saved: &Saved<'_>,
+    [b, kv]: [usize; 2],
+    keys: Range<usize>,
+    dq: &PartOf<'_>,
+    gradients: [Part<'_>; 2],
+) {
+    let space = lengths(inputs, &keys).iter().sum();
+    one_by_one::sharing(inputs, kv, keys.clone(), space, gradients, |h, gradients, buffer| {
+        compiled(isa, tiles, inputs, saved, [b, h, kv], keys.clone(), dq(h), gradients, buffer);
+    });
+}
+
 bf16_fn! {
-    /// All queries of one head meet the keys of a chunk, where it [`fits`](super::forward::fits).
-    pub(in crate::attention) fn differentiate<B>(
+    fn compiled<B>(
         b: B,
         tiles: &mut impl Tiles,
         inputs: &Inputs<'_>,
@@ -124,12 +132,13 @@ bf16_fn! {
         gradients: &mut [Part<'_>; 2],
         buffer: &mut [u32],
     ) {
-        chunk(b, tiles, inputs, saved, head, keys, dq, gradients, buffer)
+        differentiate(b, tiles, inputs, saved, head, keys, dq, gradients, buffer)
     }
 }
 
+/// All queries of one head meet the keys of a chunk.
 #[inline(always)]
-fn chunk<B: Bf16>(
+fn differentiate<B: Bf16>(
     bf16: B,
     tiles: &mut impl Tiles,
     inputs: &Inputs<'_>,
@@ -147,9 +156,9 @@ fn chunk<B: Bf16>(
     let [scores, dp, ds_pairs, p_t, ds_t, ds, dq, dk, dv] = parts;
     let [lse, delta, scores, dp, dq, dk, dv] = [lse, delta, scores, dp, dq, dk, dv].map(cast_slice_mut::<u32, f32>);
     if h == kv * group {
-        rows(bf16, &inputs.k, [b, kv, d], keys.clone(), k);
-        rows(bf16, &inputs.v, [b, kv, d], keys.clone(), v);
-        joined(bf16, &inputs.k, [b, kv, d], keys.clone(), k_joined);
+        rows(bf16, inputs.k.rows([b, kv, d], keys.clone()), k);
+        rows(bf16, inputs.v.rows([b, kv, d], keys.clone()), v);
+        joined(bf16, inputs.k.rows([b, kv, d], keys.clone()), k_joined);
         dk.fill(0.0);
         dv.fill(0.0);
     }
@@ -165,8 +174,9 @@ fn chunk<B: Bf16>(
         for (from, turn, join) in
             [(&inputs.q, &mut *q_turned, &mut *q_joined), (&saved.d_o, &mut *d_o_turned, &mut *d_o_joined)]
         {
-            turned(bf16, from, [b, h, d], near.clone(), turn);
-            joined(bf16, from, [b, h, d], near.clone(), join);
+            let rows = from.rows([b, h, d], near.clone());
+            turned(bf16, rows, turn);
+            joined(bf16, rows, join);
         }
         dq.fill(0.0);
         let operands = Operands {

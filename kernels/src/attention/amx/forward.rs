@@ -1,25 +1,15 @@
 //! The forward pass on tiles: scores of 32 queries and 256 keys at once, then their softmax, then P·V.
 //!
-//! A product of tiles takes a tenth of the time that vectors need, so the softmax and the packing are what is left, and
-//! the kernel is made for them. Rows of scores are queries: then Q and P are operands as they lie, P rounded by one
-//! instruction for 32 keys, V is zipped, and only K has to be turned. With queries in the lanes a softmax would need no
-//! sums across lanes, but Q, V and O would have to be turned. P takes the place of the scores that it is made of: 32 KiB.
-//! With 256 keys in a block most sequences have one, and nothing of a row has to be multiplied again.
+//! A product of tiles takes a tenth of the time that vectors need, so softmax and packing are what is left, and the layout
+//! is chosen for them. Rows of scores are queries: then Q and P are operands as they lie, P rounded by one instruction for
+//! 32 keys, V is zipped, and only K is transposed. P takes the place of the scores that it is made of: 32 KiB. With 256 keys
+//! in a block most sequences have one, and nothing of a row has to be rescaled.
 //!
-//! K and V are packed once for all queries of a chunk, up to a part of the second-level cache; past that the rows wait
-//! in memory for the next keys.
+//! K and V are packed once for all queries of a chunk, up to a part of the second-level cache; beyond that the rows wait in
+//! memory for the next keys. 1×12×1024×64 takes 2.2 to 2.6 ms, 7.2 in `f32` (two threads of a Granite Rapids).
 //!
-//! Measured (Granite Rapids, two threads, causal, packed operands, medians on a machine with other work; f32 / words of
-//! pairs, from an earlier run / tiles, in ms): 16×6×256×64 4.4 / 5.3 / 1.5 to 1.9; 1×12×1024×64 7.2 / 9.7 / 2.2 to 2.6; 1×12×4096×64
-//! 105 / not measured / 32 to 37; 12×4×64×32 0.10 to 0.14 / 0.12 / 0.10 to 0.14, no gain: there a head is 3.5 µs where its
-//! operands are near, of which about a quarter is loads of tiles that wait for the stores just before them, and 5.6 µs
-//! where they are not. Two such blocks of rows in turn, lest tiles wait, changed none of the times by more than 7%, mostly
-//! for the worse.
-//!
-//! Dropout takes from P what is rounded, after it went into the sums; its factor comes with O (`hidden_keys.rs` has the bits).
-//! A mask hides scores before the maximum. With dropout of 0.2, as above, in turn with the words of pairs, medians of three
-//! runs, pairs / tiles: 16×6×256×64 6.2 / 2.3 (1.8 without dropout); 1×12×1024×64 10.6 / 3.7 (2.4); 12×4×64×32 0.17 / 0.15.
-//! With masks nothing was measured.
+//! Dropout acts on P when it is rounded, after it went into the sums; its factor comes with O (`hidden_keys.rs` has the
+//! bits). A mask hides scores before the maximum.
 
 use crate::attention::{
     Inputs,
@@ -28,15 +18,17 @@ use crate::attention::{
         pack::{joined, rows, turned, words_width},
         product::{STEP, Side, multiply},
     },
-    blocks::{exp2::exp2, next_head::NextHead, operand_kind::Pairs, pack},
+    blocks::{exp2::exp2, next_head::NextHead, pack},
     ladder::register_softmax::in_log,
     view::Part,
 };
 use crate::{
-    bf16_fn,
+    Bf16Isa, bf16_fn,
     philox::GROUP,
+    scratch,
     simd::{
         Bf16, Simd,
+        operand_kind::Pairs,
         tiles::{SIDE, Tiles},
     },
 };
@@ -45,16 +37,10 @@ use std::{f32::consts::LOG2_E, ops::Range};
 
 /// The keys of a block of scores.
 const KEYS: usize = 256;
-/// OperandKind for what dropout takes from a query of such a block, in whole groups.
+/// Words for what dropout takes from a query of such a block, in whole groups.
 const DROPS: usize = WORDS_OF_GROUP * (KEYS / GROUP + 1);
-/// OperandKind of packed keys, and as many of values, 512 KiB each.
+/// Words of packed keys, and as many of values, 512 KiB each.
 const NEAR: usize = 128 << 10;
-
-/// Whether there is something to compute, and a window that is not empty.
-pub(in crate::attention) fn fits(inputs: &Inputs<'_>) -> bool {
-    let (shape, options) = (inputs.shape, inputs.options);
-    shape.tq > 0 && shape.tk > 0 && shape.d > 0 && options.window != Some(0)
-}
 
 /// The keys that are packed at once.
 fn near(d: usize) -> usize {
@@ -68,7 +54,7 @@ fn seen(inputs: &Inputs<'_>, queries: Range<usize>) -> Range<usize> {
 }
 
 /// The working memory of the queries `rows`: Q, keys, values, scores; maximum, sums and output of each row so far.
-pub(in crate::attention) fn lengths(inputs: &Inputs<'_>, rows: &Range<usize>) -> [usize; 7] {
+fn lengths(inputs: &Inputs<'_>, rows: &Range<usize>) -> [usize; 7] {
     let (d, all) = (inputs.shape.d, rows.len().next_multiple_of(STEP));
     let keys = if rows.is_empty() { 0 } else { seen(inputs, rows.clone()).len().next_multiple_of(STEP) };
     // Only one block of rows is unfinished at a time where all keys are near.
@@ -90,7 +76,7 @@ struct Context<'a, 'b> {
     scale: f32,
     /// The head to prefetch, if this is the last time that the rows of this one are read.
     next: NextHead,
-    asks: bool,
+    prefetches: bool,
 }
 
 /// What is kept of 32 rows from block to block.
@@ -101,9 +87,21 @@ struct State<'a> {
     o: &'a mut [f32],
 }
 
+/// The forward pass of the queries `rows` of one head, where it [`fits`](super::fits), with vectors of any level.
+pub(in crate::attention) fn chunk(
+    isa: Bf16Isa,
+    tiles: &mut impl Tiles,
+    inputs: &Inputs<'_>,
+    head: [usize; 2],
+    rows: Range<usize>,
+    outputs: [Part<'_>; 2],
+) {
+    let len = lengths(inputs, &rows).iter().sum();
+    scratch::with(len, |buffer: &mut [u32]| compiled(isa, tiles, inputs, head, rows, outputs, buffer));
+}
+
 bf16_fn! {
-    /// The forward pass of the queries `rows` of one head, where it [`fits`].
-    pub(in crate::attention) fn attend<B>(
+    fn compiled<B>(
         b: B,
         tiles: &mut impl Tiles,
         inputs: &Inputs<'_>,
@@ -112,12 +110,12 @@ bf16_fn! {
         outputs: [Part<'_>; 2],
         buffer: &mut [u32],
     ) {
-        chunk(b, tiles, inputs, head, rows, outputs, buffer)
+        attend(b, tiles, inputs, head, rows, outputs, buffer)
     }
 }
 
 #[inline(always)]
-fn chunk<B: Bf16>(
+fn attend<B: Bf16>(
     bf16: B,
     tiles: &mut impl Tiles,
     inputs: &Inputs<'_>,
@@ -133,7 +131,7 @@ fn chunk<B: Bf16>(
     let (words, width, near) = (words_width(d), pack::width(d), near(d));
     let [q, k, v, scores, max, sums, o] = pack::split(buffer, lengths(inputs, &queries));
     let [scores, max, sums, o] = [scores, max, sums, o].map(cast_slice_mut::<u32, f32>);
-    rows(bf16, &inputs.q, [b, h, d], queries.clone(), q);
+    rows(bf16, inputs.q.rows([b, h, d], queries.clone()), q);
     max.fill(f32::MIN); // not −∞: the difference of two of them would be NaN
     sums.fill(0.0);
     let seen = seen(inputs, queries.clone());
@@ -142,15 +140,15 @@ fn chunk<B: Bf16>(
     let mut first = seen.start;
     loop {
         let keys = first..(first + near).min(seen.end);
-        turned(bf16, &inputs.k, [b, kv, d], keys.clone(), k);
+        turned(bf16, inputs.k.rows([b, kv, d], keys.clone()), k);
         if scale < 0.0 {
             pack::negate(Pairs(bf16), k);
         }
-        joined(bf16, &inputs.v, [b, kv, d], keys.clone(), v);
+        joined(bf16, inputs.v.rows([b, kv, d], keys.clone()), v);
         // A factor of 0 would make NaN of the scores that are hidden.
         let magnitude = if scale == 0.0 { f32::MIN_POSITIVE } else { scale.abs() };
-        let (next, asks) = (NextHead::new(inputs, [b, h]), queries.len() == inputs.shape.tq);
-        let context = Context { inputs, head: [b, h], k, v, first, scale: magnitude, next, asks };
+        let (next, prefetches) = (NextHead::new(inputs, [b, h]), queries.len() == inputs.shape.tq);
+        let context = Context { inputs, head: [b, h], k, v, first, scale: magnitude, next, prefetches };
         for i in queries.clone().step_by(STEP) {
             let at = if single { 0 } else { i - queries.start };
             let block = i..(i + STEP).min(queries.end);
@@ -212,7 +210,7 @@ fn meet<B: Bf16>(
     for row in (0..STEP).step_by(SIDE) {
         let seen = columns(context.inputs, &queries, row, &keys);
         for r in row..row + SIDE {
-            if last && context.asks {
+            if last && context.prefetches {
                 let i = queries.start + r;
                 context.next.prefetch(context.inputs, i..i + 1);
                 o_rows.prefetch(i..(i + 1).min(queries.end));

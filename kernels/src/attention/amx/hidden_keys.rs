@@ -1,8 +1,8 @@
 //! Which keys are hidden from a query, and which dropout takes from it: a bit for each of 32 keys.
 //!
-//! The masks of dropout are made for 64 keys of one query, eight counters at once. Forward, queries are rows, and that is what
-//! a row needs. Backward, queries are in the lanes: there a word for each of 16 queries is a vector, and key j of a square asks
-//! for bit j of all lanes. So nothing is turned, and masks are drawn once for a block.
+//! The masks of dropout are drawn for 64 keys of one query at once. Forward, queries are rows, and that is what a row needs.
+//! Backward, queries are in the lanes: a word for each of 16 queries is a vector, and key j of a square reads bit j of all
+//! lanes. So nothing is transposed, and masks are drawn once for a block.
 
 use crate::attention::{Inputs, amx::product::STEP};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 use std::ops::Range;
 
-/// OperandKind for a group of dropout's masks.
+/// Words for a group of dropout's masks.
 pub(in crate::attention) const WORDS_OF_GROUP: usize = GROUP / STEP;
 
 /// A bit for each lane.

@@ -4,52 +4,41 @@
 //! 32 rows, so that the rows of a tile are 128 bytes apart however many there are: at distances of 4 KiB they would all
 //! fall into one set of the first-level cache.
 
-use crate::attention::{
-    View,
-    amx::product::STEP,
-    blocks::{operand_kind::Pairs, pack},
-};
-use crate::simd::{Bf16, Simd};
-use std::ops::Range;
+use crate::attention::{amx::product::STEP, blocks::pack, view::HeadRows};
+use crate::simd::{Bf16, Simd, operand_kind::Pairs};
 
-/// OperandKind of a packed row of D numbers, whole tiles of them.
+/// Words of a packed row of D numbers, whole tiles of them.
 pub(in crate::attention) fn words_width(d: usize) -> usize {
     d.next_multiple_of(STEP) / 2
 }
 
-/// `to` (rows of [`words_width`]) ← the rows `t` of (b, h), and zeros.
+/// `to` (rows of [`words_width`]) ← `from`, and zeros.
 #[inline(always)]
-pub(in crate::attention) fn rows<B: Bf16>(b: B, from: &View<'_>, head: [usize; 3], t: Range<usize>, to: &mut [u32]) {
-    pack::words(Pairs(b), from, head, t, to);
+pub(in crate::attention) fn rows<B: Bf16>(b: B, from: HeadRows<'_>, to: &mut [u32]) {
+    pack::words(Pairs(b), from, to);
 }
 
-/// `to` (pairs of rows of [`pack::width`]) ← the rows `t` of (b, h) zipped in pairs, and zeros.
+/// `to` (pairs of rows of [`pack::width`]) ← `from` zipped in pairs, and zeros.
 #[inline(always)]
-pub(in crate::attention) fn joined<B: Bf16>(b: B, from: &View<'_>, head: [usize; 3], t: Range<usize>, to: &mut [u32]) {
-    let end = t.len().div_ceil(2) * pack::width(head[2]);
-    pack::joined(Pairs(b), from, head, t, &mut to[..end]);
+pub(in crate::attention) fn joined<B: Bf16>(b: B, from: HeadRows<'_>, to: &mut [u32]) {
+    let end = from.count.div_ceil(2) * pack::width(from.d);
+    pack::joined(Pairs(b), from, &mut to[..end]);
     to[end..].fill(0);
 }
 
-/// `to` (blocks of [`words_width`] × 32) ← the rows `t` of (b, h) turned: pair q of row r stands in row q, column r % 32 of
+/// `to` (blocks of [`words_width`] × 32) ← `from`, transposed: pair q of row r stands in row q, column r % 32 of
 /// block r / 32. Zeros fill `to` up.
 #[inline(always)]
-pub(in crate::attention) fn turned<B: Bf16>(
-    bf16: B,
-    from: &View<'_>,
-    [b, h, d]: [usize; 3],
-    t: Range<usize>,
-    to: &mut [u32],
-) {
-    let (s, n, words) = (bf16.simd(), B::S::N, words_width(d));
+pub(in crate::attention) fn turned<B: Bf16>(bf16: B, from: HeadRows<'_>, to: &mut [u32]) {
+    let (s, n, words) = (bf16.simd(), B::S::N, words_width(from.d));
     let zero = s.splat_u32(0);
     for (block, to) in to.chunks_exact_mut((words * STEP).max(1)).enumerate() {
         for column in (0..STEP).step_by(8) {
-            let first = t.start + block * STEP + column;
+            let first = block * STEP + column;
             let mut rows: [&[f32]; 8] = [&[]; 8];
             for (r, row) in rows.iter_mut().enumerate() {
-                if first + r < t.end {
-                    *row = from.row(b, h, first + r, d);
+                if first + r < from.count {
+                    *row = from.row(first + r);
                 }
             }
             for q in (0..words).step_by(n) {

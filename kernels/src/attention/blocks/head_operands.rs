@@ -4,15 +4,15 @@
 //! a short head is read where it lies. Pairs of bf16 need a copy for each direction.
 
 use crate::attention::{
-    Inputs, Saved, View,
+    Inputs, Saved,
     blocks::{
-        operand_kind::OperandKind,
         pack,
         product::{Left, Right},
     },
+    view::HeadRows,
 };
-use crate::simd::Simd;
-use std::{f32::consts::LOG2_E, ops::Range};
+use crate::simd::{Simd, operand_kind::OperandKind};
+use std::f32::consts::LOG2_E;
 
 /// The rows that are read together: packed operands are filled up to a multiple of it.
 pub(in crate::attention) const PANEL: usize = 8;
@@ -27,56 +27,50 @@ pub(in crate::attention) struct Rows<'a> {
     pub right: Right<'a>,
 }
 
-/// The T rows of (b, h) as operands, where they lie or packed.
+/// Rows as operands, where they lie or packed.
 #[inline(always)]
 pub(in crate::attention) fn rows<'a, W: OperandKind>(
     w: W,
-    from: &View<'a>,
-    head: [usize; 3],
-    t: usize,
+    from: HeadRows<'a>,
     in_place: bool,
     packed: &'a mut [u32],
     joined: &'a mut [u32],
 ) -> Rows<'a> {
-    let left = left(w, from, head, t, in_place, packed);
+    let left = left(w, from, in_place, packed);
     if W::STEPS == 1 {
         return Rows { left, right: Right { data: left.data, row: left.row } };
     }
-    Rows { left, right: right(w, from, head, 0..t, in_place, joined) }
+    Rows { left, right: right(w, from, in_place, joined) }
 }
 
-/// The T rows of (b, h) as words along D, where they lie or packed; whole panels may be read.
+/// Rows as words along D, where they lie or packed; whole panels may be read.
 #[inline(always)]
 pub(in crate::attention) fn left<'a, W: OperandKind>(
     w: W,
-    from: &View<'a>,
-    head: [usize; 3],
-    t: usize,
+    from: HeadRows<'a>,
     in_place: bool,
     packed: &'a mut [u32],
 ) -> Left<'a> {
-    if let Some((data, row)) = pack::in_place::<W>(from, head, 0..t, in_place && t.is_multiple_of(PANEL)) {
+    if let Some((data, row)) = pack::in_place::<W>(from, in_place && from.count.is_multiple_of(PANEL)) {
         return Left { data, row, col: 1 };
     }
-    pack::words(w, from, head, 0..t, packed);
-    Left { data: packed, row: pack::words_width::<W>(head[2]), col: 1 }
+    pack::words(w, from, packed);
+    Left { data: packed, row: pack::words_width(W::STEPS, from.d), col: 1 }
 }
 
-/// The rows `t` of (b, h) with the steps of a sum over them joined, where they lie or packed.
+/// Rows with the steps of a sum over them joined, where they lie or packed.
 #[inline(always)]
 pub(in crate::attention) fn right<'a, W: OperandKind>(
     w: W,
-    from: &View<'a>,
-    head: [usize; 3],
-    t: Range<usize>,
+    from: HeadRows<'a>,
     in_place: bool,
     joined: &'a mut [u32],
 ) -> Right<'a> {
-    if let Some((data, row)) = pack::in_place::<W>(from, head, t.clone(), in_place) {
+    if let Some((data, row)) = pack::in_place::<W>(from, in_place) {
         return Right { data, row };
     }
-    pack::joined(w, from, head, t, joined);
-    Right { data: joined, row: pack::width(head[2]) }
+    pack::joined(w, from, joined);
+    Right { data: joined, row: pack::width(from.d) }
 }
 
 /// The log-sum-exp of each query in units of log 2; ∞ where it sees no key or where there is no such query.

@@ -1,6 +1,5 @@
 //! Products of small packed blocks, and what the fast rungs do with a block before and after.
 //!
-//! - `operand_kind`: the 32-bit words that products read, an `f32` or a pair of bf16 numbers
 //! - `pack`: rows copied into dense buffers, as they are, transposed, or as pairs
 //! - `product`: C ← β·C + A·B in register tiles
 //! - `head_operands`: the queries and the output gradient of a head as operands; log-sum-exp and δ of its queries
@@ -10,6 +9,5 @@
 pub(super) mod exp2;
 pub(super) mod head_operands;
 pub(super) mod next_head;
-pub(super) mod operand_kind;
 pub(super) mod pack;
 pub(super) mod product;

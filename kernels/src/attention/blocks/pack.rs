@@ -3,13 +3,10 @@
 //! A block is used by every query (or key) block that meets it, so a copy costs little; and rows that lie a power of
 //! two apart, as those of a \[B,T,3,H,D\] buffer may, would fall into the same few lines of the first-level cache.
 
-use crate::attention::{
-    Inputs, Strides, View,
-    blocks::{next_head::take, operand_kind::OperandKind},
-};
+use crate::attention::{Inputs, blocks::next_head::take, view::HeadRows};
 use crate::{
     rows::{Access, Whole},
-    simd::Simd,
+    simd::{Simd, operand_kind::OperandKind},
 };
 use std::ops::Range;
 
@@ -18,44 +15,29 @@ pub(in crate::attention) fn width(d: usize) -> usize {
     d.next_multiple_of(16)
 }
 
-/// `to` (rows × `width`) ← factor · the rows `t` of (b, h), zeros after the D elements.
+/// `to` (rows of [`width`]) ← factor · `from`, zeros after the D elements.
 #[inline(always)]
-pub(in crate::attention) fn rows<S: Simd>(
-    s: S,
-    from: &View<'_>,
-    [b, h, d]: [usize; 3],
-    t: Range<usize>,
-    factor: f32,
-    to: &mut [f32],
-) {
-    let factor = s.splat(factor);
-    for (to, t) in to.chunks_exact_mut(width(d).max(1)).zip(t) {
-        let from = from.row(b, h, t, d);
-        for j in (0..width(d)).step_by(S::N) {
-            let x = if j + S::N <= d { s.load(&from[j..]) } else { s.load_partial(&from[j.min(d)..]) };
-            s.store(&mut to[j..], s.mul(factor, x));
+pub(in crate::attention) fn rows<S: Simd>(s: S, from: HeadRows<'_>, factor: f32, to: &mut [f32]) {
+    let (factor, width) = (s.splat(factor), width(from.d));
+    for (to, r) in to.chunks_exact_mut(width.max(1)).zip(0..from.count) {
+        let row = from.row(r);
+        for j in (0..width).step_by(S::N) {
+            s.store(&mut to[j..], s.mul(factor, load_at(s, row, j)));
         }
     }
 }
 
-/// `to` (D × `to_row`) ← the rows `t` of (b, h), transposed; columns past the last row are zero.
+/// `to` (D × `to_row`) ← `from`, transposed; columns past the last row are zero.
 ///
 /// In squares of 8×4. (Element by element, the compiler made scatters of the stores: a fifth of the forward time.)
 #[inline(always)]
-pub(in crate::attention) fn transposed<S: Simd>(
-    s: S,
-    from: &View<'_>,
-    [b, h, d]: [usize; 3],
-    t: Range<usize>,
-    to: &mut [f32],
-    to_row: usize,
-) {
-    let n = t.len();
+pub(in crate::attention) fn transposed<S: Simd>(s: S, from: HeadRows<'_>, to: &mut [f32], to_row: usize) {
+    let (n, d) = (from.count, from.d);
     let whole = n / 8 * 8;
     for j in (0..whole).step_by(8) {
         let mut rows: [&[f32]; 8] = [&[]; 8];
         for (r, row) in rows.iter_mut().enumerate() {
-            *row = from.row(b, h, t.start + j + r, d);
+            *row = from.row(j + r);
         }
         eight(s, &rows, d / 8 * 8, &mut to[j..], to_row);
         for x in d / 8 * 8..d {
@@ -65,7 +47,7 @@ pub(in crate::attention) fn transposed<S: Simd>(
         }
     }
     for j in whole..n {
-        let row = from.row(b, h, t.start + j, d);
+        let row = from.row(j);
         (0..d).for_each(|x| to[x * to_row + j] = row[x]);
     }
     if n < to_row {
@@ -135,9 +117,10 @@ pub(in crate::attention) fn split<E, const N: usize>(mut buffer: &mut [E], lengt
     })
 }
 
-/// The words of a packed row of D numbers, whole vectors of them.
-pub(in crate::attention) fn words_width<W: OperandKind>(d: usize) -> usize {
-    d.next_multiple_of(16 * W::STEPS) / W::STEPS
+/// The words of a packed row of D numbers, whole vectors of them, with so many steps in a word.
+#[inline(always)]
+pub(in crate::attention) fn words_width(steps: usize, d: usize) -> usize {
+    d.next_multiple_of(16 * steps) / steps
 }
 
 /// `N` numbers of a row from `j` on, zeros past its end.
@@ -151,82 +134,62 @@ pub(in crate::attention) fn store_words<S: Simd>(s: S, to: &mut [u32], words: S:
     s.store(bytemuck::cast_slice_mut(to), s.from_bits(words));
 }
 
-/// `to` (rows of [`words_width`]) ← the rows `t` of (b, h): neighbours along D share a word. Zeros fill `to` up.
+/// `to` (rows of [`words_width`]) ← `from`: neighbours along D share a word. Zeros fill `to` up.
 #[inline(always)]
-pub(in crate::attention) fn words<W: OperandKind>(
-    w: W,
-    from: &View<'_>,
-    [b, h, d]: [usize; 3],
-    t: Range<usize>,
-    to: &mut [u32],
-) {
+pub(in crate::attention) fn words<W: OperandKind>(w: W, from: HeadRows<'_>, to: &mut [u32]) {
     let (s, n) = (w.simd(), W::S::N);
-    let mut rows = to.chunks_exact_mut(words_width::<W>(d).max(1));
-    for t in t {
-        let (Some(to), from) = (rows.next(), from.row(b, h, t, d)) else { return };
+    let mut rows = to.chunks_exact_mut(words_width(W::STEPS, from.d).max(1));
+    for r in 0..from.count {
+        let (Some(to), row) = (rows.next(), from.row(r)) else { return };
         for (i, to) in to.chunks_exact_mut(n).enumerate() {
             let j = i * n * W::STEPS;
-            store_words(s, to, w.pack([load_at(s, from, j), load_at(s, from, j + n * (W::STEPS - 1))]));
+            store_words(s, to, w.pack([load_at(s, row, j), load_at(s, row, j + n * (W::STEPS - 1))]));
         }
     }
     rows.for_each(|to| to.fill(0));
 }
 
-/// `to` (rows of [`width`]) ← the rows `t` of (b, h), [`OperandKind::STEPS`] rows in one. Zeros fill the last one up.
+/// `to` (rows of [`width`]) ← `from`, [`OperandKind::STEPS`] rows in one. Zeros fill the last one up.
 #[inline(always)]
-pub(in crate::attention) fn joined<W: OperandKind>(
-    w: W,
-    from: &View<'_>,
-    [b, h, d]: [usize; 3],
-    t: Range<usize>,
-    to: &mut [u32],
-) {
+pub(in crate::attention) fn joined<W: OperandKind>(w: W, from: HeadRows<'_>, to: &mut [u32]) {
     let (s, n) = (w.simd(), W::S::N);
-    for (to, first) in to.chunks_exact_mut(width(d).max(1)).zip(t.clone().step_by(W::STEPS)) {
+    for (to, first) in to.chunks_exact_mut(width(from.d).max(1)).zip((0..from.count).step_by(W::STEPS)) {
         let second = first + W::STEPS - 1;
-        let second = if second < t.end { from.row(b, h, second, d) } else { &[] };
-        let first = from.row(b, h, first, d);
+        let second = if second < from.count { from.row(second) } else { &[] };
+        let first = from.row(first);
         for (i, to) in to.chunks_exact_mut(n).enumerate() {
             store_words(s, to, w.join([load_at(s, first, i * n), load_at(s, second, i * n)]));
         }
     }
 }
 
-/// `to` (⌈D/steps⌉ × `to_row`) ← the rows `t` of (b, h) as words, transposed; columns past the last row are zero.
+/// `to` (⌈D/steps⌉ × `to_row`) ← `from` as words, transposed; columns past the last row are zero.
 /// `space` holds the rows as [`words`], where words are not numbers.
 #[inline(always)]
 pub(in crate::attention) fn words_transposed<W: OperandKind>(
     w: W,
-    from: &View<'_>,
-    [b, h, d]: [usize; 3],
-    t: Range<usize>,
+    from: HeadRows<'_>,
     (to, to_row): (&mut [u32], usize),
     space: &mut [u32],
 ) {
     let (s, to) = (w.simd(), bytemuck::cast_slice_mut(to));
     if const { W::STEPS == 1 } {
-        return transposed(s, from, [b, h, d], t, to, to_row);
+        return transposed(s, from, to, to_row);
     }
-    let (n, row) = (t.len(), words_width::<W>(d));
+    let (n, row) = (from.count, words_width(W::STEPS, from.d));
     let space = &mut space[..n * row];
-    words(w, from, [b, h, d], t, space);
-    let packed = View { data: bytemuck::cast_slice(space), strides: Strides { b: 0, h: 0, t: row } };
-    transposed(s, &packed, [0, 0, d.div_ceil(W::STEPS)], 0..n, to, to_row);
+    words(w, from, space);
+    let packed = HeadRows::new(bytemuck::cast_slice(space), row, n, from.d.div_ceil(W::STEPS));
+    transposed(s, packed, to, to_row);
 }
 
-/// The rows `t` of (b, h) where they lie, and their distance, if `few` of them are read and words are the numbers of
+/// The rows where they lie, and their distance, if `few` of them are read and words are the numbers of
 /// memory. Where many products read them, a dense copy is the faster one.
 #[inline(always)]
-pub(in crate::attention) fn in_place<'a, W: OperandKind>(
-    from: &View<'a>,
-    [b, h, d]: [usize; 3],
-    t: Range<usize>,
-    few: bool,
-) -> Option<(&'a [u32], usize)> {
-    let strides = from.strides;
-    (W::STEPS == 1 && few && !t.is_empty() && d > 0 && d.is_multiple_of(16)).then(|| {
-        let first = b * strides.b + h * strides.h + t.start * strides.t;
-        (bytemuck::cast_slice(&from.data[first..][..(t.len() - 1) * strides.t + d]), strides.t)
+pub(in crate::attention) fn in_place<'a, W: OperandKind>(from: HeadRows<'a>, few: bool) -> Option<(&'a [u32], usize)> {
+    (W::STEPS == 1 && few && from.count > 0 && from.d > 0 && from.d.is_multiple_of(16)).then(|| {
+        let (data, stride) = from.memory();
+        (bytemuck::cast_slice(data), stride)
     })
 }
 

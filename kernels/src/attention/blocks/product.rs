@@ -5,8 +5,13 @@
 //! 4×4 need at most 10 loads for 16 multiply-adds, so arithmetic is the limit. The blocks lie in L1 and L2, so there is no
 //! further blocking. A may be read transposed, through strides.
 
-use crate::attention::blocks::operand_kind::{F32, OperandKind, Vector};
-use crate::{Isa, simd::Simd};
+use crate::{
+    Isa,
+    simd::{
+        Simd,
+        operand_kind::{F32, OperandKind, Vector},
+    },
+};
 use std::ops::Range;
 
 /// What C is multiplied with before A·B is added.

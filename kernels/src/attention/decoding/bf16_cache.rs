@@ -1,14 +1,11 @@
 //! Decoding with keys and values that are stored in bf16: half the cache, and half the bytes that a token reads.
 //!
-//! O = softmax(scale · Q·Kᵀ)·V with Q in `f32` and K and V as they are stored: what is lost is what rounding them lost, once,
-//! when they were written. A pair of neighbours becomes an even and an odd number by a shift and a mask, in the registers,
-//! so that arithmetic and sums are those of the rung for `f32` (`mod.rs`); q is taken apart the same way, and O
-//! put together at its end.
+//! O = softmax(scale · Q·Kᵀ)·V with Q in `f32` and K and V as they are stored: only rounding them loses anything, once, when
+//! they are written. A pair of neighbours becomes an even and an odd number by a shift and a mask, in registers, so
+//! arithmetic and sums are those of the rung for `f32` (`mod.rs`); q is split the same way, and O put together at the end.
 //!
-//! Two instructions more for 64 bytes are free only where the reading of these bytes is what takes the time. Granite Rapids,
-//! medians in turn with the cache in `f32`, one thread: 1×6×256×64 10.4 µs, and 12.2 in `f32`, from a second-level cache that has
-//! both; 1×12×1024×64 112 µs and 216, where only this one fits it; 305 and 531, where neither does. A token at the sizes
-//! of `large`, two threads: 485 µs, and 517 when only the weights were in bf16. Rows that lie in no cache are prefetched 2 KiB ahead: 1×12×1024×64 291 µs, and in a run before, without, 358.
+//! Two more instructions for 64 bytes are free only where reading these bytes takes the time. Rows that lie in no cache are
+//! prefetched 2 KiB ahead: 1×12×1024×64 takes 305 µs on one thread of a Granite Rapids, 531 in `f32`.
 
 use crate::attention::{
     Inputs, Options, Output, Shape, Strides, View,

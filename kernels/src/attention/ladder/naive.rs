@@ -1,23 +1,18 @@
-//! The specification: the formulas of the [module](super), with the scores of a head as a matrix in memory.
+//! The specification: the formulas of the [module](crate::attention), with the scores of a head as a matrix in memory.
 //!
 //! Generic over the number type; in `f64` it is the oracle of all other rungs, and itself checked against central
 //! differences.
 //!
-//! P, dP and dS are made from S a row at a time. Backward, P is not kept from the forward pass but made again, as
-//! exp(S − lse), in this rung as in all others: T numbers a head are kept instead of T². So no rung shows what
-//! storing P would cost or save.
+//! P, dP and dS are made from S a row at a time. The backward pass computes P again, as exp(S − lse), as all rungs do: T
+//! numbers a head are kept instead of T².
 //!
 //! Which keys a query sees, which key head it reads and which probabilities dropout keeps is written out here once more,
-//! number by number. The faster rungs ask [`Inputs`] for it, and a rung that asked the same function could not show that
+//! number by number. The faster rungs take it from [`Inputs`], and a rung that called the same function could not show that
 //! the function is wrong.
 //!
-//! It is slow because each score is a dot product, a chain of additions that wait 3 cycles for one another; and
-//! because the values of hidden keys are added too, with weight 0, and all gradients through them: half as much work
-//! again forward, four fifths more backward.
-//!
-//! Measured (Zen 4, one thread, f32, B×H×T×D = 4×6×256×64, causal, nominal FLOPs as in the [module](super)): forward
-//! 68 ms, 3.0 GFLOP/s; backward 158 ms, 3.2. The same configuration, on one thread, is that of all rungs below. In
-//! the report, 16×6×256×64: 254 and 527 ms, 3.2 and 3.8 GFLOP/s, 1 and 2% of the machine.
+//! It is slow because each score is a dot product, a chain of additions that wait for one another, and because hidden keys
+//! are added with weight 0: half as much work again forward, four fifths more backward. 4×6×256×64 (B×H×T×D, causal, one
+//! thread of a Zen 4) runs forward at 3.0 GFLOP/s of the nominal half, the configuration of all rungs below.
 
 use crate::attention::{Inputs, Options, Output, Saved, Shape, Strides, View};
 use crate::{Float, dropout};

@@ -14,7 +14,6 @@ use crate::attention::{
         exp2::exp2,
         head_operands,
         next_head::{NextHead, take},
-        operand_kind::{F32, OperandKind, Plain},
         pack,
         product::{Beta, Left, Right, multiply, tile},
     },
@@ -22,10 +21,14 @@ use crate::attention::{
     one_by_one,
     view::Part,
 };
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use crate::{Bf16Isa, attention::amx};
 use crate::{
     Isa, scratch,
-    simd::{Simd, math},
-    simd_fn,
+    simd::{
+        Simd, math,
+        operand_kind::{F32, Level, OperandKind, kind_fn},
+    },
 };
 use bytemuck::cast_slice_mut;
 use std::{f32::consts::LOG2_E, ops::Range};
@@ -38,42 +41,46 @@ const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 
 /// The forward pass on one thread.
-pub(in crate::attention) fn forward(isa: Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
-    one_by_one::forward(inputs, o, lse, |head, rows, o, lse| chunk(isa, inputs, head, rows, o, lse));
+pub(in crate::attention) fn forward<I: Into<Level>>(isa: I, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
+    let level = isa.into();
+    one_by_one::forward(inputs, o, lse, |head, rows, outputs| chunk(level, inputs, head, rows, outputs));
 }
 
-/// The forward pass of the queries `rows` of one head.
+/// The forward pass of the queries `rows` of one head: the rows of O and of the log-sum-exp.
 pub(in crate::attention) fn chunk(
-    isa: Isa,
+    level: Level,
     inputs: &Inputs<'_>,
     head: [usize; 2],
     rows: Range<usize>,
-    o: Part<'_>,
-    lse: Part<'_>,
+    outputs: [Part<'_>; 2],
 ) {
-    let len = lengths::<Plain<crate::simd::Portable>>(inputs, rows.len()).iter().sum();
-    scratch::with(len, |buffer: &mut [u32]| plain(isa, inputs, head, rows, [o, lse], buffer));
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if amx::fits(level, inputs) {
+        return amx::forward::chunk(Bf16Isa::Amx, &mut amx::registers(), inputs, head, rows, outputs);
+    }
+    let len = lengths(level.steps(), inputs, rows.len()).iter().sum();
+    scratch::with(len, |buffer: &mut [u32]| compiled(level, inputs, head, rows, outputs, buffer));
 }
 
-simd_fn! {
-    fn plain<S>(
-        s: S,
+kind_fn! {
+    fn compiled<W>(
+        w: W,
         inputs: &Inputs<'_>,
         head: [usize; 2],
         rows: Range<usize>,
         outputs: [Part<'_>; 2],
         buffer: &mut [u32],
     ) {
-        attend(Plain(s), inputs, head, rows, outputs, buffer)
+        attend(w, inputs, head, rows, outputs, buffer)
     }
 }
 
-/// The working memory of `n` queries: queries, a block of keys as rows and transposed, one of values, P of a panel;
+/// The working memory of `n` queries, with so many steps in a word: queries, a block of keys as rows and transposed, one of values, P of a panel;
 /// maximum, sum, partial sums and output of each row so far.
-pub(in crate::attention) fn lengths<W: OperandKind>(inputs: &Inputs<'_>, n: usize) -> [usize; 9] {
-    let (width, words) = (pack::width(inputs.shape.d), pack::words_width::<W>(inputs.shape.d));
+fn lengths(steps: usize, inputs: &Inputs<'_>, n: usize) -> [usize; 9] {
+    let (width, words) = (pack::width(inputs.shape.d), pack::words_width(steps, inputs.shape.d));
     let rows = n.next_multiple_of(16);
-    let space = if W::STEPS == 1 { 0 } else { KEYS * words };
+    let space = if steps == 1 { 0 } else { KEYS * words };
     [rows * words, space, words * KEYS, KEYS * width, PANEL * KEYS, rows, rows, rows * 16, rows * width]
 }
 
@@ -108,7 +115,7 @@ struct State<'a> {
 
 /// The forward pass of the queries `rows` of one head, on words of any kind.
 #[inline(always)]
-pub(in crate::attention) fn attend<W: OperandKind>(
+fn attend<W: OperandKind>(
     w: W,
     inputs: &Inputs<'_>,
     [b, h]: [usize; 2],
@@ -117,7 +124,7 @@ pub(in crate::attention) fn attend<W: OperandKind>(
     buffer: &mut [u32],
 ) {
     let (s, n, d, kv) = (w.simd(), rows.len(), inputs.shape.d, if rows.is_empty() { 0 } else { inputs.kv_head(h) });
-    let [q, space, k_t, v, p, max, sum, sums, o] = pack::split(buffer, lengths::<W>(inputs, n));
+    let [q, space, k_t, v, p, max, sum, sums, o] = pack::split(buffer, lengths(W::STEPS, inputs, n));
     let [max, sum, sums, o] = [max, sum, sums, o].map(cast_slice_mut::<u32, f32>);
     max.fill(f32::MIN); // not −∞: the difference of two of them would be NaN
     sum.fill(0.0);
@@ -126,11 +133,11 @@ pub(in crate::attention) fn attend<W: OperandKind>(
         let seen = inputs.keys(rows.start).start..inputs.keys(rows.end - 1).end;
         let blocks = seen.start / KEYS * KEYS..seen.end;
         let single = blocks.len() <= KEYS;
-        let q = match pack::in_place::<W>(&inputs.q, [b, h, d], rows.clone(), single && n.is_multiple_of(PANEL)) {
+        let q = match pack::in_place::<W>(inputs.q.rows([b, h, d], rows.clone()), single && n.is_multiple_of(PANEL)) {
             Some((data, row)) => Left { data, row, col: 1 },
             None => {
-                pack::words(w, &inputs.q, [b, h, d], rows.clone(), q);
-                Left { data: q, row: pack::words_width::<W>(d), col: 1 }
+                pack::words(w, inputs.q.rows([b, h, d], rows.clone()), q);
+                Left { data: q, row: pack::words_width(W::STEPS, d), col: 1 }
             }
         };
         let scale = inputs.options.scale * LOG2_E;
@@ -141,11 +148,11 @@ pub(in crate::attention) fn attend<W: OperandKind>(
         let mut later = 0..if n == inputs.shape.tq { n } else { 0 };
         for first in blocks.step_by(KEYS) {
             let keys = first..(first + KEYS).min(inputs.shape.tk);
-            pack::words_transposed(w, &inputs.k, [b, kv, d], keys.clone(), (k_t, KEYS), space);
+            pack::words_transposed(w, inputs.k.rows([b, kv, d], keys.clone()), (k_t, KEYS), space);
             if scale < 0.0 {
                 pack::negate(w, k_t);
             }
-            let v = head_operands::right(w, &inputs.v, [b, kv, d], keys, single, v);
+            let v = head_operands::right(w, inputs.v.rows([b, kv, d], keys), single, v);
             let block = Block { first, k: k_t, v };
             let mut next = (first + KEYS).min(seen.end)..(first + 2 * KEYS).min(seen.end);
             for r in (0..n).step_by(PANEL) {

@@ -12,7 +12,6 @@ use crate::attention::{
     blocks::{
         exp2::exp2,
         head_operands::{PANEL, Rows, deltas, log2_sums, right, rows},
-        operand_kind::{OperandKind, Plain},
         pack,
         product::{Beta, Left, Right, multiply, tiles},
     },
@@ -23,10 +22,14 @@ use crate::attention::{
     one_by_one,
     view::{Part, PartOf},
 };
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use crate::{Bf16Isa, attention::amx};
 use crate::{
     Isa,
-    simd::{Portable, Simd},
-    simd_fn,
+    simd::{
+        Simd,
+        operand_kind::{Level, OperandKind, kind_fn},
+    },
 };
 use bytemuck::cast_slice_mut;
 use std::{f32::consts::LOG2_E, ops::Range};
@@ -37,13 +40,19 @@ const QUERIES: usize = 64;
 const ROWS: usize = 4;
 
 /// The backward pass on one thread.
-pub(in crate::attention) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
-    one_by_one::backward(inputs, gradients, |head, keys, dq, dkv| chunk(isa, inputs, saved, head, keys, dq, dkv));
+pub(in crate::attention) fn backward<I: Into<Level>>(
+    isa: I,
+    inputs: &Inputs<'_>,
+    saved: &Saved<'_>,
+    gradients: [Output<'_>; 3],
+) {
+    let level = isa.into();
+    one_by_one::backward(inputs, gradients, |head, keys, dq, dkv| chunk(level, inputs, saved, head, keys, dq, dkv));
 }
 
 /// The backward pass of some keys of one key head, with all queries of its group; `dq` gives the rows of a head.
 pub(in crate::attention) fn chunk(
-    isa: Isa,
+    level: Level,
     inputs: &Inputs<'_>,
     saved: &Saved<'_>,
     [b, kv]: [usize; 2],
@@ -51,15 +60,20 @@ pub(in crate::attention) fn chunk(
     dq: &PartOf<'_>,
     gradients: [Part<'_>; 2],
 ) {
-    let space = lengths::<Plain<Portable>>(inputs, &keys).iter().sum();
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if amx::fits(level, inputs) {
+        let tiles = &mut amx::registers();
+        return amx::backward::chunk(Bf16Isa::Amx, tiles, inputs, saved, [b, kv], keys, dq, gradients);
+    }
+    let space = lengths(level.steps(), inputs, &keys).iter().sum();
     one_by_one::sharing(inputs, kv, keys.clone(), space, gradients, |h, gradients, buffer| {
-        plain(isa, inputs, saved, [b, h, kv], keys.clone(), dq(h), gradients, buffer);
+        compiled(level, inputs, saved, [b, h, kv], keys.clone(), dq(h), gradients, buffer);
     });
 }
 
-simd_fn! {
-    fn plain<S>(
-        s: S,
+kind_fn! {
+    fn compiled<W>(
+        w: W,
         inputs: &Inputs<'_>,
         saved: &Saved<'_>,
         head: [usize; 3],
@@ -68,16 +82,16 @@ simd_fn! {
         gradients: &mut [Part<'_>; 2],
         buffer: &mut [u32],
     ) {
-        differentiate(Plain(s), inputs, saved, head, keys, dq, gradients, buffer)
+        differentiate(w, inputs, saved, head, keys, dq, gradients, buffer)
     }
 }
 
-/// The working memory of a chunk of keys and a head of queries, in the order of [`Buffers`] and its operands.
-pub(in crate::attention) fn lengths<W: OperandKind>(inputs: &Inputs<'_>, keys: &Range<usize>) -> [usize; 16] {
-    let (width, words) = (pack::width(inputs.shape.d), pack::words_width::<W>(inputs.shape.d));
+/// The working memory of a chunk of keys and a head of queries, with so many steps in a word, in the order of [`Buffers`] and its operands.
+fn lengths(steps: usize, inputs: &Inputs<'_>, keys: &Range<usize>) -> [usize; 16] {
+    let (width, words) = (pack::width(inputs.shape.d), pack::words_width(steps, inputs.shape.d));
     let (rows, columns) = (inputs.shape.tq.next_multiple_of(16), keys.len().next_multiple_of(KEYS) * width);
     let square = QUERIES * KEYS;
-    let pairs = |len: usize| if W::STEPS == 1 { 0 } else { len };
+    let pairs = |len: usize| if steps == 1 { 0 } else { len };
     let (packed, joined) = (rows * words, pairs(rows / 2 * width));
     let block = words * KEYS;
     [
@@ -141,7 +155,7 @@ struct Buffers<'a> {
 
 /// All queries of one head meet the keys of a chunk.
 #[inline(always)]
-pub(in crate::attention) fn differentiate<W: OperandKind>(
+fn differentiate<W: OperandKind>(
     w: W,
     inputs: &Inputs<'_>,
     saved: &Saved<'_>,
@@ -153,7 +167,7 @@ pub(in crate::attention) fn differentiate<W: OperandKind>(
 ) {
     let (s, d, tq, width) = (w.simd(), inputs.shape.d, inputs.shape.tq, pack::width(inputs.shape.d));
     let [q, q2, d_o, d_o2, k_t, v_t, space, k, p, ds, ds_rows, delta, lse, dq, dk, dv] =
-        pack::split(buffer, lengths::<W>(inputs, &keys));
+        pack::split(buffer, lengths(W::STEPS, inputs, &keys));
     let [delta, lse, dq, dk, dv] = [delta, lse, dq, dk, dv].map(cast_slice_mut::<u32, f32>);
     let heads = inputs.query_heads(kv);
     if h == heads.start {
@@ -168,20 +182,20 @@ pub(in crate::attention) fn differentiate<W: OperandKind>(
     let context = Context {
         inputs,
         head: [b, h],
-        q: rows(w, &inputs.q, [b, h, d], tq, single, q, q2),
-        d_o: rows(w, &saved.d_o, [b, h, d], tq, single, d_o, d_o2),
+        q: rows(w, inputs.q.rows([b, h, d], 0..tq), single, q, q2),
+        d_o: rows(w, saved.d_o.rows([b, h, d], 0..tq), single, d_o, d_o2),
         // A factor of 0 would make NaN of the scores that are hidden.
         scale: if scale == 0.0 { f32::MIN_POSITIVE } else { scale.abs() },
     };
     let mut buffers = Buffers { p, ds, ds_rows, delta, lse, dq, dk, dv };
     for first in keys.clone().step_by(KEYS) {
         let block = first..(first + KEYS).min(keys.end);
-        pack::words_transposed(w, &inputs.k, [b, kv, d], block.clone(), (k_t, KEYS), space);
+        pack::words_transposed(w, inputs.k.rows([b, kv, d], block.clone()), (k_t, KEYS), space);
         if scale < 0.0 {
             pack::negate(w, k_t);
         }
-        pack::words_transposed(w, &inputs.v, [b, kv, d], block.clone(), (v_t, KEYS), space);
-        let right = right(w, &inputs.k, [b, kv, d], block.clone(), single, k);
+        pack::words_transposed(w, inputs.v.rows([b, kv, d], block.clone()), (v_t, KEYS), space);
+        let right = right(w, inputs.k.rows([b, kv, d], block.clone()), single, k);
         let queries = inputs.queries(block.clone());
         let mut next = block.end..(block.end + KEYS).min(keys.end);
         let block = Block { keys: block, k_t, v_t, k: right, at: first - keys.start };

@@ -15,7 +15,6 @@ use crate::attention::{
         exp2::exp2,
         head_operands,
         next_head::NextHead,
-        operand_kind::{F32, OperandKind, Plain},
         pack,
         product::{Left, Right, halves, tile},
     },
@@ -23,7 +22,13 @@ use crate::attention::{
     one_by_one,
     view::Part,
 };
-use crate::{Isa, scratch, simd::Simd, simd_fn};
+use crate::{
+    Bf16Isa, Isa, scratch,
+    simd::{
+        Simd,
+        operand_kind::{F32, Level, OperandKind, kind_fn},
+    },
+};
 use bytemuck::cast_slice_mut;
 use std::{f32::consts::LOG2_E, ops::Range};
 
@@ -33,45 +38,51 @@ pub(in crate::attention) const MOST: usize = super::simd::KEYS;
 pub(in crate::attention) const HALF: usize = 4;
 
 /// The forward pass on one thread.
-pub(in crate::attention) fn forward(isa: Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
-    one_by_one::forward(inputs, o, lse, |head, rows, o, lse| chunk(isa, inputs, head, rows, o, lse));
+pub(in crate::attention) fn forward<I: Into<Level>>(isa: I, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
+    let level = isa.into();
+    one_by_one::forward(inputs, o, lse, |head, rows, outputs| chunk(level, inputs, head, rows, outputs));
 }
 
-/// Whether a head is one block, nothing but the causal rule and the window hide its keys, and there are registers enough.
-pub(in crate::attention) fn fits(isa: Isa, inputs: &Inputs<'_>) -> bool {
+/// Whether a head is one block, nothing but the causal rule and the window hide its keys, and there are registers enough;
+/// tile registers are faster for all heads.
+pub(in crate::attention) fn fits(level: Level, inputs: &Inputs<'_>) -> bool {
     let (shape, options) = (inputs.shape, inputs.options);
     let few = |t| (1..=MOST).contains(&t);
     // A window of nothing: between the bounds of two queries there are keys that neither sees.
     let plain = options.mask.is_none() && options.dropout.is_none() && options.window != Some(0);
-    isa == Isa::Avx512 && few(shape.tq) && few(shape.tk) && shape.d > 0 && plain
+    let wide = level.isa() == Isa::Avx512 && level != Level::Bf16(Bf16Isa::Amx);
+    wide && few(shape.tq) && few(shape.tk) && shape.d > 0 && plain
 }
 
-/// The forward pass of the queries `rows` of one head.
+/// The forward pass of the queries `rows` of one head: the rows of O and of the log-sum-exp.
 pub(in crate::attention) fn chunk(
-    isa: Isa,
+    level: Level,
     inputs: &Inputs<'_>,
     head: [usize; 2],
     rows: Range<usize>,
-    o: Part<'_>,
-    lse: Part<'_>,
+    outputs: [Part<'_>; 2],
 ) {
-    if !fits(isa, inputs) {
-        return register_softmax::chunk(isa, inputs, head, rows, o, lse);
+    if !fits(level, inputs) {
+        return register_softmax::chunk(level, inputs, head, rows, outputs);
     }
-    let len = lengths::<Plain<crate::simd::Portable>>(inputs).iter().sum();
-    scratch::with(len, |buffer: &mut [u32]| plain(isa, inputs, head, [o, lse], buffer));
+    let len = lengths(level.steps(), inputs).iter().sum();
+    scratch::with(len, |buffer: &mut [u32]| compiled(level, inputs, head, outputs, buffer));
 }
 
-simd_fn! {
-    fn plain<S>(s: S, inputs: &Inputs<'_>, head: [usize; 2], outputs: [Part<'_>; 2], buffer: &mut [u32]) {
-        attend(Plain(s), inputs, head, outputs, buffer)
+kind_fn! {
+    fn compiled<W>(w: W, inputs: &Inputs<'_>, head: [usize; 2], outputs: [Part<'_>; 2], buffer: &mut [u32]) {
+        if const { matches!(W::S::ISA, Isa::Avx512) } {
+            attend(w, inputs, head, outputs, buffer);
+        } else {
+            unreachable!("it does not fit"); // so that nothing is compiled for the others
+        }
     }
 }
 
-/// The working memory: Qᵀ and the space to make it, K, V, scores; bounds, maximum, factor and lse of each query.
-pub(in crate::attention) fn lengths<W: OperandKind>(inputs: &Inputs<'_>) -> [usize; 10] {
-    let (width, words) = (MOST * pack::width(inputs.shape.d), MOST * pack::words_width::<W>(inputs.shape.d));
-    [words, if W::STEPS == 1 { 0 } else { words }, words, width, MOST * MOST, MOST, MOST, MOST, MOST, MOST]
+/// The working memory, with so many steps in a word: Qᵀ and the space to make it, K, V, scores; bounds, maximum, factor and lse of each query.
+fn lengths(steps: usize, inputs: &Inputs<'_>) -> [usize; 10] {
+    let (width, words) = (MOST * pack::width(inputs.shape.d), MOST * pack::words_width(steps, inputs.shape.d));
+    [words, if steps == 1 { 0 } else { words }, words, width, MOST * MOST, MOST, MOST, MOST, MOST, MOST]
 }
 
 /// What the tiles of a head share.
@@ -86,22 +97,7 @@ struct Context<'a, 'b> {
 
 /// The forward pass of one head that [`fits`], on words of any kind.
 #[inline(always)]
-pub(in crate::attention) fn attend<W: OperandKind>(
-    w: W,
-    inputs: &Inputs<'_>,
-    head: [usize; 2],
-    outputs: [Part<'_>; 2],
-    buffer: &mut [u32],
-) {
-    if const { matches!(W::S::ISA, Isa::Avx512) } {
-        one_block(w, inputs, head, outputs, buffer);
-    } else {
-        unreachable!("it does not fit"); // so that nothing is compiled for the others
-    }
-}
-
-#[inline(always)]
-fn one_block<W: OperandKind>(
+fn attend<W: OperandKind>(
     w: W,
     inputs: &Inputs<'_>,
     [b, h]: [usize; 2],
@@ -110,19 +106,19 @@ fn one_block<W: OperandKind>(
 ) {
     let (s, n, tq, tk, d) = (w.simd(), W::S::N, inputs.shape.tq, inputs.shape.tk, inputs.shape.d);
     let kv = inputs.kv_head(h);
-    let [q_t, space, k, v, scores, starts, ends, max, factors, lse] = pack::split(buffer, lengths::<W>(inputs));
+    let [q_t, space, k, v, scores, starts, ends, max, factors, lse] = pack::split(buffer, lengths(W::STEPS, inputs));
     let [scores, max, factors, lse] = [scores, max, factors, lse].map(cast_slice_mut::<u32, f32>);
     let scale = inputs.options.scale * LOG2_E;
     queries_transposed(w, inputs, [b, h], q_t, space);
     let context = Context {
         inputs,
         q_t,
-        k: head_operands::left(w, &inputs.k, [b, kv, d], tk, true, k),
+        k: head_operands::left(w, inputs.k.rows([b, kv, d], 0..tk), true, k),
         seen: Seen::new(inputs, starts, ends),
         // A factor of 0 would make NaN of the scores that are hidden.
         scale: if scale == 0.0 { f32::MIN_POSITIVE } else { scale.abs() },
     };
-    let v = head_operands::right(w, &inputs.v, [b, kv, d], 0..tk, true, v);
+    let v = head_operands::right(w, inputs.v.rows([b, kv, d], 0..tk), true, v);
     max.fill(f32::MIN); // not −∞: the difference of two of them would be NaN
     for j in (0..tk).step_by(2 * HALF) {
         let seen = inputs.queries(j..(j + 2 * HALF).min(tk));
@@ -162,7 +158,7 @@ pub(in crate::attention) fn queries_transposed<W: OperandKind>(
     to: &mut [u32],
     space: &mut [u32],
 ) {
-    pack::words_transposed(w, &inputs.q, [b, h, inputs.shape.d], 0..inputs.shape.tq, (to, MOST), space);
+    pack::words_transposed(w, inputs.q.rows([b, h, inputs.shape.d], 0..inputs.shape.tq), (to, MOST), space);
     if inputs.options.scale < 0.0 {
         pack::negate(w, to);
     }

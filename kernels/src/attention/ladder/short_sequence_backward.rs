@@ -16,7 +16,6 @@ use crate::attention::{
         exp2::exp2,
         head_operands::{self, rows},
         next_head::NextHead,
-        operand_kind::{F32, OperandKind, Plain},
         pack,
         product::{Left, Right, tiles},
     },
@@ -29,25 +28,33 @@ use crate::attention::{
 };
 use crate::{
     Isa, scratch,
-    simd::{Portable, Simd},
-    simd_fn,
+    simd::{
+        Simd,
+        operand_kind::{F32, Level, OperandKind, kind_fn},
+    },
 };
 use bytemuck::{cast_slice, cast_slice_mut};
 use std::{f32::consts::LOG2_E, ops::Range};
 
 /// The backward pass on one thread.
-pub(in crate::attention) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
-    one_by_one::backward(inputs, gradients, |head, keys, dq, dkv| chunk(isa, inputs, saved, head, keys, dq, dkv));
+pub(in crate::attention) fn backward<I: Into<Level>>(
+    isa: I,
+    inputs: &Inputs<'_>,
+    saved: &Saved<'_>,
+    gradients: [Output<'_>; 3],
+) {
+    let level = isa.into();
+    one_by_one::backward(inputs, gradients, |head, keys, dq, dkv| chunk(level, inputs, saved, head, keys, dq, dkv));
 }
 
 /// Whether this is for them: heads of one block, each with keys of its own.
-pub(in crate::attention) fn fits_backward(isa: Isa, inputs: &Inputs<'_>) -> bool {
-    fits(isa, inputs) && inputs.shape.h == inputs.shape.h_kv
+fn fits_backward(level: Level, inputs: &Inputs<'_>) -> bool {
+    fits(level, inputs) && inputs.shape.h == inputs.shape.h_kv
 }
 
 /// The backward pass of the keys of one head; `dq` gives its rows.
 pub(in crate::attention) fn chunk(
-    isa: Isa,
+    level: Level,
     inputs: &Inputs<'_>,
     saved: &Saved<'_>,
     [b, h]: [usize; 2],
@@ -55,32 +62,36 @@ pub(in crate::attention) fn chunk(
     dq: &PartOf<'_>,
     [dk, dv]: [Part<'_>; 2],
 ) {
-    if !fits_backward(isa, inputs) {
-        return register_softmax_backward::chunk(isa, inputs, saved, [b, h], keys, dq, [dk, dv]);
+    if !fits_backward(level, inputs) {
+        return register_softmax_backward::chunk(level, inputs, saved, [b, h], keys, dq, [dk, dv]);
     }
-    let len = lengths::<Plain<Portable>>(inputs).iter().sum();
-    scratch::with(len, |buffer: &mut [u32]| plain(isa, inputs, saved, [b, h], [dq(h), dk, dv], buffer));
+    let len = lengths(level.steps(), inputs).iter().sum();
+    scratch::with(len, |buffer: &mut [u32]| compiled(level, inputs, saved, [b, h], [dq(h), dk, dv], buffer));
 }
 
-simd_fn! {
-    fn plain<S>(
-        s: S,
+kind_fn! {
+    fn compiled<W>(
+        w: W,
         inputs: &Inputs<'_>,
         saved: &Saved<'_>,
         head: [usize; 2],
         gradients: [Part<'_>; 3],
         buffer: &mut [u32],
     ) {
-        differentiate(Plain(s), inputs, saved, head, gradients, buffer)
+        if const { matches!(W::S::ISA, Isa::Avx512) } {
+            differentiate(w, inputs, saved, head, gradients, buffer);
+        } else {
+            unreachable!("it does not fit"); // so that nothing is compiled for the others
+        }
     }
 }
 
-/// The working memory: Qᵀ, dOᵀ and the space to make them; K and V along D; K, Q and dO joined; bounds, lse and δ of
+/// The working memory, with so many steps in a word: Qᵀ, dOᵀ and the space to make them; K and V along D; K, Q and dO joined; bounds, lse and δ of
 /// each query; the squares.
-pub(in crate::attention) fn lengths<W: OperandKind>(inputs: &Inputs<'_>) -> [usize; 18] {
-    let (width, words) = (MOST * pack::width(inputs.shape.d), MOST * pack::words_width::<W>(inputs.shape.d));
-    let pairs = |len: usize| if W::STEPS == 1 { 0 } else { len };
-    let (joined, square, words_square) = (width / W::STEPS, MOST * MOST, pairs(MOST * MOST / W::STEPS));
+fn lengths(steps: usize, inputs: &Inputs<'_>) -> [usize; 18] {
+    let (width, words) = (MOST * pack::width(inputs.shape.d), MOST * pack::words_width(steps, inputs.shape.d));
+    let pairs = |len: usize| if steps == 1 { 0 } else { len };
+    let (joined, square, words_square) = (width / steps, MOST * MOST, pairs(MOST * MOST / steps));
     let operands = [words, words, pairs(words), words, words, joined, joined, joined];
     let squares = [square, square, words_square, words_square, words_square];
     let mut lengths = operands.into_iter().chain([MOST; 5]).chain(squares);
@@ -116,23 +127,7 @@ struct Squares<'a> {
 
 /// The backward pass of one head that [`fits_backward`], on words of any kind.
 #[inline(always)]
-pub(in crate::attention) fn differentiate<W: OperandKind>(
-    w: W,
-    inputs: &Inputs<'_>,
-    saved: &Saved<'_>,
-    head: [usize; 2],
-    gradients: [Part<'_>; 3],
-    buffer: &mut [u32],
-) {
-    if const { matches!(W::S::ISA, Isa::Avx512) } {
-        one_block(w, inputs, saved, head, gradients, buffer);
-    } else {
-        unreachable!("it does not fit"); // so that nothing is compiled for the others
-    }
-}
-
-#[inline(always)]
-fn one_block<W: OperandKind>(
+fn differentiate<W: OperandKind>(
     w: W,
     inputs: &Inputs<'_>,
     saved: &Saved<'_>,
@@ -143,21 +138,21 @@ fn one_block<W: OperandKind>(
     let (n, tq, tk, d) = (W::S::N, inputs.shape.tq, inputs.shape.tk, inputs.shape.d);
     let head = [b, h, d];
     let [q_t, do_t, space, k, v, k2, q2, do2, starts, ends, lse, products, sums, p, dp, p_words, ds_words, ds_keys] =
-        pack::split(buffer, lengths::<W>(inputs));
+        pack::split(buffer, lengths(W::STEPS, inputs));
     let [lse, products, sums, p, dp] = [lse, products, sums, p, dp].map(cast_slice_mut::<u32, f32>);
     queries_transposed(w, inputs, [b, h], q_t, space);
-    pack::words_transposed(w, &saved.d_o, head, 0..tq, (do_t, MOST), space);
+    pack::words_transposed(w, saved.d_o.rows(head, 0..tq), (do_t, MOST), space);
     head_operands::log2_sums(w, inputs, saved, [b, h], lse);
     sums.fill(0.0);
     products.fill(0.0);
-    let k = rows(w, &inputs.k, head, tk, true, k, k2);
+    let k = rows(w, inputs.k.rows(head, 0..tk), true, k, k2);
     let scale = inputs.options.scale * LOG2_E;
     let context = Context {
         inputs,
         q_t,
         do_t,
         k: k.left,
-        v: head_operands::left(w, &inputs.v, head, tk, true, v),
+        v: head_operands::left(w, inputs.v.rows(head, 0..tk), true, v),
         seen: Seen::new(inputs, starts, ends),
         lse,
         // A factor of 0 would make NaN of the scores that are hidden.
@@ -186,8 +181,8 @@ fn one_block<W: OperandKind>(
         let keys = keys.start / HALF * HALF..keys.end.next_multiple_of(HALF);
         subtract(w, keys, i, delta(w, &sums[i..], &products[i..]), &mut squares);
     }
-    let q = head_operands::right(w, &inputs.q, head, 0..tq, true, q2);
-    let d_o = head_operands::right(w, &saved.d_o, head, 0..tq, true, do2);
+    let q = head_operands::right(w, inputs.q.rows(head, 0..tq), true, q2);
+    let d_o = head_operands::right(w, saved.d_o.rows(head, 0..tq), true, do2);
     let (row, scales) = (MOST / W::STEPS, [inputs.options.scale; 2 * HALF]);
     let next = NextHead::new(inputs, [b, h]);
     let [p, ds, ds_keys] = squares.words::<W>();

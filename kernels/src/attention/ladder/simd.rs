@@ -8,20 +8,22 @@
 //!
 //! A panel of queries goes together through Q·Kᵀ, softmax and P·V, so that its scores stay in the first-level cache; it
 //! stops at the last key that it may see. This rung has one query in a panel: each vector of K and V that is loaded
-//! serves one multiply-add, so it runs at the speed of the cache, not of the arithmetic. See [`super::query_tiles`].
-//!
-//! Measured (configuration of [`super::naive`]): portable 8.0 ms, 25 GFLOP/s; AVX2 5.0 ms, 40; AVX-512 4.1 ms, 49.
+//! serves one multiply-add, so the cache limits it, not the arithmetic: 49 GFLOP/s with AVX-512. See
+//! [`super::query_tiles`].
 
 use crate::attention::{
     Inputs, Output,
     blocks::{
         exp2::exp2,
-        operand_kind::Plain,
         pack,
         product::{Beta, Left, Right, multiply},
     },
 };
-use crate::{Isa, scratch, simd::Simd, simd_fn};
+use crate::{
+    Isa, scratch,
+    simd::{Simd, operand_kind::Plain},
+    simd_fn,
+};
 use bytemuck::cast_slice;
 use std::{f32::consts::LOG2_E, f64::consts::LN_2, ops::Range};
 
@@ -103,15 +105,15 @@ simd_fn! {
     ) {
         let [b, h] = head;
         let (d, kv, tk) = (inputs.shape.d, inputs.kv_head(h), inputs.shape.tk);
-        pack::rows(s, &inputs.q, [b, h, d], rows.clone(), inputs.options.scale * LOG2_E, buffers.q);
+        pack::rows(s, inputs.q.rows([b, h, d], rows.clone()), inputs.options.scale * LOG2_E, buffers.q);
         buffers.max.fill(f32::MIN); // not −∞: the difference of two of them would be NaN
         buffers.sum.fill(0.0);
         buffers.o.fill(0.0);
         let seen = inputs.keys(rows.start).start..inputs.keys(rows.end - 1).end;
         for first in (seen.start / KEYS * KEYS..seen.end).step_by(KEYS) {
             let keys = first..(first + KEYS).min(tk);
-            pack::transposed(s, &inputs.k, [b, kv, d], keys.clone(), buffers.k, KEYS);
-            pack::rows(s, &inputs.v, [b, kv, d], keys, 1.0, buffers.v);
+            pack::transposed(s, inputs.k.rows([b, kv, d], keys.clone()), buffers.k, KEYS);
+            pack::rows(s, inputs.v.rows([b, kv, d], keys), 1.0, buffers.v);
             let mut next = (first + KEYS).min(seen.end)..(first + 2 * KEYS).min(seen.end);
             for r in (0..rows.len()).step_by(panel) {
                 pack::prefetch(inputs, [b, kv], &mut next, 4);

@@ -17,6 +17,7 @@ use crate::{
     Isa,
     parallel::{GRAIN, items_per_task},
     scratch,
+    simd::operand_kind::Level,
 };
 use rayon::prelude::*;
 use std::ops::Range;
@@ -33,23 +34,30 @@ const MANY: usize = 2048;
 /// The least keys of a backward task.
 const KEYS: usize = 256;
 
-pub(in crate::attention) fn forward(isa: Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
-    forward_tasks(inputs, o, lse, |head, rows, mut o, mut lse| {
-        if in_registers(isa, inputs.shape.tk) {
-            return short_sequence::chunk(isa, inputs, head, rows, o, lse);
-        }
-        simd::chunk(isa, query_tiles::PANEL, inputs, head, rows, |i, row, row_lse| {
-            o.row(i).copy_from_slice(row);
-            lse.row(i)[0] = row_lse;
-        });
+/// The forward pass: each task with the rung that is the fastest.
+pub(in crate::attention) fn forward<I: Into<Level>>(isa: I, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
+    let level = isa.into();
+    forward_tasks(inputs, o, lse, |head, rows, mut outputs| match in_memory(level, inputs.shape.tk) {
+        None => short_sequence::chunk(level, inputs, head, rows, outputs),
+        Some(isa) => simd::chunk(isa, query_tiles::PANEL, inputs, head, rows, |i, row, row_lse| {
+            outputs[0].row(i).copy_from_slice(row);
+            outputs[1].row(i)[0] = row_lse;
+        }),
     });
 }
 
-pub(in crate::attention) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
+/// The backward pass, likewise.
+pub(in crate::attention) fn backward<I: Into<Level>>(
+    isa: I,
+    inputs: &Inputs<'_>,
+    saved: &Saved<'_>,
+    gradients: [Output<'_>; 3],
+) {
+    let level = isa.into();
     backward_tasks(inputs, gradients, |head, keys, dq, mut dkv| {
-        if in_registers(isa, inputs.shape.tk) {
-            return short_sequence_backward::chunk(isa, inputs, saved, head, keys, dq, dkv);
-        }
+        let Some(isa) = in_memory(level, inputs.shape.tk) else {
+            return short_sequence_backward::chunk(level, inputs, saved, head, keys, dq, dkv);
+        };
         let write_dq = |h: usize, i: usize, row: &[f32]| dq(h).row(i).copy_from_slice(row);
         let write_dkv = |j: usize, dk_row: &[f32], dv_row: &[f32]| {
             dkv[0].row(j).copy_from_slice(dk_row);
@@ -59,18 +67,22 @@ pub(in crate::attention) fn backward(isa: Isa, inputs: &Inputs<'_>, saved: &Save
     });
 }
 
-/// Whether the rungs from `register_softmax` on are the faster ones: there have to be registers enough, and the diagonal has to
-/// count. At T = 1024 they still are, by a little; at 4096 panels of eight rows are, by 5%, forward and backward.
-fn in_registers(isa: Isa, keys: usize) -> bool {
-    isa == Isa::Avx512 && keys <= MANY
+/// The instruction set of `query_tiles`, which keeps scores in memory, where that rung is the fastest one. The rungs above it
+/// need many registers, and gain at the diagonal: at T = 4096 `query_tiles` is faster by 5%, forward and backward. It has
+/// no bf16.
+fn in_memory(level: Level, keys: usize) -> Option<Isa> {
+    match level {
+        Level::F32(isa) => (isa != Isa::Avx512 || keys > MANY).then_some(isa),
+        Level::Bf16(_) => None,
+    }
 }
 
 /// Calls `work` for chunks of the queries of all heads, with the rows of O and lse that they own.
-pub(in crate::attention) fn forward_tasks(
+fn forward_tasks(
     inputs: &Inputs<'_>,
     o: Output<'_>,
     lse: &mut [f32],
-    work: impl Fn([usize; 2], Range<usize>, Part<'_>, Part<'_>) + Sync,
+    work: impl Fn([usize; 2], Range<usize>, [Part<'_>; 2]) + Sync,
 ) {
     let Shape { b, h, tq, tk, d, .. } = inputs.shape;
     let chunks = tq.div_ceil((tq / 4).clamp(ROWS[0], ROWS[1]));
@@ -81,14 +93,14 @@ pub(in crate::attention) fn forward_tasks(
         let (b, h) = (head / h, head % h);
         let rows = (chunk * rows).min(tq)..((chunk + 1) * rows).min(tq);
         // SAFETY: the tasks share out the rows (b, h, i) among them.
-        let (o, lse) = unsafe { (o.part(b, h, rows.clone()), lse.part(b, h, rows.clone())) };
-        work([b, h], rows, o, lse);
+        let outputs = unsafe { [o.part(b, h, rows.clone()), lse.part(b, h, rows.clone())] };
+        work([b, h], rows, outputs);
     });
 }
 
 /// Calls `work` for chunks of the keys of all key heads, with a function that gives the rows of dQ of a head, and the
 /// rows of dK and dV.
-pub(in crate::attention) fn backward_tasks(
+fn backward_tasks(
     inputs: &Inputs<'_>,
     [dq, dk, dv]: [Output<'_>; 3],
     work: impl Fn([usize; 2], Range<usize>, &PartOf<'_>, [Part<'_>; 2]) + Sync,

@@ -107,8 +107,8 @@ impl Case {
 fn emulated_forward(isa: Bf16Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
     let mut tiles = Emulated::configured().expect("memory");
     let tiles = RefCell::new(&mut tiles);
-    one_by_one::forward(inputs, o, lse, |head, rows, o, lse| {
-        bf16::tile_chunk(isa, &mut **tiles.borrow_mut(), inputs, head, rows, [o, lse]);
+    one_by_one::forward(inputs, o, lse, |head, rows, outputs| {
+        amx::forward::chunk(isa, &mut **tiles.borrow_mut(), inputs, head, rows, outputs);
     });
 }
 
@@ -116,7 +116,7 @@ fn emulated_backward(isa: Bf16Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradi
     let mut tiles = Emulated::configured().expect("memory");
     let tiles = RefCell::new(&mut tiles);
     one_by_one::backward(inputs, gradients, |head, keys, dq, dkv| {
-        bf16::tile_chunk_backward(isa, &mut **tiles.borrow_mut(), inputs, saved, head, keys, dq, dkv);
+        amx::backward::chunk(isa, &mut **tiles.borrow_mut(), inputs, saved, head, keys, dq, dkv);
     });
 }
 

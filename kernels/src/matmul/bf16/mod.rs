@@ -1,49 +1,49 @@
 //! The matrix product with operands rounded to bf16: half the bytes in caches, twice the multiply-adds a cycle.
 //!
 //! # What is computed
-//! C = round(A)·round(B), or C += …, where [`round`](crate::simd::bf16::round) is to the nearest bf16. The arguments
-//! are those of [`super::forward`]: `f32` slices with strides, and C in `f32`. Products of two bf16 numbers are exact in
-//! `f32` and the sums are kept in `f32`, so the only loss is that of rounding the operands: at most 2⁻⁹ of each of
-//! them. This is what mixed precision means (Micikevicius et al. 2018, section 3; with bf16, Kalamkar et al. 2019).
+//! C = round(A)·round(B), or C += …, where [`round`](crate::simd::bf16::round) is to the nearest bf16. The arguments are
+//! those of [`super::forward`]: `f32` slices with strides, and C in `f32`. Products of two bf16 numbers are exact in `f32`,
+//! and sums are kept in `f32`, so only the rounding of the operands loses anything: at most 2⁻⁹ of each. This is mixed
+//! precision (Micikevicius et al. 2018, section 3; with bf16, Kalamkar et al. 2019).
 //!
-//! # Why round while packing
-//! Packing reads every element once and writes it in the order of the kernel anyway. Rounded there, the panels take half
-//! the space, nobody keeps a second copy of weights or activations, and the training code does not know of bf16 at all.
-//! The price is that memory is read in `f32`.
+//! # Why operands are rounded while they are packed
+//! Packing reads every element once and writes it in the order of the micro-kernel anyway. Rounded there, panels take half
+//! the space, nobody keeps a second copy of weights or activations, and the training code need not know of bf16. The price
+//! is that memory is read in `f32`.
+//!
+//! # How
+//! A word of a panel is a pair of steps of k. The loops and the micro-kernel are those of `f32` ([`super::packed`],
+//! [`super::threads`]); here are packing (`pack`), matrix times vector (`gemv`), weights stored in bf16 ([`stored`]), and
+//! the tile registers of AMX (`pack_tiles`, `tiles`). Without an instruction for pairs the result is the same, for tests, at
+//! about the speed of `f32`.
 //!
 //! # The oracle
-//! The naive rung rounds its operands and runs the naive product, so the oracle is the naive product in `f64` of the
-//! rounded operands, and the rule of [`oracle`](crate::oracle) holds unchanged.
-//!
-//! # Figures
-//! The machine of [`super`]: two cores do 460 GFLOP/s of independent `vdpbf16ps`, measured, and the best rung reaches 80 to
-//! 95% of it on all but the narrowest shapes; see [`threads`]. The emulation costs more than the multiply-adds that it is made
-//! of, so without the instruction training at bf16 is no faster than at `f32`; it exists so that a result can be had, and
-//! tested, everywhere. Where the processor has tiles ([`simd::tiles`](crate::simd::tiles)) they multiply instead, 3 to
-//! 12 times as fast as pairs in two reports of one machine (`tiles.rs`).
+//! The naive rung rounds its operands and runs the naive product, so the oracle is the naive product in `f64` of rounded
+//! operands, and the rule of [`oracle`](crate::oracle) holds unchanged.
 
 mod gemv;
-mod micro;
 pub mod naive;
-mod pack;
-mod pack_tiles;
+pub(super) mod pack;
+pub(super) mod pack_tiles;
 pub mod packed;
-mod panels;
 pub mod stored;
 pub mod threads;
 #[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), allow(dead_code))]
-mod tiles;
+pub(super) mod tiles;
 
 #[cfg(test)]
 mod tests;
 
 pub use stored::{forward as forward_stored, naive as naive_stored};
 
-use super::{Shape, Strides};
+use super::{
+    Shape, Strides,
+    operands::{Operand, Products},
+};
 use crate::{Bf16Isa, Rung};
 
-/// A rung: the arguments of [`forward`] after the instruction set.
-pub type Run = fn(Bf16Isa, Shape, &[f32], Strides, &[f32], Strides, &mut [f32], bool);
+/// A rung: the products with an instruction set.
+pub type Run = super::Run<Bf16Isa>;
 
 /// The ladder, from the slowest to the fastest. What comes below packing is the ladder of `f32`, for there is nothing
 /// about bf16 in it.
@@ -86,5 +86,6 @@ pub fn forward(
     c: &mut [f32],
     accumulate: bool,
 ) {
-    threads::run(Bf16Isa::active(), shape, a, a_strides, b, b_strides, c, accumulate);
+    let (a, b) = (Operand::new(a, a_strides), Operand::new(b, b_strides));
+    threads::run(Bf16Isa::active(), Products { shape, a, b, c, add: accumulate });
 }

@@ -1,70 +1,20 @@
 //! Packing and rounding in one pass: a block of a matrix copied into panels of pairs.
 //!
-//! A panel is [`matmul::pack`](super::super::pack)'s with two steps of k to an element: pair q of a neighbour holds steps 2q and 2q + 1, and after
-//! an odd number of steps a zero. Where neighbours lie side by side, two rows are rounded and zipped; where the steps
-//! do, a row is rounded as it lies, 2·N steps to N pairs, and pairs are transposed as if they were `f32`: half as many
-//! shuffles as for `f32`. A weight that is stored in bf16 already only has to be moved.
+//! A panel is [`matmul::pack`](super::super::pack)'s with two steps of k in a word: pair q of a neighbour holds steps 2q and
+//! 2q + 1, and after an odd number of steps a zero. Where neighbours lie side by side, two rows are rounded and zipped.
+//! Where steps do, a row is rounded as it lies, 2·N steps to N pairs, and pairs are transposed like `f32`, with half as many
+//! shuffles. A weight that is stored in bf16 is only moved.
 
-use crate::matmul::View;
+use crate::bf16_fn;
+use crate::matmul::operands::View;
 use crate::prefetch::prefetch;
 use crate::simd::Simd;
 use crate::simd::bf16::{Bf16, Pairs, load_rounded, load_stored, pair, round};
-use crate::{Bf16Isa, bf16_fn};
 use half::bf16;
 use std::ops::Range;
 
 /// How far ahead rows are fetched where they are zipped, in steps of k.
 const STEPS_AHEAD: usize = 16;
-
-/// A matrix that is stored in bf16, element (i, j) at `i·row + j·col`.
-#[derive(Clone, Copy)]
-pub(super) struct Stored<'a> {
-    pub(super) data: &'a [bf16],
-    pub(super) row: usize,
-    pub(super) col: usize,
-}
-
-/// An operand, in either type.
-#[derive(Clone, Copy)]
-pub(super) enum Operand<'a> {
-    F32(View<'a>),
-    Bf16(Stored<'a>),
-}
-
-impl<'a> Operand<'a> {
-    /// The matrix from this element on.
-    pub(super) fn from(self, row: usize, col: usize) -> Operand<'a> {
-        match self {
-            Operand::F32(view) => Operand::F32(view.from(row, col)),
-            Operand::Bf16(m) => Operand::Bf16(Stored { data: &m.data[row * m.row + col * m.col..], ..m }),
-        }
-    }
-
-    /// Itself, where it is of that type.
-    pub(super) fn as_f32(self) -> Option<View<'a>> {
-        match self {
-            Operand::F32(view) => Some(view),
-            Operand::Bf16(_) => None,
-        }
-    }
-
-    /// Rows and columns swapped.
-    pub(super) fn transposed(self) -> Operand<'a> {
-        match self {
-            Operand::F32(view) => Operand::F32(view.transposed()),
-            Operand::Bf16(m) => Operand::Bf16(Stored { row: m.col, col: m.row, ..m }),
-        }
-    }
-
-    /// Packs rows 0..`count`, columns 0..`k` into panels of `width` rows: pair q of row i goes to
-    /// `panels[(i / width)·⌈k/2⌉·width + q·width + i % width]`.
-    pub(super) fn pack(self, isa: Bf16Isa, count: usize, k: usize, width: usize, panels: &mut [u32]) {
-        match self {
-            Operand::F32(view) => pack(isa, view, count, k, width, panels),
-            Operand::Bf16(m) => pack_stored(isa, m, count, k, width, panels),
-        }
-    }
-}
 
 fn check(count: usize, k: usize, width: usize, panels: &[u32]) {
     assert!(width.is_multiple_of(8), "panels of eights");
@@ -72,8 +22,9 @@ fn check(count: usize, k: usize, width: usize, panels: &[u32]) {
 }
 
 bf16_fn! {
-    /// [`Operand::pack`] of an `f32` matrix.
-    pub(super) fn pack<B>(b: B, source: View<'_>, count: usize, k: usize, width: usize, panels: &mut [u32]) {
+    /// Packs rows 0..`count`, columns 0..`k` into panels of `width` rows: pair q of row i goes to
+    /// `panels[(i / width)·⌈k/2⌉·width + q·width + i % width]`.
+    pub(in crate::matmul) fn pack<B>(b: B, source: View<'_>, count: usize, k: usize, width: usize, panels: &mut [u32]) {
         check(count, k, width, panels);
         if source.row == 1 {
             zip(b, source, count, k, width, panels);
@@ -94,8 +45,10 @@ bf16_fn! {
 }
 
 bf16_fn! {
-    /// [`Operand::pack`] of a matrix that is stored in bf16.
-    fn pack_stored<B>(b: B, source: Stored<'_>, count: usize, k: usize, width: usize, panels: &mut [u32]) {
+    /// [`pack`] of a matrix that is stored in bf16.
+    pub(in crate::matmul) fn pack_stored<B>(
+        b: B,
+        source: View<'_, bf16>, count: usize, k: usize, width: usize, panels: &mut [u32]) {
         check(count, k, width, panels);
         if source.col == 1 {
             transpose(

@@ -1,15 +1,16 @@
-//! Packing and rounding in one pass, to tiles: panels of 16 neighbours, made of squares of 16 words.
+//! Packing and rounding in one pass, for tile registers: panels of 16 neighbours, made of squares of 16 words.
 //!
-//! A tile of A has a neighbour (a row of A) in each row, a tile of B a pair of steps. Either is what 16 loads give, of
-//! rows where steps lie side by side, of two rows zipped where neighbours do, or its transpose: the four layouts are two
-//! ways to load and two to store. Steps are filled up with zeros to whole tiles, as neighbours are. Rows of A that lie in
-//! the order of their steps are read from end to end, one after the other, which the hardware prefetches (x·W of 16384
-//! tokens, 1536→384, went from 15.5 to 14.1 ms), and prefetched half a page ahead, beyond which it does not: packing alone
-//! went from 4.8 to 4.3 ms, one right after the other.
+//! A tile of A has a neighbour (a row of A) in each row, a tile of B a pair of steps. Either is what 16 loads give, of rows
+//! where steps lie side by side, of two zipped rows where neighbours do, or its transpose: the four layouts are two ways to
+//! load and two to store. Steps are filled up with zeros to whole tiles, and so are neighbours. Rows of A whose steps lie
+//! side by side are read from end to end, one after the other, so the hardware prefetches them, and the kernel
+//! half a page ahead, beyond the end of the page: 16384×1536 packs in 4.3 ms, 4.8 without.
 
-use super::pack::Operand;
 use crate::bf16_fn;
-use crate::matmul::{View, prefetch::LINE};
+use crate::matmul::{
+    operands::{Source, View},
+    prefetch::LINE,
+};
 use crate::prefetch::{prefetch, prefetch_second};
 use crate::simd::Simd;
 use crate::simd::bf16::{Bf16, Pairs, load_rounded, load_stored, pair, round};
@@ -24,7 +25,7 @@ const STEPS: usize = 2 * SIDE;
 
 /// What a row of a tile is.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Rows {
+pub(in crate::matmul) enum Rows {
     /// A neighbour: tiles of A.
     Neighbours,
     /// A pair of steps: tiles of B.
@@ -39,10 +40,10 @@ pub(super) fn words(k: usize) -> usize {
 bf16_fn! {
     /// Packs rows 0..`count`, columns 0..`k` of `source` into panels of 16 rows: pair q of row i goes to
     /// `panels[i / 16·16·words(k) + q / 16·256 + …]`, there to row i % 16 and column q % 16 of a tile, or the other way round.
-    pub(super) fn pack<B>(b: B, source: Operand<'_>, count: usize, k: usize, rows: Rows, panels: &mut [u32]) {
+    pub(in crate::matmul) fn pack<B>(b: B, source: Source<'_>, count: usize, k: usize, rows: Rows, panels: &mut [u32]) {
         assert_eq!(panels.len(), count.next_multiple_of(SIDE) * words(k), "matmul: packed tiles");
         match source {
-            Operand::F32(view) if view.col == 1 && B::S::N == SIDE => {
+            Source::F32(view) if view.col == 1 && B::S::N == SIDE => {
                 let whole_rows = view.row == k;
                 each_row(
                     b,
@@ -61,7 +62,7 @@ bf16_fn! {
                     panels,
                 );
             }
-            Operand::Bf16(stored) if stored.col == 1 && B::S::N == SIDE => {
+            Source::Bf16(stored) if stored.col == 1 && B::S::N == SIDE => {
                 each_row(
                     b,
                     #[inline(always)]
@@ -71,11 +72,11 @@ bf16_fn! {
                     panels,
                 );
             }
-            Operand::F32(view) if view.row == 1 && B::S::N == SIDE => each_step(b, view, (count, k), rows, panels),
-            Operand::F32(view) => {
+            Source::F32(view) if view.row == 1 && B::S::N == SIDE => each_step(b, view, (count, k), rows, panels),
+            Source::F32(view) => {
                 gather(|i, p| round(view.data[i * view.row + p * view.col]), (count, k), rows, panels);
             }
-            Operand::Bf16(stored) => {
+            Source::Bf16(stored) => {
                 gather(|i, p| stored.data[i * stored.row + p * stored.col], (count, k), rows, panels);
             }
         }

@@ -1,7 +1,11 @@
-use super::pack::{Operand, Stored};
 use super::pack_tiles::{self, Rows};
 use super::{RUNGS, naive::rounded, naive_stored, stored, tiles};
-use crate::matmul::{Shape, Strides, View, micro::Block, naive, span};
+use crate::matmul::{
+    Operand, Products, Run, Shape, Strides,
+    block::Block,
+    naive,
+    operands::{Source, View, span},
+};
 use crate::simd::bf16::round;
 use crate::simd::tiles::Emulated;
 use crate::trials::{assert_same_on_any_number_of_threads, bf16_runs};
@@ -80,23 +84,24 @@ impl Case {
         for isa in Bf16Isa::available() {
             for rung in RUNGS.iter().filter(|rung| rung.simd || isa == Bf16Isa::Portable) {
                 let mut got = c.clone();
-                (rung.run)(isa, shape, &a, sa, &b, sb, &mut got, self.accumulate);
+                run_on(rung.run, isa, shape, (&a, sa), (&b, sb), &mut got, self.accumulate);
                 self.compare(rung.name, isa, &got, &plain, &exact);
             }
             for rung in stored::RUNGS.iter().filter(|rung| rung.simd || isa == Bf16Isa::Portable) {
                 let mut got = c.clone();
-                (rung.run)(isa, shape, &a, sa, &halves, sb, &mut got, self.accumulate);
+                run_on(rung.run, isa, shape, (&a, sa), (&halves, sb), &mut got, self.accumulate);
                 self.compare(&format!("stored, {}", rung.name), isa, &got, &plain, &exact);
             }
         }
         if shape.batch == 1 && (1..100_000).contains(&(shape.m * shape.n * shape.k)) {
+            let of_a = Operand::new(&a, sa).matrix(0);
             for isa in Bf16Isa::available() {
                 let mut got = c.clone();
-                emulated(isa, shape, View::of(&a, sa, 0), Operand::F32(View::of(&b, sb, 0)), &mut got, self.accumulate);
+                emulated(isa, shape, of_a, Source::F32(Operand::new(&b, sb).matrix(0)), &mut got, self.accumulate);
                 self.compare("emulated tiles", isa, &got, &plain, &exact);
-                let stored = Operand::Bf16(Stored { data: &halves, row: sb.row, col: sb.col });
+                let stored = Source::Bf16(Operand::new(&halves, sb).matrix(0));
                 let mut got = c.clone();
-                emulated(isa, shape, View::of(&a, sa, 0), stored, &mut got, self.accumulate);
+                emulated(isa, shape, of_a, stored, &mut got, self.accumulate);
                 self.compare("emulated tiles, stored", isa, &got, &plain, &exact);
             }
         }
@@ -107,13 +112,25 @@ impl Case {
 }
 
 /// What a machine with tiles does, on any: one block, packed at this level.
-fn emulated(isa: Bf16Isa, Shape { m, n, k, .. }: Shape, a: View<'_>, b: Operand<'_>, c: &mut [f32], accumulate: bool) {
+fn emulated(isa: Bf16Isa, Shape { m, n, k, .. }: Shape, a: View<'_>, b: Source<'_>, c: &mut [f32], accumulate: bool) {
     let words = pack_tiles::words(k);
     let [mut x, mut y] = [m, n].map(|count| vec![0; count.next_multiple_of(16) * words]);
-    pack_tiles::pack(isa, Operand::F32(a), m, k, Rows::Neighbours, &mut x);
+    pack_tiles::pack(isa, Source::F32(a), m, k, Rows::Neighbours, &mut x);
     pack_tiles::pack(isa, b.transposed(), n, k, Rows::Steps, &mut y);
     let mut registers = Emulated::configured().expect("memory");
     tiles::multiply(&mut registers, words, &x, &y, Block::whole(c, n), accumulate);
+}
+
+fn run_on<B>(
+    run: Run<Bf16Isa, B>,
+    isa: Bf16Isa,
+    shape: Shape,
+    a: (&[f32], Strides),
+    b: (&[B], Strides),
+    c: &mut [f32],
+    add: bool,
+) {
+    run(isa, Products { shape, a: Operand::new(a.0, a.1), b: Operand::new(b.0, b.1), c, add });
 }
 
 fn one(m: usize, n: usize, k: usize) -> Shape {
@@ -197,11 +214,11 @@ fn no_steps_give_zeros_and_no_outputs_do_nothing() {
     let strides = Strides { batch: 5, row: 5, col: 1 };
     for rung in RUNGS {
         let mut c = [3.0, 4.0];
-        (rung.run)(Bf16Isa::Portable, one(1, 2, 0), &[], strides, &[], strides, &mut c, true);
+        run_on(rung.run, Bf16Isa::Portable, one(1, 2, 0), (&[], strides), (&[], strides), &mut c, true);
         assert_eq!(c, [3.0, 4.0], "{}", rung.name);
-        (rung.run)(Bf16Isa::Portable, one(1, 2, 0), &[], strides, &[], strides, &mut c, false);
+        run_on(rung.run, Bf16Isa::Portable, one(1, 2, 0), (&[], strides), (&[], strides), &mut c, false);
         assert_eq!(c, [0.0, 0.0], "{}", rung.name);
-        (rung.run)(Bf16Isa::Portable, one(0, usize::MAX, 0), &[], strides, &[], strides, &mut [], false);
+        run_on(rung.run, Bf16Isa::Portable, one(0, usize::MAX, 0), (&[], strides), (&[], strides), &mut [], false);
     }
 }
 
@@ -215,7 +232,7 @@ fn special_values_are_not_lost() {
     for rung in RUNGS {
         for isa in Bf16Isa::available() {
             let mut c = vec![0.0; 450];
-            (rung.run)(isa, shape, &a, sa, &b, sb, &mut c, false);
+            run_on(rung.run, isa, shape, (&a, sa), (&b, sb), &mut c, false);
             let row = |i: usize| &c[50 * i..50 * (i + 1)];
             assert!(row(0).iter().all(|x| x.is_nan()), "{} at {isa}", rung.name);
             assert!(row(1).iter().all(|&x| x == f32::INFINITY), "{} at {isa}", rung.name);
@@ -238,12 +255,12 @@ fn denormal_operands_are_zero() {
             let halves: Vec<bf16> = b.iter().map(|&x| round(x)).collect();
             for (name, isa, run) in bf16_runs(RUNGS) {
                 let mut got = c.clone();
-                run(isa, shape, &a, sa, &b, sb, &mut got, false);
+                run_on(run, isa, shape, (&a, sa), (&b, sb), &mut got, false);
                 assert!(got.iter().all(|&x| x == 0.0), "{name} at {isa}, {shape:?}, {layouts:?}");
             }
             for (name, isa, run) in bf16_runs(stored::RUNGS) {
                 let mut got = c.clone();
-                run(isa, shape, &a, sa, &halves, sb, &mut got, false);
+                run_on(run, isa, shape, (&a, sa), (&halves, sb), &mut got, false);
                 assert!(got.iter().all(|&x| x == 0.0), "stored, {name} at {isa}, {shape:?}, {layouts:?}");
             }
         }
@@ -263,14 +280,14 @@ fn the_same_bits_on_any_number_of_threads() {
             for (name, isa, run) in bf16_runs(&RUNGS[1..]) {
                 assert_same_on_any_number_of_threads(&case(name, isa), || {
                     let mut c = c.clone();
-                    run(isa, shape, &a, sa, &b, sb, &mut c, true);
+                    run_on(run, isa, shape, (&a, sa), (&b, sb), &mut c, true);
                     [c]
                 });
             }
             for (name, isa, run) in bf16_runs(&stored::RUNGS[1..]) {
                 assert_same_on_any_number_of_threads(&case(name, isa), || {
                     let mut c = c.clone();
-                    run(isa, shape, &a, sa, &halves, sb, &mut c, true);
+                    run_on(run, isa, shape, (&a, sa), (&halves, sb), &mut c, true);
                     [c]
                 });
             }
@@ -288,7 +305,7 @@ fn refused(shape: Shape, a: (usize, Strides), b: (usize, Strides), c: usize) -> 
     };
     let (x, y) = (vec![1.0; a.0], vec![1.0; b.0]);
     let halves = vec![bf16::ONE; b.0];
-    RUNGS.iter().all(|rung| told(&|z| (rung.run)(Bf16Isa::best(), shape, &x, a.1, &y, b.1, z, false)))
+    RUNGS.iter().all(|rung| told(&|z| run_on(rung.run, Bf16Isa::best(), shape, (&x, a.1), (&y, b.1), z, false)))
         && told(&|z| stored::forward(shape, &x, a.1, &halves, b.1, z, false))
 }
 

@@ -1,25 +1,14 @@
-//! The microkernel of tiles: 2×2 tiles of C in registers, from two panels of A and two of B.
+//! The micro-kernel of tile registers: 2×2 tiles of C, from two panels of A and two of B.
 //!
-//! A step is 32 steps of k: two tiles of A and two of B are loaded for four products of 16×16×32, in four chains, each of
-//! which begins every 64 cycles, longer than their latency of 52. C has no room for more: four sums and four operands are
-//! all eight registers, so the operands of the next step wait until those of this one are used. That is what the rung
-//! stands at. On a core of a Granite Rapids, which makes 3.45 TFLOP/s with nothing to load, the four loads alone take 35 cycles from
-//! the first-level cache and 84 from the second (48 bytes a cycle), loads and products together 84 and 115, in any order; to
-//! ask for the next tiles by hand made it slower by 5 to 25%. With A in the first level and B in the second this function makes 1.8
-//! TFLOP/s a core, with both in the second 1.45.
+//! A step is 32 steps of k: two tiles of A and two of B are loaded for four products of 16×16×32, which are independent. Four
+//! sums and four operands fill all eight registers, so the operands of the next step wait until those of this one are used,
+//! and loads limit the loop to 53% of the peak. Panels are 16 wide and made of whole tiles ([`super::pack_tiles`]), with
+//! zeros at the edges, so one loop serves every shape; a tile of C that is not whole goes through memory.
 //!
-//! The panels are 16 wide and made of whole tiles ([`super::pack_tiles`]), zeros at the edges, so there is one loop for
-//! every shape; a tile of C that is not whole goes through memory.
-//!
-//! What it took, two threads: all columns for two panels of A, then the next two, for then C is written along its rows: with
-//! all rows for two panels of B 16384×384×1536 took 20 ms, and this order 12. As many columns at a time as stay in the second
-//! level: 2048×2048×2048 13.6 and 10.9 ms. Blocks of 64 whole rows of A where B is small (`panels.rs`), so that A goes by and B
-//! stays: 16384×384×1536 13.0 and 9.1 ms, 16384×1536×384 16.2 and 12.3, and long sums in parts whose C stays: 384×16384×1536 19.5 and
-//! 14.0, 384×384 5.1 and 3.4. No gain: asking for the next block of A during a product (slower by 20 to 38% when blocks
-//! were long), packing it between the tiles of this one, asking for the lines of C (10% slower where C is near), writing
-//! C past the caches.
+//! The loops go along the rows of C, over as many columns as the second-level cache has room for panels of B: so C, which is
+//! `f32`, is written along its rows, and A stays in the first-level cache.
 
-use super::super::micro::Block;
+use crate::matmul::block::Block;
 use crate::simd::tiles::{SIDE, Tiles, WORDS};
 
 /// Words of B, 768 KiB, that stay in the second-level cache while all rows of a block go by.
@@ -29,7 +18,14 @@ const NEAR_B: usize = 192 << 10;
 const NEAR_A: usize = 192;
 
 /// C = A·B, or C += A·B with `add`: all tiles of a block, from packed panels with `k` words, a multiple of 16.
-pub(super) fn multiply<T: Tiles>(tiles: &mut T, k: usize, x: &[u32], y: &[u32], mut c: Block<'_>, add: bool) {
+pub(in crate::matmul) fn multiply<T: Tiles>(
+    tiles: &mut T,
+    k: usize,
+    x: &[u32],
+    y: &[u32],
+    mut c: Block<'_>,
+    add: bool,
+) {
     assert!(k > 0 && k.is_multiple_of(SIDE), "a sum of whole tiles");
     let (rows, columns) = (c.rows, c.columns);
     assert!(x.len() >= rows.next_multiple_of(SIDE) * k, "panels of A");

@@ -1,33 +1,24 @@
-//! The microkernel for operands where they lie: as [`super::micro`], but A is read through any strides, and rows of B
-//! may be any distance apart.
+//! The micro-kernel for operands in place: as [`super::micro`], but A is read through any strides, and rows of B may be any
+//! distance apart.
 //!
-//! A step of k loads V vectors and R elements for R·V multiply-adds, and a core of Zen 4 starts one of these, of one
-//! such vector and of one to two such elements each cycle: with 24 multiply-adds for 11 loads it makes no difference to
-//! the units whether the loads follow one another in memory. What packing buys is fewer pages and no lines that fall
-//! into the same few places of a cache; where the operands are small there is nothing to buy.
+//! A step of k has the same loads and multiply-adds whether operands are packed or not. Packing buys fewer pages, and lines
+//! that do not share a few sets of a cache; small operands do not need it. What replaces it is prefetching, because the
+//! hardware does not prefetch steps this long: the next rows of A, the first pass over a panel of B, and C. 768×128 times
+//! 128×128, one thread: 82 GFLOP/s without prefetches, 103 with them.
 //!
-//! What has to be done instead is to ask for lines before they are needed, for the processor does not foresee these
-//! steps: the next rows of A, the first pass over a panel of B, and C. On one thread of a Zen 4, 768×128 times 128×128 from the
-//! third-level cache or memory, NN: 82 GFLOP/s without, 99 with the fetches of A and B, 103 with those of C
-//! spread over the steps too instead of a whole tile of C at once; packed 97.
-//!
-//! A Granite Rapids prefetches them itself where steps of A lie side by side ([`super::prefetch::costs_more_than_it_gains`]), and loses by every prefetch:
-//! with all operands near, a thread makes 190 GFLOP/s of 214 without asking and 173 with it (80×128 times 128×480). Without,
-//! and with addresses that are only added to where it is asked, products of 768 tokens and 128 to 512 channels take up to
-//! 9% less time, 512×512×512 9%, 768×384×1536 7 to 10% (medians in turn, two threads), and the small preset trains at
-//! 39.4 thousand tokens a second where it did at 37.7, in another hour at 39.3 and 38.9.
-//!
-//! Two steps a turn as in [`super::micro`], with rows of A in a register each, or one for all where they lie side by side.
+//! Processors that prefetch the rows of A themselves lose by every prefetch
+//! ([`super::prefetch::costs_more_than_it_gains`]); there none is issued where steps of A lie side by side. As in
+//! [`super::micro`] two steps are a turn of the loop.
 
 use super::{
-    View,
-    micro::{Block, opaque, store_tile},
+    block::{Block, store_tile},
+    operands::View,
     prefetch::LINE,
 };
 use crate::{Isa, prefetch::prefetch, simd::Simd, simd_fn};
 
-/// How far ahead in k lines are fetched that a tile is the first to read: some 400 cycles of a Zen 4, 200 of a Granite Rapids.
-/// More would be too many for the places of the first cache that rows 2 KiB apart share.
+/// How many steps of k ahead lines are prefetched that a tile is the first to read: some 400 cycles of a Zen 4. More would be
+/// too many for the sets of the first-level cache that rows 2 KiB apart share.
 const STEPS_AHEAD: usize = 16;
 
 /// Columns of C by k steps, in panels of some vectors: element (p, j) of panel g at `g·panel + p·step + j`.
@@ -82,7 +73,8 @@ fn tiles<S: Simd, const R: usize, const V: usize>(
         let columns = width.min(columns - j);
         for i in (0..rows).step_by(R) {
             let at = a.data.as_ptr().wrapping_add(i * a.row);
-            let asks = if prefetched { None } else { Asks::new::<R>(at, k, (a.row, a.col), b.step, (i, group)) };
+            let prefetches =
+                if prefetched { None } else { Prefetches::new::<R>(at, k, (a.row, a.col), b.step, (i, group)) };
             // SAFETY: the assertions.
             unsafe {
                 let tile = Tile {
@@ -97,8 +89,8 @@ fn tiles<S: Simd, const R: usize, const V: usize>(
                     c: c.c.add(i * c.stride + j),
                     c_row: c.stride,
                     add,
-                    asks,
-                    ask_c: !prefetched,
+                    prefetches,
+                    prefetch_c: !prefetched,
                 };
                 match columns.div_ceil(S::N) {
                     3.. if V >= 3 => some_rows::<S, R, 3>(s, tile),
@@ -124,14 +116,16 @@ struct Tile {
     c: *mut f32,
     c_row: usize,
     add: bool,
-    asks: Option<Asks>,
-    ask_c: bool,
+    /// What of A and B is prefetched in every turn.
+    prefetches: Option<Prefetches>,
+    /// Whether C is prefetched.
+    prefetch_c: bool,
 }
 
-/// What of A and B is asked for in every turn of a tile: two lines of A, in vain where it is near, and of a B that is far
-/// those of two steps. A tile that needs neither has a loop without questions, which take ports too.
+/// What of A and B is prefetched in every turn of a tile: two lines of A, without need where they are in the cache, and of a B
+/// that is not the lines of two steps. A tile that needs neither has a loop without prefetches, which use ports too.
 #[derive(Clone, Copy)]
-struct Asks {
+struct Prefetches {
     a: *const f32,
     /// From one line of A to the next.
     gap: usize,
@@ -139,10 +133,10 @@ struct Asks {
     ahead_b: usize,
 }
 
-impl Asks {
-    /// Of the tile whose A begins at `at`, in rows `i` of panel `group`: where steps of A lie side by side the rows of the next
-    /// tile, if they follow, else those steps of this one that come [`STEPS_AHEAD`] later. The first rows find a
-    /// panel of B far away, the others near.
+impl Prefetches {
+    /// Those of the tile whose A begins at `at`, in rows `i` of panel `group`: where steps of A lie side by side the rows of the next
+    /// tile, if they follow, else those steps of this one that come [`STEPS_AHEAD`] later. Only the
+    /// first rows find a panel of B outside of the cache.
     #[inline(always)]
     fn new<const R: usize>(
         at: *const f32,
@@ -150,17 +144,17 @@ impl Asks {
         (a_row, a_col): (usize, usize),
         b_step: usize,
         (i, group): (usize, usize),
-    ) -> Option<Asks> {
+    ) -> Option<Prefetches> {
         let (a, gap) = match (a_col, group) {
             (1, 0) if a_row == k => (at.wrapping_add(R * a_row), LINE / 2),
             (1, _) => (at, 0),
             _ => (at.wrapping_add((1 + STEPS_AHEAD).wrapping_mul(a_col)), a_col),
         };
         let ahead_b = if i == 0 { b_step.wrapping_mul(STEPS_AHEAD) } else { 0 };
-        (gap > 0 || ahead_b > 0).then_some(Asks { a, gap, ahead_b })
+        (gap > 0 || ahead_b > 0).then_some(Prefetches { a, gap, ahead_b })
     }
 
-    /// Asks, where two steps of B begin at `b`.
+    /// Prefetches, where two steps of B begin at `b`.
     #[inline(always)]
     fn turn<S: Simd, const V: usize>(&mut self, b: *const f32, b_step: usize) {
         prefetch(self.a);
@@ -212,6 +206,20 @@ impl<const R: usize> Rows for Anywhere<R> {
     fn at(self, r: usize, p: usize) -> *const f32 {
         self.0[r].wrapping_add(p.wrapping_mul(self.1))
     }
+}
+
+/// The same pointer, of which the compiler knows nothing: it then stays in a register of its own. The compiler would compute
+/// pointers that are the same distance apart each from the one before, and for that load first and multiply later.
+#[inline(always)]
+fn opaque(pointer: *const f32) -> *const f32 {
+    #[cfg(target_arch = "x86_64")]
+    let pointer = {
+        let mut unknown = pointer;
+        // SAFETY: no instruction at all.
+        unsafe { std::arch::asm!("/* {0} */", inout(reg) unknown, options(pure, readonly, nostack, preserves_flags)) };
+        unknown
+    };
+    pointer
 }
 
 /// Up to R rows, in the smallest kind of tile that has them.
@@ -272,23 +280,23 @@ unsafe fn multiply_rows<S: Simd, A: Rows, const R: usize, const V: usize>(s: S, 
         }
     }
     b = b.wrapping_add(b_step);
-    // Two steps a turn: see `micro::multiply_tile`. A row of C is asked for in each of the first turns.
+    // Two steps a turn: see `micro::multiply_tile`. A row of C is prefetched in each of the first turns.
     let turns = (k - 1) / 2;
-    let of_c = if tile.ask_c { turns.min(R) } else { 0 };
+    let of_c = if tile.prefetch_c { turns.min(R) } else { 0 };
     let mut row = c.cast_const();
     // SAFETY: the caller's: 2·turns < k.
     unsafe {
-        if let Some(mut asks) = tile.asks {
+        if let Some(mut prefetches) = tile.prefetches {
             for t in 0..turns {
                 if t < of_c {
-                    row = ask_row::<S, V>(row, c_row);
+                    row = prefetch_row::<S, V>(row, c_row);
                 }
-                asks.turn::<S, V>(b, b_step);
+                prefetches.turn::<S, V>(b, b_step);
                 b = two_steps(s, a, (b, b_step), &mut sums, 2 * t + 1);
             }
         } else {
             for t in 0..of_c {
-                row = ask_row::<S, V>(row, c_row);
+                row = prefetch_row::<S, V>(row, c_row);
                 b = two_steps(s, a, (b, b_step), &mut sums, 2 * t + 1);
             }
             for t in of_c..turns {
@@ -303,9 +311,9 @@ unsafe fn multiply_rows<S: Simd, A: Rows, const R: usize, const V: usize>(s: S, 
     unsafe { store_tile(s, (c, c_row), (rows, columns), sums, add) };
 }
 
-/// Asks for V vectors of a row of C; where the next row is.
+/// Prefetches V vectors of a row of C; where the next row is.
 #[inline(always)]
-fn ask_row<S: Simd, const V: usize>(row: *const f32, c_row: usize) -> *const f32 {
+fn prefetch_row<S: Simd, const V: usize>(row: *const f32, c_row: usize) -> *const f32 {
     for v in 0..V {
         prefetch(row.wrapping_add(v * S::N));
     }
@@ -362,11 +370,11 @@ unsafe fn step<S: Simd, A: Rows, const R: usize, const V: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{matmul::micro::panel_columns, oracle};
+    use crate::{matmul::pack::panel_columns, oracle};
 
-    /// In eighths, of which every sum is exact: asked or not, whatever the steps of A and the distance of rows of B.
+    /// In eighths, of which every sum is exact: with prefetches or without, whatever the steps of A and the distance of rows of B.
     #[test]
-    fn asking_changes_nothing() {
+    fn prefetching_changes_nothing() {
         let eighths = |seed, len| -> Vec<f32> {
             oracle::values(seed, len).into_iter().map(|x: f32| (x * 8.0).round() / 8.0).collect()
         };
