@@ -4,7 +4,7 @@ use crate::{Isa, oracle};
 
 /// How an operand lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Layout {
+pub(super) enum Layout {
     /// Rows one after the other.
     Plain,
     /// Columns one after the other.
@@ -19,7 +19,7 @@ enum Layout {
 use Layout::*;
 
 /// Strides of a batch of rows×columns matrices, and how many elements they need.
-fn lay_out(layout: Layout, batch: usize, rows: usize, columns: usize) -> (Strides, usize) {
+pub(super) fn lay_out(layout: Layout, batch: usize, rows: usize, columns: usize) -> (Strides, usize) {
     let strides = match layout {
         Plain => Strides { batch: rows * columns, row: columns, col: 1 },
         Transposed => Strides { batch: rows * columns, row: 1, col: rows },
@@ -53,7 +53,15 @@ fn values(kind: Values, seed: u64, len: usize) -> Vec<f32> {
     values
 }
 
-fn run_on((isa, run): (Isa, Run), shape: Shape, a: (&[f32], Strides), b: (&[f32], Strides), c: &mut [f32], add: bool) {
+/// Runs a rung on operands with these strides.
+pub(super) fn run_on<I, B>(
+    (isa, run): (I, Run<I, B>),
+    shape: Shape,
+    a: (&[f32], Strides),
+    b: (&[B], Strides),
+    c: &mut [f32],
+    add: bool,
+) {
     run(isa, Products { shape, a: Operand::new(a.0, a.1), b: Operand::new(b.0, b.1), c, add });
 }
 

@@ -35,8 +35,8 @@ pub fn run(isa: Isa, products: Products<'_>) {
     for_each_in_tasks(products, kernel.cut.work, |one| product(isa, kernel, one));
 }
 
-/// [`Products::for_each`] of [`Products::folded`]: one after the other where they are large enough to be cut themselves, else in tasks of several
-/// that are worth `least` multiply-adds.
+/// [`Products::for_each`] of [`Products::folded`]: one after the other where they are large enough to be cut themselves, else
+/// in tasks of several that are worth `least` multiply-adds.
 pub(super) fn for_each_in_tasks<B: Copy + Sync>(
     mut products: Products<'_, f32, B>,
     least: usize,

@@ -21,7 +21,7 @@ use crate::attention::{
         pack,
     },
     one_by_one,
-    view::{Part, PartOf},
+    view::{HeadTask, KeyTask},
 };
 use crate::{
     Bf16Isa, bf16_fn,
@@ -102,21 +102,17 @@ struct Space<'a> {
     ds: &'a mut [u32],
 }
 
-/// The backward pass of some keys of one key head, where it [`fits`](super::fits), with vectors of any level; `dq` gives
-/// the rows of a head.
+/// The backward pass of some keys of one key head, where it [`fits`](super::fits), with vectors of any level.
 pub(in crate::attention) fn chunk(
     isa: Bf16Isa,
     tiles: &mut impl Tiles,
     inputs: &Inputs<'_>,
     saved: &Saved<'_>,
-    [b, kv]: [usize; 2],
-    keys: Range<usize>,
-    dq: &PartOf<'_>,
-    gradients: [Part<'_>; 2],
+    task: KeyTask<'_>,
 ) {
-    let space = lengths(inputs, &keys).iter().sum();
-    one_by_one::sharing(inputs, kv, keys.clone(), space, gradients, |h, gradients, buffer| {
-        compiled(isa, tiles, inputs, saved, [b, h, kv], keys.clone(), dq(h), gradients, buffer);
+    let space = lengths(inputs, &task.keys).iter().sum();
+    one_by_one::for_each_query_head(inputs, task, space, |task, buffer| {
+        compiled(isa, tiles, inputs, saved, task, buffer);
     });
 }
 
@@ -126,13 +122,10 @@ bf16_fn! {
         tiles: &mut impl Tiles,
         inputs: &Inputs<'_>,
         saved: &Saved<'_>,
-        head: [usize; 3],
-        keys: Range<usize>,
-        dq: Part<'_>,
-        gradients: &mut [Part<'_>; 2],
+        task: HeadTask<'_, '_>,
         buffer: &mut [u32],
     ) {
-        differentiate(b, tiles, inputs, saved, head, keys, dq, gradients, buffer)
+        differentiate(b, tiles, inputs, saved, task, buffer)
     }
 }
 
@@ -143,12 +136,10 @@ fn differentiate<B: Bf16>(
     tiles: &mut impl Tiles,
     inputs: &Inputs<'_>,
     saved: &Saved<'_>,
-    [b, h, kv]: [usize; 3],
-    keys: Range<usize>,
-    mut dq_rows: Part<'_>,
-    [dk_rows, dv_rows]: &mut [Part<'_>; 2],
+    task: HeadTask<'_, '_>,
     buffer: &mut [u32],
 ) {
+    let HeadTask { head: [b, h, kv], keys, dq: mut dq_rows, dk: dk_rows, dv: dv_rows } = task;
     let (s, d, tq, group) = (bf16.simd(), inputs.shape.d, inputs.shape.tq, inputs.shape.h / inputs.shape.h_kv);
     let width = pack::width(d);
     let parts = pack::split(buffer, lengths(inputs, &keys));

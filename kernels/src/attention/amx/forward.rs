@@ -20,7 +20,7 @@ use crate::attention::{
     },
     blocks::{exp2::exp2, next_head::NextHead, pack},
     ladder::register_softmax::in_log,
-    view::Part,
+    view::{Part, QueryTask},
 };
 use crate::{
     Bf16Isa, bf16_fn,
@@ -87,43 +87,22 @@ struct State<'a> {
     o: &'a mut [f32],
 }
 
-/// The forward pass of the queries `rows` of one head, where it [`fits`](super::fits), with vectors of any level.
-pub(in crate::attention) fn chunk(
-    isa: Bf16Isa,
-    tiles: &mut impl Tiles,
-    inputs: &Inputs<'_>,
-    head: [usize; 2],
-    rows: Range<usize>,
-    outputs: [Part<'_>; 2],
-) {
-    let len = lengths(inputs, &rows).iter().sum();
-    scratch::with(len, |buffer: &mut [u32]| compiled(isa, tiles, inputs, head, rows, outputs, buffer));
+/// The forward pass of some queries of one head, where it [`fits`](super::fits), with vectors of any level.
+pub(in crate::attention) fn chunk(isa: Bf16Isa, tiles: &mut impl Tiles, inputs: &Inputs<'_>, task: QueryTask<'_>) {
+    let len = lengths(inputs, &task.queries).iter().sum();
+    scratch::with(len, |buffer: &mut [u32]| compiled(isa, tiles, inputs, task, buffer));
 }
 
 bf16_fn! {
-    fn compiled<B>(
-        b: B,
-        tiles: &mut impl Tiles,
-        inputs: &Inputs<'_>,
-        head: [usize; 2],
-        rows: Range<usize>,
-        outputs: [Part<'_>; 2],
-        buffer: &mut [u32],
-    ) {
-        attend(b, tiles, inputs, head, rows, outputs, buffer)
+    fn compiled<B>(b: B, tiles: &mut impl Tiles, inputs: &Inputs<'_>, task: QueryTask<'_>, buffer: &mut [u32]) {
+        attend(b, tiles, inputs, task, buffer)
     }
 }
 
 #[inline(always)]
-fn attend<B: Bf16>(
-    bf16: B,
-    tiles: &mut impl Tiles,
-    inputs: &Inputs<'_>,
-    [b, h]: [usize; 2],
-    queries: Range<usize>,
-    mut outputs: [Part<'_>; 2],
-    buffer: &mut [u32],
-) {
+fn attend<B: Bf16>(bf16: B, tiles: &mut impl Tiles, inputs: &Inputs<'_>, task: QueryTask<'_>, buffer: &mut [u32]) {
+    let QueryTask { head: [b, h], queries, o: o_rows, lse } = task;
+    let mut outputs = [o_rows, lse];
     if queries.is_empty() {
         return;
     }

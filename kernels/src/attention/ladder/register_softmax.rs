@@ -19,7 +19,7 @@ use crate::attention::{
     },
     ladder::simd::{KEYS, columns},
     one_by_one,
-    view::Part,
+    view::{Part, QueryTask},
 };
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use crate::{Bf16Isa, attention::amx};
@@ -43,35 +43,22 @@ const LN_2_LOW: f32 = -2.121_944_4e-4;
 /// The forward pass on one thread.
 pub(in crate::attention) fn forward<I: Into<Level>>(isa: I, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
     let level = isa.into();
-    one_by_one::forward(inputs, o, lse, |head, rows, outputs| chunk(level, inputs, head, rows, outputs));
+    one_by_one::forward(inputs, o, lse, |task| chunk(level, inputs, task));
 }
 
-/// The forward pass of the queries `rows` of one head: the rows of O and of the log-sum-exp.
-pub(in crate::attention) fn chunk(
-    level: Level,
-    inputs: &Inputs<'_>,
-    head: [usize; 2],
-    rows: Range<usize>,
-    outputs: [Part<'_>; 2],
-) {
+/// The forward pass of some queries of one head.
+pub(in crate::attention) fn chunk(level: Level, inputs: &Inputs<'_>, task: QueryTask<'_>) {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     if amx::fits(level, inputs) {
-        return amx::forward::chunk(Bf16Isa::Amx, &mut amx::registers(), inputs, head, rows, outputs);
+        return amx::forward::chunk(Bf16Isa::Amx, &mut amx::registers(), inputs, task);
     }
-    let len = lengths(level.steps(), inputs, rows.len()).iter().sum();
-    scratch::with(len, |buffer: &mut [u32]| compiled(level, inputs, head, rows, outputs, buffer));
+    let len = lengths(level.steps(), inputs, task.queries.len()).iter().sum();
+    scratch::with(len, |buffer: &mut [u32]| compiled(level, inputs, task, buffer));
 }
 
 kind_fn! {
-    fn compiled<W>(
-        w: W,
-        inputs: &Inputs<'_>,
-        head: [usize; 2],
-        rows: Range<usize>,
-        outputs: [Part<'_>; 2],
-        buffer: &mut [u32],
-    ) {
-        attend(w, inputs, head, rows, outputs, buffer)
+    fn compiled<W>(w: W, inputs: &Inputs<'_>, task: QueryTask<'_>, buffer: &mut [u32]) {
+        attend(w, inputs, task, buffer)
     }
 }
 
@@ -115,14 +102,8 @@ struct State<'a> {
 
 /// The forward pass of the queries `rows` of one head, on words of any kind.
 #[inline(always)]
-fn attend<W: OperandKind>(
-    w: W,
-    inputs: &Inputs<'_>,
-    [b, h]: [usize; 2],
-    rows: Range<usize>,
-    [mut o_rows, mut lse_rows]: [Part<'_>; 2],
-    buffer: &mut [u32],
-) {
+fn attend<W: OperandKind>(w: W, inputs: &Inputs<'_>, task: QueryTask<'_>, buffer: &mut [u32]) {
+    let QueryTask { head: [b, h], queries: rows, o: mut o_rows, lse: mut lse_rows } = task;
     let (s, n, d, kv) = (w.simd(), rows.len(), inputs.shape.d, if rows.is_empty() { 0 } else { inputs.kv_head(h) });
     let [q, space, k_t, v, p, max, sum, sums, o] = pack::split(buffer, lengths(W::STEPS, inputs, n));
     let [max, sum, sums, o] = [max, sum, sums, o].map(cast_slice_mut::<u32, f32>);

@@ -20,7 +20,7 @@ use crate::attention::{
         simd::{KEYS, columns},
     },
     one_by_one,
-    view::{Part, PartOf},
+    view::{HeadTask, KeyTask},
 };
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use crate::{Bf16Isa, attention::amx};
@@ -47,42 +47,22 @@ pub(in crate::attention) fn backward<I: Into<Level>>(
     gradients: [Output<'_>; 3],
 ) {
     let level = isa.into();
-    one_by_one::backward(inputs, gradients, |head, keys, dq, dkv| chunk(level, inputs, saved, head, keys, dq, dkv));
+    one_by_one::backward(inputs, gradients, |task| chunk(level, inputs, saved, task));
 }
 
-/// The backward pass of some keys of one key head, with all queries of its group; `dq` gives the rows of a head.
-pub(in crate::attention) fn chunk(
-    level: Level,
-    inputs: &Inputs<'_>,
-    saved: &Saved<'_>,
-    [b, kv]: [usize; 2],
-    keys: Range<usize>,
-    dq: &PartOf<'_>,
-    gradients: [Part<'_>; 2],
-) {
+/// The backward pass of some keys of one key head, with all queries of its group.
+pub(in crate::attention) fn chunk(level: Level, inputs: &Inputs<'_>, saved: &Saved<'_>, task: KeyTask<'_>) {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     if amx::fits(level, inputs) {
-        let tiles = &mut amx::registers();
-        return amx::backward::chunk(Bf16Isa::Amx, tiles, inputs, saved, [b, kv], keys, dq, gradients);
+        return amx::backward::chunk(Bf16Isa::Amx, &mut amx::registers(), inputs, saved, task);
     }
-    let space = lengths(level.steps(), inputs, &keys).iter().sum();
-    one_by_one::sharing(inputs, kv, keys.clone(), space, gradients, |h, gradients, buffer| {
-        compiled(level, inputs, saved, [b, h, kv], keys.clone(), dq(h), gradients, buffer);
-    });
+    let space = lengths(level.steps(), inputs, &task.keys).iter().sum();
+    one_by_one::for_each_query_head(inputs, task, space, |task, buffer| compiled(level, inputs, saved, task, buffer));
 }
 
 kind_fn! {
-    fn compiled<W>(
-        w: W,
-        inputs: &Inputs<'_>,
-        saved: &Saved<'_>,
-        head: [usize; 3],
-        keys: Range<usize>,
-        dq: Part<'_>,
-        gradients: &mut [Part<'_>; 2],
-        buffer: &mut [u32],
-    ) {
-        differentiate(w, inputs, saved, head, keys, dq, gradients, buffer)
+    fn compiled<W>(w: W, inputs: &Inputs<'_>, saved: &Saved<'_>, task: HeadTask<'_, '_>, buffer: &mut [u32]) {
+        differentiate(w, inputs, saved, task, buffer)
     }
 }
 
@@ -159,12 +139,10 @@ fn differentiate<W: OperandKind>(
     w: W,
     inputs: &Inputs<'_>,
     saved: &Saved<'_>,
-    [b, h, kv]: [usize; 3],
-    keys: Range<usize>,
-    mut dq_rows: Part<'_>,
-    [dk_rows, dv_rows]: &mut [Part<'_>; 2],
+    task: HeadTask<'_, '_>,
     buffer: &mut [u32],
 ) {
+    let HeadTask { head: [b, h, kv], keys, dq: mut dq_rows, dk: dk_rows, dv: dv_rows } = task;
     let (s, d, tq, width) = (w.simd(), inputs.shape.d, inputs.shape.tq, pack::width(inputs.shape.d));
     let [q, q2, d_o, d_o2, k_t, v_t, space, k, p, ds, ds_rows, delta, lse, dq, dk, dv] =
         pack::split(buffer, lengths(W::STEPS, inputs, &keys));

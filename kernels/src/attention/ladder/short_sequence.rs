@@ -20,7 +20,7 @@ use crate::attention::{
     },
     ladder::register_softmax::{self, in_log},
     one_by_one,
-    view::Part,
+    view::{Part, QueryTask},
 };
 use crate::{
     Bf16Isa, Isa, scratch,
@@ -40,7 +40,7 @@ pub(in crate::attention) const HALF: usize = 4;
 /// The forward pass on one thread.
 pub(in crate::attention) fn forward<I: Into<Level>>(isa: I, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
     let level = isa.into();
-    one_by_one::forward(inputs, o, lse, |head, rows, outputs| chunk(level, inputs, head, rows, outputs));
+    one_by_one::forward(inputs, o, lse, |task| chunk(level, inputs, task));
 }
 
 /// Whether a head is one block, nothing but the causal rule and the window hide its keys, and there are registers enough;
@@ -54,25 +54,19 @@ pub(in crate::attention) fn fits(level: Level, inputs: &Inputs<'_>) -> bool {
     wide && few(shape.tq) && few(shape.tk) && shape.d > 0 && plain
 }
 
-/// The forward pass of the queries `rows` of one head: the rows of O and of the log-sum-exp.
-pub(in crate::attention) fn chunk(
-    level: Level,
-    inputs: &Inputs<'_>,
-    head: [usize; 2],
-    rows: Range<usize>,
-    outputs: [Part<'_>; 2],
-) {
+/// The forward pass of some queries of one head.
+pub(in crate::attention) fn chunk(level: Level, inputs: &Inputs<'_>, task: QueryTask<'_>) {
     if !fits(level, inputs) {
-        return register_softmax::chunk(level, inputs, head, rows, outputs);
+        return register_softmax::chunk(level, inputs, task);
     }
     let len = lengths(level.steps(), inputs).iter().sum();
-    scratch::with(len, |buffer: &mut [u32]| compiled(level, inputs, head, outputs, buffer));
+    scratch::with(len, |buffer: &mut [u32]| compiled(level, inputs, task, buffer));
 }
 
 kind_fn! {
-    fn compiled<W>(w: W, inputs: &Inputs<'_>, head: [usize; 2], outputs: [Part<'_>; 2], buffer: &mut [u32]) {
+    fn compiled<W>(w: W, inputs: &Inputs<'_>, task: QueryTask<'_>, buffer: &mut [u32]) {
         if const { matches!(W::S::ISA, Isa::Avx512) } {
-            attend(w, inputs, head, outputs, buffer);
+            attend(w, inputs, task, buffer);
         } else {
             unreachable!("it does not fit"); // so that nothing is compiled for the others
         }
@@ -97,13 +91,8 @@ struct Context<'a, 'b> {
 
 /// The forward pass of one head that [`fits`], on words of any kind.
 #[inline(always)]
-fn attend<W: OperandKind>(
-    w: W,
-    inputs: &Inputs<'_>,
-    [b, h]: [usize; 2],
-    [mut o_rows, mut lse_rows]: [Part<'_>; 2],
-    buffer: &mut [u32],
-) {
+fn attend<W: OperandKind>(w: W, inputs: &Inputs<'_>, task: QueryTask<'_>, buffer: &mut [u32]) {
+    let QueryTask { head: [b, h], o: mut o_rows, lse: mut lse_rows, .. } = task;
     let (s, n, tq, tk, d) = (w.simd(), W::S::N, inputs.shape.tq, inputs.shape.tk, inputs.shape.d);
     let kv = inputs.kv_head(h);
     let [q_t, space, k, v, scores, starts, ends, max, factors, lse] = pack::split(buffer, lengths(W::STEPS, inputs));

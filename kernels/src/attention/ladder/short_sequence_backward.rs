@@ -24,7 +24,7 @@ use crate::attention::{
         short_sequence::{HALF, MOST, Seen, fits, product, queries_transposed, steps},
     },
     one_by_one,
-    view::{Part, PartOf},
+    view::KeyTask,
 };
 use crate::{
     Isa, scratch,
@@ -44,7 +44,7 @@ pub(in crate::attention) fn backward<I: Into<Level>>(
     gradients: [Output<'_>; 3],
 ) {
     let level = isa.into();
-    one_by_one::backward(inputs, gradients, |head, keys, dq, dkv| chunk(level, inputs, saved, head, keys, dq, dkv));
+    one_by_one::backward(inputs, gradients, |task| chunk(level, inputs, saved, task));
 }
 
 /// Whether this is for them: heads of one block, each with keys of its own.
@@ -52,34 +52,19 @@ fn fits_backward(level: Level, inputs: &Inputs<'_>) -> bool {
     fits(level, inputs) && inputs.shape.h == inputs.shape.h_kv
 }
 
-/// The backward pass of the keys of one head; `dq` gives its rows.
-pub(in crate::attention) fn chunk(
-    level: Level,
-    inputs: &Inputs<'_>,
-    saved: &Saved<'_>,
-    [b, h]: [usize; 2],
-    keys: Range<usize>,
-    dq: &PartOf<'_>,
-    [dk, dv]: [Part<'_>; 2],
-) {
+/// The backward pass of the keys of one head.
+pub(in crate::attention) fn chunk(level: Level, inputs: &Inputs<'_>, saved: &Saved<'_>, task: KeyTask<'_>) {
     if !fits_backward(level, inputs) {
-        return register_softmax_backward::chunk(level, inputs, saved, [b, h], keys, dq, [dk, dv]);
+        return register_softmax_backward::chunk(level, inputs, saved, task);
     }
     let len = lengths(level.steps(), inputs).iter().sum();
-    scratch::with(len, |buffer: &mut [u32]| compiled(level, inputs, saved, [b, h], [dq(h), dk, dv], buffer));
+    scratch::with(len, |buffer: &mut [u32]| compiled(level, inputs, saved, task, buffer));
 }
 
 kind_fn! {
-    fn compiled<W>(
-        w: W,
-        inputs: &Inputs<'_>,
-        saved: &Saved<'_>,
-        head: [usize; 2],
-        gradients: [Part<'_>; 3],
-        buffer: &mut [u32],
-    ) {
+    fn compiled<W>(w: W, inputs: &Inputs<'_>, saved: &Saved<'_>, task: KeyTask<'_>, buffer: &mut [u32]) {
         if const { matches!(W::S::ISA, Isa::Avx512) } {
-            differentiate(w, inputs, saved, head, gradients, buffer);
+            differentiate(w, inputs, saved, task, buffer);
         } else {
             unreachable!("it does not fit"); // so that nothing is compiled for the others
         }
@@ -127,14 +112,9 @@ struct Squares<'a> {
 
 /// The backward pass of one head that [`fits_backward`], on words of any kind.
 #[inline(always)]
-fn differentiate<W: OperandKind>(
-    w: W,
-    inputs: &Inputs<'_>,
-    saved: &Saved<'_>,
-    [b, h]: [usize; 2],
-    [mut dq_rows, mut dk_rows, mut dv_rows]: [Part<'_>; 3],
-    buffer: &mut [u32],
-) {
+fn differentiate<W: OperandKind>(w: W, inputs: &Inputs<'_>, saved: &Saved<'_>, task: KeyTask<'_>, buffer: &mut [u32]) {
+    let KeyTask { head: [b, h], dq, dk: mut dk_rows, dv: mut dv_rows, .. } = task;
+    let mut dq_rows = dq(h);
     let (n, tq, tk, d) = (W::S::N, inputs.shape.tq, inputs.shape.tk, inputs.shape.d);
     let head = [b, h, d];
     let [q_t, do_t, space, k, v, k2, q2, do2, starts, ends, lse, products, sums, p, dp, p_words, ds_words, ds_keys] =

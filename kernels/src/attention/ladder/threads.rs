@@ -11,7 +11,7 @@
 use crate::attention::{
     Inputs, Output, Saved, Shape, Strides,
     ladder::{query_tiles, short_sequence, short_sequence_backward, simd, simd_backward},
-    view::{Part, PartOf},
+    view::{KeyTask, QueryTask},
 };
 use crate::{
     Isa,
@@ -20,7 +20,6 @@ use crate::{
     simd::operand_kind::Level,
 };
 use rayon::prelude::*;
-use std::ops::Range;
 
 /// What one vector instruction does at once, about: the unit of a task's cost is the instruction.
 const LANES: usize = 16;
@@ -37,12 +36,15 @@ const KEYS: usize = 256;
 /// The forward pass: each task with the rung that is the fastest.
 pub(in crate::attention) fn forward<I: Into<Level>>(isa: I, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
     let level = isa.into();
-    forward_tasks(inputs, o, lse, |head, rows, mut outputs| match in_memory(level, inputs.shape.tk) {
-        None => short_sequence::chunk(level, inputs, head, rows, outputs),
-        Some(isa) => simd::chunk(isa, query_tiles::PANEL, inputs, head, rows, |i, row, row_lse| {
-            outputs[0].row(i).copy_from_slice(row);
-            outputs[1].row(i)[0] = row_lse;
-        }),
+    forward_tasks(inputs, o, lse, |task| {
+        let Some(isa) = in_memory(level, inputs.shape.tk) else {
+            return short_sequence::chunk(level, inputs, task);
+        };
+        let QueryTask { head, queries, mut o, mut lse } = task;
+        simd::chunk(isa, query_tiles::PANEL, inputs, head, queries, |i, row, row_lse| {
+            o.row(i).copy_from_slice(row);
+            lse.row(i)[0] = row_lse;
+        });
     });
 }
 
@@ -54,14 +56,15 @@ pub(in crate::attention) fn backward<I: Into<Level>>(
     gradients: [Output<'_>; 3],
 ) {
     let level = isa.into();
-    backward_tasks(inputs, gradients, |head, keys, dq, mut dkv| {
+    backward_tasks(inputs, gradients, |task| {
         let Some(isa) = in_memory(level, inputs.shape.tk) else {
-            return short_sequence_backward::chunk(level, inputs, saved, head, keys, dq, dkv);
+            return short_sequence_backward::chunk(level, inputs, saved, task);
         };
+        let KeyTask { head, keys, dq, mut dk, mut dv } = task;
         let write_dq = |h: usize, i: usize, row: &[f32]| dq(h).row(i).copy_from_slice(row);
         let write_dkv = |j: usize, dk_row: &[f32], dv_row: &[f32]| {
-            dkv[0].row(j).copy_from_slice(dk_row);
-            dkv[1].row(j).copy_from_slice(dv_row);
+            dk.row(j).copy_from_slice(dk_row);
+            dv.row(j).copy_from_slice(dv_row);
         };
         simd_backward::chunk(isa, query_tiles::PANEL, inputs, saved, head, keys, write_dq, write_dkv);
     });
@@ -77,13 +80,8 @@ fn in_memory(level: Level, keys: usize) -> Option<Isa> {
     }
 }
 
-/// Calls `work` for chunks of the queries of all heads, with the rows of O and lse that they own.
-fn forward_tasks(
-    inputs: &Inputs<'_>,
-    o: Output<'_>,
-    lse: &mut [f32],
-    work: impl Fn([usize; 2], Range<usize>, [Part<'_>; 2]) + Sync,
-) {
+/// Calls `work` for chunks of the queries of all heads.
+fn forward_tasks(inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32], work: impl Fn(QueryTask<'_>) + Sync) {
     let Shape { b, h, tq, tk, d, .. } = inputs.shape;
     let chunks = tq.div_ceil((tq / 4).clamp(ROWS[0], ROWS[1]));
     let rows = tq.div_ceil(chunks.max(1)).next_multiple_of(super::register_softmax::PANEL);
@@ -91,20 +89,15 @@ fn forward_tasks(
     for_each(b * h * chunks, rows * tk * d / LANES, |task| {
         let (head, chunk) = (task / chunks, task % chunks);
         let (b, h) = (head / h, head % h);
-        let rows = (chunk * rows).min(tq)..((chunk + 1) * rows).min(tq);
+        let queries = (chunk * rows).min(tq)..((chunk + 1) * rows).min(tq);
         // SAFETY: the tasks share out the rows (b, h, i) among them.
-        let outputs = unsafe { [o.part(b, h, rows.clone()), lse.part(b, h, rows.clone())] };
-        work([b, h], rows, outputs);
+        let (o, lse) = unsafe { (o.part(b, h, queries.clone()), lse.part(b, h, queries.clone())) };
+        work(QueryTask { head: [b, h], queries, o, lse });
     });
 }
 
-/// Calls `work` for chunks of the keys of all key heads, with a function that gives the rows of dQ of a head, and the
-/// rows of dK and dV.
-fn backward_tasks(
-    inputs: &Inputs<'_>,
-    [dq, dk, dv]: [Output<'_>; 3],
-    work: impl Fn([usize; 2], Range<usize>, &PartOf<'_>, [Part<'_>; 2]) + Sync,
-) {
+/// Calls `work` for chunks of the keys of all key heads.
+fn backward_tasks(inputs: &Inputs<'_>, [dq, dk, dv]: [Output<'_>; 3], work: impl Fn(KeyTask<'_>) + Sync) {
     let Shape { b, h, h_kv, tq, tk, d } = inputs.shape;
     let pairs = b * h_kv;
     let group = h.checked_div(h_kv).unwrap_or(0);
@@ -124,8 +117,8 @@ fn backward_tasks(
                 if part == 0 { dq.part(b, h, 0..tq) } else { parts.part(task, h - kv * group, 0..tq) }
             };
             // SAFETY: the tasks share out the rows (b, kv, j) among them.
-            let gradients = unsafe { [dk.part(b, kv, keys.clone()), dv.part(b, kv, keys.clone())] };
-            work([b, kv], keys, &dq, gradients);
+            let (dk, dv) = unsafe { (dk.part(b, kv, keys.clone()), dv.part(b, kv, keys.clone())) };
+            work(KeyTask { head: [b, kv], keys, dq: &dq, dk, dv });
         });
         if chunks == 1 {
             return;

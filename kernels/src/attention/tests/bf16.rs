@@ -107,16 +107,16 @@ impl Case {
 fn emulated_forward(isa: Bf16Isa, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
     let mut tiles = Emulated::configured().expect("memory");
     let tiles = RefCell::new(&mut tiles);
-    one_by_one::forward(inputs, o, lse, |head, rows, outputs| {
-        amx::forward::chunk(isa, &mut **tiles.borrow_mut(), inputs, head, rows, outputs);
+    one_by_one::forward(inputs, o, lse, |task| {
+        amx::forward::chunk(isa, &mut **tiles.borrow_mut(), inputs, task);
     });
 }
 
 fn emulated_backward(isa: Bf16Isa, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) {
     let mut tiles = Emulated::configured().expect("memory");
     let tiles = RefCell::new(&mut tiles);
-    one_by_one::backward(inputs, gradients, |head, keys, dq, dkv| {
-        amx::backward::chunk(isa, &mut **tiles.borrow_mut(), inputs, saved, head, keys, dq, dkv);
+    one_by_one::backward(inputs, gradients, |task| {
+        amx::backward::chunk(isa, &mut **tiles.borrow_mut(), inputs, saved, task);
     });
 }
 

@@ -1,38 +1,20 @@
 use super::pack_tiles::{self, Rows};
 use super::{RUNGS, naive::rounded, naive_stored, stored, tiles};
 use crate::matmul::{
-    Operand, Products, Run, Shape, Strides,
+    Operand, Shape, Strides,
     block::Block,
     naive,
-    operands::{Source, View, span},
+    operands::{Source, View},
+    tests::{
+        Layout::{self, *},
+        lay_out, run_on,
+    },
 };
 use crate::simd::bf16::round;
 use crate::simd::tiles::Emulated;
 use crate::trials::{assert_same_on_any_number_of_threads, bf16_runs};
 use crate::{Bf16Isa, oracle};
 use half::bf16;
-
-/// How an operand lies in memory.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Layout {
-    Plain,
-    Transposed,
-    /// Gaps between elements and between rows.
-    Gaps,
-    /// The same matrix for the whole batch.
-    Broadcast,
-}
-use Layout::*;
-
-fn lay_out(layout: Layout, batch: usize, rows: usize, columns: usize) -> (Strides, usize) {
-    let strides = match layout {
-        Plain => Strides { batch: rows * columns, row: columns, col: 1 },
-        Transposed => Strides { batch: rows * columns, row: 1, col: rows },
-        Gaps => Strides { batch: rows * (2 * columns + 3), row: 2 * columns + 3, col: 2 },
-        Broadcast => Strides { batch: 0, row: columns, col: 1 },
-    };
-    (strides, span([batch, rows, columns], strides).unwrap())
-}
 
 /// A product to check: with `exact` operands (eighths, so that every order of summation gives the same bits) or any.
 #[derive(Clone, Copy, Debug)]
@@ -84,12 +66,12 @@ impl Case {
         for isa in Bf16Isa::available() {
             for rung in RUNGS.iter().filter(|rung| rung.simd || isa == Bf16Isa::Portable) {
                 let mut got = c.clone();
-                run_on(rung.run, isa, shape, (&a, sa), (&b, sb), &mut got, self.accumulate);
+                run_on((isa, rung.run), shape, (&a, sa), (&b, sb), &mut got, self.accumulate);
                 self.compare(rung.name, isa, &got, &plain, &exact);
             }
             for rung in stored::RUNGS.iter().filter(|rung| rung.simd || isa == Bf16Isa::Portable) {
                 let mut got = c.clone();
-                run_on(rung.run, isa, shape, (&a, sa), (&halves, sb), &mut got, self.accumulate);
+                run_on((isa, rung.run), shape, (&a, sa), (&halves, sb), &mut got, self.accumulate);
                 self.compare(&format!("stored, {}", rung.name), isa, &got, &plain, &exact);
             }
         }
@@ -119,18 +101,6 @@ fn emulated(isa: Bf16Isa, Shape { m, n, k, .. }: Shape, a: View<'_>, b: Source<'
     pack_tiles::pack(isa, b.transposed(), n, k, Rows::Steps, &mut y);
     let mut registers = Emulated::configured().expect("memory");
     tiles::multiply(&mut registers, words, &x, &y, Block::whole(c, n), accumulate);
-}
-
-fn run_on<B>(
-    run: Run<Bf16Isa, B>,
-    isa: Bf16Isa,
-    shape: Shape,
-    a: (&[f32], Strides),
-    b: (&[B], Strides),
-    c: &mut [f32],
-    add: bool,
-) {
-    run(isa, Products { shape, a: Operand::new(a.0, a.1), b: Operand::new(b.0, b.1), c, add });
 }
 
 fn one(m: usize, n: usize, k: usize) -> Shape {
@@ -214,11 +184,11 @@ fn no_steps_give_zeros_and_no_outputs_do_nothing() {
     let strides = Strides { batch: 5, row: 5, col: 1 };
     for rung in RUNGS {
         let mut c = [3.0, 4.0];
-        run_on(rung.run, Bf16Isa::Portable, one(1, 2, 0), (&[], strides), (&[], strides), &mut c, true);
+        run_on((Bf16Isa::Portable, rung.run), one(1, 2, 0), (&[], strides), (&[], strides), &mut c, true);
         assert_eq!(c, [3.0, 4.0], "{}", rung.name);
-        run_on(rung.run, Bf16Isa::Portable, one(1, 2, 0), (&[], strides), (&[], strides), &mut c, false);
+        run_on((Bf16Isa::Portable, rung.run), one(1, 2, 0), (&[], strides), (&[], strides), &mut c, false);
         assert_eq!(c, [0.0, 0.0], "{}", rung.name);
-        run_on(rung.run, Bf16Isa::Portable, one(0, usize::MAX, 0), (&[], strides), (&[], strides), &mut [], false);
+        run_on((Bf16Isa::Portable, rung.run), one(0, usize::MAX, 0), (&[], strides), (&[], strides), &mut [], false);
     }
 }
 
@@ -232,7 +202,7 @@ fn special_values_are_not_lost() {
     for rung in RUNGS {
         for isa in Bf16Isa::available() {
             let mut c = vec![0.0; 450];
-            run_on(rung.run, isa, shape, (&a, sa), (&b, sb), &mut c, false);
+            run_on((isa, rung.run), shape, (&a, sa), (&b, sb), &mut c, false);
             let row = |i: usize| &c[50 * i..50 * (i + 1)];
             assert!(row(0).iter().all(|x| x.is_nan()), "{} at {isa}", rung.name);
             assert!(row(1).iter().all(|&x| x == f32::INFINITY), "{} at {isa}", rung.name);
@@ -255,12 +225,12 @@ fn denormal_operands_are_zero() {
             let halves: Vec<bf16> = b.iter().map(|&x| round(x)).collect();
             for (name, isa, run) in bf16_runs(RUNGS) {
                 let mut got = c.clone();
-                run_on(run, isa, shape, (&a, sa), (&b, sb), &mut got, false);
+                run_on((isa, run), shape, (&a, sa), (&b, sb), &mut got, false);
                 assert!(got.iter().all(|&x| x == 0.0), "{name} at {isa}, {shape:?}, {layouts:?}");
             }
             for (name, isa, run) in bf16_runs(stored::RUNGS) {
                 let mut got = c.clone();
-                run_on(run, isa, shape, (&a, sa), (&halves, sb), &mut got, false);
+                run_on((isa, run), shape, (&a, sa), (&halves, sb), &mut got, false);
                 assert!(got.iter().all(|&x| x == 0.0), "stored, {name} at {isa}, {shape:?}, {layouts:?}");
             }
         }
@@ -280,14 +250,14 @@ fn the_same_bits_on_any_number_of_threads() {
             for (name, isa, run) in bf16_runs(&RUNGS[1..]) {
                 assert_same_on_any_number_of_threads(&case(name, isa), || {
                     let mut c = c.clone();
-                    run_on(run, isa, shape, (&a, sa), (&b, sb), &mut c, true);
+                    run_on((isa, run), shape, (&a, sa), (&b, sb), &mut c, true);
                     [c]
                 });
             }
             for (name, isa, run) in bf16_runs(&stored::RUNGS[1..]) {
                 assert_same_on_any_number_of_threads(&case(name, isa), || {
                     let mut c = c.clone();
-                    run_on(run, isa, shape, (&a, sa), (&halves, sb), &mut c, true);
+                    run_on((isa, run), shape, (&a, sa), (&halves, sb), &mut c, true);
                     [c]
                 });
             }
@@ -305,7 +275,7 @@ fn refused(shape: Shape, a: (usize, Strides), b: (usize, Strides), c: usize) -> 
     };
     let (x, y) = (vec![1.0; a.0], vec![1.0; b.0]);
     let halves = vec![bf16::ONE; b.0];
-    RUNGS.iter().all(|rung| told(&|z| run_on(rung.run, Bf16Isa::best(), shape, (&x, a.1), (&y, b.1), z, false)))
+    RUNGS.iter().all(|rung| told(&|z| run_on((Bf16Isa::best(), rung.run), shape, (&x, a.1), (&y, b.1), z, false)))
         && told(&|z| stored::forward(shape, &x, a.1, &halves, b.1, z, false))
 }
 
