@@ -13,9 +13,9 @@ use std::fmt;
 #[serde(rename_all = "lowercase")]
 pub enum Recompute {
     /// Nothing: the most memory
+    #[default]
     None,
     /// Outputs of norms and activations
-    #[default]
     Cheap,
     /// Whole blocks: the least memory, for one more forward pass
     Blocks,

@@ -63,7 +63,7 @@ settings! {
     precision: Precision = (Precision::F32), any, fixed;
     /// What the backward pass computes again instead of keeping it in memory; the result has the same bits
     #[serde(default, skip_serializing_if = "is_default")]
-    recompute: Recompute = (Recompute::Cheap), any, free;
+    recompute: Recompute = [Recompute::None, Recompute::None, Recompute::Cheap], any, free;
     /// Steps between validations; each also saves a checkpoint and draws loss.svg
     #[arg(value_name = "N", value_parser = whole)]
     eval_every: u64 = 250, within(1, u64::MAX), free;
