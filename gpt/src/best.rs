@@ -36,8 +36,9 @@ impl Best {
         Ok(Best { dir, lowest })
     }
 
-    /// Keeps the weights of the trainer, with the settings of the run, if the validation loss of `metric` is below that of those it has. The loss is
-    /// written last: after a crash before that, the weights are at worst better than it says.
+    /// Keeps the weights of the trainer, with the settings of the run, if the validation loss of `metric` is below that of the
+    /// weights that are kept. The loss is written last: after a crash before that, the weights are at worst better than it
+    /// says.
     ///
     /// # Errors
     /// Those of [`RunConfig::save`] and [`Trainer::save_model`]; [`crate::Error::Io`].

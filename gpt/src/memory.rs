@@ -7,10 +7,10 @@ use crate::recompute::Recompute;
 const MIB: f64 = (1 << 20) as f64;
 
 /// What the program takes besides what it holds when the text has been read: its threads, and the code of the kernels.
-const PROGRAM_MIB: f64 = 6.0;
+const PROGRAM_MIB: f64 = 4.0;
 
 /// What the program and a short text take where the system does not say.
-const UNKNOWN_MIB: f64 = 12.0;
+const UNKNOWN_MIB: f64 = 10.0;
 
 /// The peak of the resident memory of this process in MiB, from the kernel's own count (`VmHWM`); `None` where there is no
 /// `/proc/self/status`, that is, anywhere but on Linux.
@@ -47,14 +47,12 @@ impl Forecast {
 
     fn at(train: &TrainConfig, run: &RunConfig, data: &Dataset) -> Forecast {
         let memory = train.memory(&run.model);
-        let windows = (data.len(Part::Validation) - 1) / run.model.context;
-        let evaluation =
-            train.evaluation_memory(&run.model, windows.min(train.eval_batches.saturating_mul(train.batch)));
+        let validation = train.validation_memory(&run.model, data.len(Part::Validation) - 1);
         let mib = |bytes: u128| bytes as f64 / MIB;
         let program = of_process("VmRSS:").map_or(UNKNOWN_MIB, |so_far| so_far + PROGRAM_MIB);
         Forecast {
             parameters: mib(memory.parameters),
-            activations: mib(memory.activations + evaluation),
+            activations: mib(memory.activations + validation),
             rest: program + mib(memory.working),
             with_blocks: None,
         }

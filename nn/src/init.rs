@@ -33,8 +33,12 @@ impl Init {
     /// Where the standard deviation is not finite.
     pub fn normal(&mut self, shape: &[usize], standard_deviation: f64) -> Parameter {
         let normal = Normal::new(0.0, standard_deviation).expect("a finite standard deviation");
-        let values: Vec<f64> = (0..shape.iter().product()).map(|_| normal.sample(&mut self.rng)).collect();
-        Parameter::new(Tensor::from_slice(&values, shape).to_dtype(self.dtype))
+        let values = (0..shape.iter().product()).map(|_| normal.sample(&mut self.rng));
+        Parameter::new(match self.dtype {
+            // No tensor of f64 is made on the way: its memory would stay in the pool.
+            DType::F32 => Tensor::from_slice(&values.map(|x: f64| x as f32).collect::<Vec<f32>>(), shape),
+            dtype => Tensor::from_slice(&values.collect::<Vec<f64>>(), shape).to_dtype(dtype),
+        })
     }
 
     /// Zeros: for biases.

@@ -24,7 +24,7 @@ pub struct TrainingMemory {
     pub parameters: u128,
     /// What the forward pass keeps for the backward pass, and the gradients of it.
     pub activations: u128,
-    /// Working memory of the kernels: sums of parts of a product, one beside the other.
+    /// Working memory of the kernels: a packed operand of a product, and sums of its parts.
     pub working: u128,
 }
 
@@ -53,12 +53,16 @@ impl TrainConfig {
         }
     }
 
-    /// The bytes that an evaluation of so many windows adds: a last batch of fewer rows has tensors of other sizes, which no
-    /// training step has given to the pool. Per token these are 16·C in the last block, and V logits.
-    pub fn evaluation_memory(&self, model: &ModelConfig, windows: usize) -> u128 {
-        let rest = (windows % self.batch) as u128;
-        let [c, t, v] = [model.width, model.context, model.vocab_size].map(|size| size as u128);
-        rest.saturating_mul(t).saturating_mul(16 * c + v).saturating_mul(F32)
+    /// The bytes that a validation on `--eval-batches` batches of a part of `targets` targets adds: a last batch of fewer rows, and
+    /// the short window at the end of the part, have tensors of other sizes than a training step, which the pool does not
+    /// have yet. Per token these are 16·C numbers of a block, and V logits.
+    pub fn validation_memory(&self, model: &ModelConfig, targets: usize) -> u128 {
+        let full = targets / model.context;
+        let chosen = full.min(self.eval_batches.saturating_mul(self.batch));
+        let short = if chosen == full { targets % model.context } else { 0 };
+        let tokens = ((chosen % self.batch) * model.context + short) as u128;
+        let [c, v] = [model.width, model.vocab_size].map(|size| size as u128);
+        tokens.saturating_mul(16 * c + v).saturating_mul(F32)
     }
 
     /// B·T.
@@ -87,8 +91,9 @@ impl TrainConfig {
         c.saturating_mul(one + 3 * three + 4 * four) + 2 * v + blocks.saturating_mul(h + 4) + IDS_LOSSES_AND_LAST_NORM
     }
 
-    /// The gradient of a matrix is a sum over all tokens, which is cut into parts (`matmul::split_k` of the kernels): up to 16
-    /// of a small matrix and 8 of a larger one, none where it has over a million elements.
+    /// A product packs one of its operands, two million elements at a time. The gradient of a matrix is a sum over all tokens,
+    /// which is cut into parts (`matmul::split_k` of the kernels): up to 16 of a small matrix and 8 of a larger one, none where
+    /// it has over a million elements.
     fn working_numbers(&self, model: &ModelConfig) -> u128 {
         let [c, v] = [model.width, model.vocab_size].map(|size| size as u128);
         let tokens = self.tokens_of_batch(model);
@@ -96,10 +101,9 @@ impl TrainConfig {
             size if size > 1 << 20 || tokens < 768 || tokens / 4 < rows.min(columns) => 0,
             size => size * (tokens / 192).min(if size > 1 << 16 { 8 } else { 16 }),
         };
-        [(c, c), (3 * c, c), (4 * c, c), (v, c)]
-            .map(|(rows, columns)| parts(rows, columns))
-            .into_iter()
-            .max()
-            .unwrap_or(0)
+        let shapes = [(c, c), (3 * c, c), (4 * c, c), (v, c)];
+        let sums = shapes.map(|(rows, columns)| parts(rows, columns)).into_iter().max().unwrap_or(0);
+        let packed = shapes.map(|(rows, columns)| rows.saturating_mul(columns)).into_iter().max().unwrap_or(0);
+        sums + packed.min(1 << 21)
     }
 }

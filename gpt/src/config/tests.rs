@@ -1,7 +1,7 @@
 //! Settings that make no sense are named, and a file comes back as it was.
 
 use super::*;
-use crate::{files::Disk, tokenizer::TokenizerKind};
+use crate::{files::Disk, recompute::Recompute, tokenizer::TokenizerKind};
 
 fn small() -> RunConfig {
     let (mut model, train, _) = Preset::Small.settings();
@@ -90,6 +90,29 @@ fn huge_sizes_are_refused_and_never_overflow() {
         bias: true,
     };
     assert_eq!(biggest.parameters(), u128::MAX);
+}
+
+#[test]
+fn the_memory_of_large_is_that_of_the_table() {
+    let (mut model, train, _) = Preset::Large.settings();
+    model.vocab_size = 65;
+    let with = |recompute| TrainConfig { recompute, ..train.clone() }.memory(&model);
+    let tokens = 64 * 256;
+    for (recompute, of_width, blocks) in
+        [(Recompute::None, 33 + 21 + 52, 6), (Recompute::Cheap, 21 + 21 + 28, 6), (Recompute::Blocks, 12 + 6 + 8, 1)]
+    {
+        let memory = with(recompute);
+        assert_eq!(memory.activations, 4 * tokens * (384 * of_width + 2 * 65 + blocks * 10 + 8), "{recompute}");
+        assert_eq!(memory.parameters, 4 * (4 * model.parameters() + 65 * 384));
+        assert_eq!(memory.total(), memory.parameters + memory.activations + memory.working);
+    }
+    let accumulated = TrainConfig { grad_accum: 2, ..train.clone() }.memory(&model);
+    assert_eq!(accumulated.parameters - with(Recompute::Cheap).parameters, 4 * 8 * 384 * 384);
+    // 10 windows and 9 targets: a batch of 8 windows, which is that of a step, one of 2, and the short window.
+    let few = TrainConfig { batch: 8, eval_batches: 2, ..train.clone() };
+    let a_token = 4 * (16 * 384 + 65);
+    assert_eq!(few.validation_memory(&model, 10 * 256 + 9), (2 * 256 + 9) * a_token);
+    assert_eq!(few.validation_memory(&model, 99 * 256 + 9), 0);
 }
 
 #[test]
