@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 /// The names of what an operation keeps; those that are not listed keep nothing.
 const KEPT: &[(&str, &[&str])] = &[
-    ("x", &["ln", "gelu_tanh", "gelu", "silu", "abs", "square", "variance", "checkpoint"]),
+    ("x", &["ln", "gelu_tanh", "gelu", "silu", "softplus", "abs", "square", "variance", "checkpoint"]),
     ("y", &["exp", "sqrt", "tanh", "sigmoid", "relu", "softmax", "log_softmax"]),
     ("x y", &["max_along", "min_along"]),
     ("a b", &["mul", "max", "min", "matmul"]),

@@ -1,7 +1,8 @@
 //! Where formulas end: values and derivatives at 0, −0, ±∞, NaN and far out, for the tests of everything that computes them.
 //!
 //! The kernels in `f32` and `f64`, the scalar tape and the tensor tape all run through these tables, so that none has a rule
-//! of its own. The numbers are PyTorch's (2.15, `f64`, a gradient of 1), but for two derivatives where it has less to say:
+//! of its own. The numbers are PyTorch's (2.15, `f64`, a gradient of 1; those of softplus were computed from its definition there),
+//! but for two derivatives:
 //!
 //! | | here | PyTorch |
 //! | --- | --- | --- |
@@ -12,7 +13,7 @@
 //! shares its gradient, and where one is NaN both get all of it.
 
 use crate::elementwise::{Binary, Unary};
-use std::f64::consts::LN_10;
+use std::f64::consts::{LN_2, LN_10};
 
 const INF: f64 = f64::INFINITY;
 const NAN: f64 = f64::NAN;
@@ -56,6 +57,9 @@ pub const UNARY: [UnaryCorners; Unary::ALL.len()] = [
     (Unary::Silu,
         [0.0, 0.0, 5e-31, 1e30, 0.0, -0.268_941_421_369_995_1, INF, NAN, NAN],
         [0.5, 0.5, 0.5, 1.0, 0.0, 0.072_329_488_128_513_25, NAN, NAN, NAN]),
+    (Unary::Softplus,
+        [LN_2, LN_2, LN_2, 1e30, 0.0, 0.313_261_687_518_222_84, INF, 0.0, NAN],
+        [0.5, 0.5, 0.5, 1.0, 0.0, 0.268_941_421_369_995_1, 1.0, 0.0, NAN]),
     (Unary::Abs,
         [0.0, 0.0, 1e-30, 1e30, 1e30, 1.0, INF, INF, NAN],
         [0.0, 0.0, 1.0, 1.0, -1.0, -1.0, 1.0, -1.0, NAN]),

@@ -98,6 +98,11 @@ macro_rules! unary_functions {
                 }
                 vector { |s, x| math::silu(s, x); |s, x, dy| s.mul(dy, math::silu_derivative(s, x)) }
 
+            /// A smooth max(x, 0) (Dugas et al., 2001).
+            Softplus { method: softplus, formula: "ln(1 + eˣ)", derivative: "σ(x)", saves: Input, domain: All }
+                scalar { |x| E::zero().max(x) + (-x.abs()).exp().ln_1p(); |x, dy| dy / (E::one() + (-x).exp()) }
+                vector { |s, x| math::softplus(s, x); |s, x, dy| s.mul(dy, math::sigmoid(s, x)) }
+
             /// The derivative at 0 is 0.
             Abs { method: abs, formula: "|x|", derivative: "the sign of x", saves: Input, domain: All }
                 scalar {

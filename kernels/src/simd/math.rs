@@ -111,15 +111,19 @@ pub fn ln<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let mantissa = s.add_u32(s.and_u32(moved, s.splat_u32(0x007f_ffff)), s.splat_u32(SQRT_HALF_BITS));
     let f = s.sub(s.from_bits(mantissa), s.splat(1.0));
 
+    let result = s.select(s.lt(x, s.splat(f32::INFINITY)), ln_of_parts(s, e, f), x); // ∞ and NaN
+    let result = s.select(s.lt(x, s.zero()), s.splat(f32::NAN), result);
+    s.select(s.eq(x, s.zero()), s.splat(f32::NEG_INFINITY), result)
+}
+
+/// e·ln 2 + ln(1 + f) for an integer e and √½ ≤ 1 + f < √2.
+#[inline(always)]
+fn ln_of_parts<S: Simd>(s: S, e: S::F32, f: S::F32) -> S::F32 {
     let p = polynomial(s, f, LN_TAIL);
     let square = s.mul(f, f);
     let tail = s.mul_add(e, s.splat(LN2_LOW), s.mul(s.mul(square, f), p));
     let tail = s.neg_mul_add(s.splat(0.5), square, tail);
-    let result = s.mul_add(e, s.splat(LN2_HIGH), s.add(f, tail));
-
-    let result = s.select(s.lt(x, s.splat(f32::INFINITY)), result, x); // ∞ and NaN
-    let result = s.select(s.lt(x, s.zero()), s.splat(f32::NAN), result);
-    s.select(s.eq(x, s.zero()), s.splat(f32::NEG_INFINITY), result)
+    s.mul_add(e, s.splat(LN2_HIGH), s.add(f, tail))
 }
 
 const SQRT_HALF_BITS: u32 = 0x3f35_04f3;
@@ -198,6 +202,19 @@ fn sigmoid_and_slope<S: Simd>(s: S, x: S::F32) -> (S::F32, S::F32) {
 #[inline(always)]
 pub fn sigmoid<S: Simd>(s: S, x: S::F32) -> S::F32 {
     sigmoid_and_slope(s, x).0
+}
+
+/// ln(1 + eˣ) as max(x, 0) + ln(1 + e^{−|x|}), which neither overflows nor cancels; within 2.5 ulp.
+///
+/// With t = e^{−|x|} ≤ 1, ln(1 + t) is that of f = t below √2, so that a small t keeps all its digits, and ln 2 + ln(1 + f) with
+/// f = (t − 1)/2 above.
+#[inline(always)]
+pub fn softplus<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    let t = exp_below(s, s.neg(s.abs(x)));
+    let above = s.lt(s.splat(std::f32::consts::SQRT_2 - 1.0), t);
+    let f = s.select(above, s.mul_add(t, s.splat(0.5), s.splat(-0.5)), t);
+    let e = s.select(above, s.splat(1.0), s.zero());
+    s.add(s.max(s.zero(), x), ln_of_parts(s, e, f)) // NaN goes through t
 }
 
 /// x·σ(x), as x/(1 + e^{−x}); off by at most 3e-7·max(1, |y|).

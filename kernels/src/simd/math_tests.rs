@@ -37,7 +37,7 @@ macro_rules! over_slices {
 
 mod slices {
     use super::simd_fn;
-    over_slices! { exp exp_weight ln tanh erf sigmoid silu silu_derivative gelu_tanh gelu_tanh_derivative gelu_erf gelu_erf_derivative }
+    over_slices! { exp exp_weight ln tanh erf sigmoid softplus silu silu_derivative gelu_tanh gelu_tanh_derivative gelu_erf gelu_erf_derivative }
 }
 
 type OnSlices = fn(Isa, &[f32], &mut [f32]);
@@ -98,6 +98,11 @@ fn erf_is_within_its_limit_everywhere() {
 #[test]
 fn sigmoid_is_within_its_limit_everywhere() {
     assert_ulp("sigmoid", 3.0, slices::sigmoid, |x| 1.0 / (1.0 + libm::exp(-x)));
+}
+
+#[test]
+fn softplus_is_within_its_limit_everywhere() {
+    assert_ulp("softplus", 2.5, slices::softplus, |x| x.max(0.0) + libm::log1p(libm::exp(-x.abs())));
 }
 
 /// The activations: error at most `limit` times max(1, |exact|), the scale that a training step sees.
