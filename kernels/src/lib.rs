@@ -3,9 +3,8 @@
 //! Each operation is a folder: `mod.rs` states the contract (formula, derivative, shapes, cost) and lists the rungs of the
 //! ladder; `naive.rs` is the shortest correct code and the oracle in `f64`. A further rung has, as a rule, a file of its
 //! name, or two where its backward pass has one of its own. Short rungs share a file: those of a function in
-//! [`elementwise`] and [`optimizer`], of decoding, of attention in bf16, of products with stored bf16 and of the norm of a
-//! sum; `simd` and `threads` of [`reduce`]. Attention has a folder for its ladder and one for each of the parts that several
-//! rungs share.
+//! [`elementwise`] and [`optimizer`], of decoding, of attention in bf16 and of products with stored bf16; `simd` and
+//! `threads` of [`reduce`]. Attention has a folder for its ladder and one for each of the parts that several rungs share.
 //!
 //! This crate knows neither tensors nor gradient tapes; it is the only one with `unsafe` in it.
 //!
@@ -21,11 +20,10 @@ pub mod dropout;
 pub mod elementwise;
 pub mod embedding;
 pub mod kv_cache;
-pub mod layer_norm;
 pub mod matmul;
+pub mod norm;
 pub mod optimizer;
 pub mod reduce;
-pub mod rms_norm;
 pub mod rope;
 pub mod softmax;
 
@@ -34,7 +32,6 @@ pub mod corners;
 pub mod float;
 pub mod isa;
 pub mod ladder;
-mod moments;
 pub mod oracle;
 pub mod parallel;
 pub mod philox;

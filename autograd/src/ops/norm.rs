@@ -5,8 +5,8 @@
 use crate::gradcheck::{Case, Op};
 use crate::tape::Backward;
 use crate::var::{Var, record};
-use gradus_tensor::Tensor;
-use gradus_tensor::ops::norm::{NormGradients, layer_norm, layer_norm_backward, rms_norm, rms_norm_backward};
+use gradus_tensor::ops::norm::{NormGradients, Normed, layer_norm, layer_norm_backward, rms_norm, rms_norm_backward};
+use gradus_tensor::{Result, Tensor};
 
 impl Var {
     /// (x − mean) / √(variance + eps) · gamma + beta over the last axis.
@@ -15,21 +15,10 @@ impl Var {
     /// Where gamma or beta is not one number for each element of the last axis.
     #[track_caller]
     pub fn layer_norm(&self, gamma: Option<&Var>, beta: Option<&Var>, eps: f32) -> Var {
-        let x = self.value();
-        let weights = [gamma, beta].map(|weight| weight.map(|weight| weight.value().clone()));
-        let normed = crate::ok(layer_norm(x, weights[0].as_ref(), weights[1].as_ref(), eps));
         let inputs: Vec<&Var> = [Some(self), gamma, beta].into_iter().flatten().collect();
-        record(&inputs, normed.y, |_| LayerNorm {
-            x: x.clone(),
-            gamma: gamma.map(|gamma| gamma.value().clone()),
-            has_beta: beta.is_some(),
-            mean: normed.mean.expect("layer norm has a mean"),
-            rstd: normed.rstd,
-        })
-        .with_recipe(|| {
-            let x = x.clone();
-            move || crate::ok(layer_norm(&x, weights[0].as_ref(), weights[1].as_ref(), eps)).y
-        })
+        let [gamma, beta] = [gamma, beta].map(|weight| weight.map(|weight| weight.value().clone()));
+        let has_beta = beta.is_some();
+        norm(LAYER_NORM, &inputs, gamma, has_beta, move |x, gamma| layer_norm(x, gamma, beta.as_ref(), eps))
     }
 
     /// x / √(mean of x² + eps) · gamma over the last axis.
@@ -38,44 +27,54 @@ impl Var {
     /// Where gamma is not one number for each element of the last axis.
     #[track_caller]
     pub fn rms_norm(&self, gamma: Option<&Var>, eps: f32) -> Var {
-        let x = self.value();
-        let normed = crate::ok(rms_norm(x, gamma.map(Var::value), eps));
         let inputs: Vec<&Var> = [Some(self), gamma].into_iter().flatten().collect();
-        record(&inputs, normed.y, |_| RmsNorm {
-            x: x.clone(),
-            gamma: gamma.map(|gamma| gamma.value().clone()),
-            rrms: normed.rstd,
-        })
-        .with_recipe(|| {
-            let (x, gamma) = (x.clone(), gamma.map(|gamma| gamma.value().clone()));
-            move || crate::ok(rms_norm(&x, gamma.as_ref(), eps)).y
-        })
+        let gamma = gamma.map(|gamma| gamma.value().clone());
+        norm(RMS_NORM, &inputs, gamma, false, move |x, gamma| rms_norm(x, gamma, eps))
     }
 }
 
-fn in_order(gradients: NormGradients) -> Vec<Option<Tensor>> {
-    let weights = [gradients.dgamma, gradients.dbeta].into_iter().flatten();
-    std::iter::once(gradients.dx).chain(weights).map(Some).collect()
+/// The norm that `compute` makes of the first input, x, and gamma, recorded, and computed again where it is recomputed.
+#[track_caller]
+fn norm(
+    op: &'static Op,
+    inputs: &[&Var],
+    gamma: Option<Tensor>,
+    has_beta: bool,
+    compute: impl Fn(&Tensor, Option<&Tensor>) -> Result<Normed> + 'static,
+) -> Var {
+    let x = inputs[0].value();
+    let Normed { y, mean, rstd } = crate::ok(compute(x, gamma.as_ref()));
+    record(inputs, y, |_| Norm { op, x: x.clone(), gamma: gamma.clone(), has_beta, mean, rstd }).with_recipe(|| {
+        let x = x.clone();
+        move || crate::ok(compute(&x, gamma.as_ref())).y
+    })
 }
 
-struct LayerNorm {
+struct Norm {
+    op: &'static Op,
     x: Tensor,
     gamma: Option<Tensor>,
     has_beta: bool,
-    mean: Tensor,
+    /// Of each row, in layer norm.
+    mean: Option<Tensor>,
     rstd: Tensor,
 }
 
-impl LayerNorm {
+impl Norm {
     fn gradients(&self, dy: &Tensor, sum: Option<Tensor>) -> Vec<Option<Tensor>> {
-        let (gamma, mean, rstd) = (self.gamma.as_ref(), &self.mean, &self.rstd);
-        in_order(crate::ok(layer_norm_backward(&self.x, gamma, self.has_beta, mean, rstd, dy, sum)))
+        let Norm { x, gamma, rstd, .. } = self;
+        let gradients = match &self.mean {
+            Some(mean) => layer_norm_backward(x, gamma.as_ref(), self.has_beta, mean, rstd, dy, sum),
+            None => rms_norm_backward(x, gamma.as_ref(), rstd, dy, sum),
+        };
+        let NormGradients { dx, dgamma, dbeta } = crate::ok(gradients);
+        std::iter::once(dx).chain(dgamma).chain(dbeta).map(Some).collect()
     }
 }
 
-impl Backward for LayerNorm {
+impl Backward for Norm {
     fn op(&self) -> &'static Op {
-        LAYER_NORM
+        self.op
     }
 
     fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
@@ -87,39 +86,10 @@ impl Backward for LayerNorm {
     }
 
     fn saved(&self) -> Vec<(&'static str, &Tensor)> {
+        let mean = self.mean.iter().map(|mean| ("mean", mean));
+        let rstd = if self.mean.is_some() { "rstd" } else { "rrms" };
         let gamma = self.gamma.iter().map(|gamma| ("gamma", gamma));
-        [("x", &self.x), ("mean", &self.mean), ("rstd", &self.rstd)].into_iter().chain(gamma).collect()
-    }
-}
-
-struct RmsNorm {
-    x: Tensor,
-    gamma: Option<Tensor>,
-    rrms: Tensor,
-}
-
-impl RmsNorm {
-    fn gradients(&self, dy: &Tensor, sum: Option<Tensor>) -> Vec<Option<Tensor>> {
-        in_order(crate::ok(rms_norm_backward(&self.x, self.gamma.as_ref(), &self.rrms, dy, sum)))
-    }
-}
-
-impl Backward for RmsNorm {
-    fn op(&self) -> &'static Op {
-        RMS_NORM
-    }
-
-    fn backward(self: Box<Self>, dy: Tensor, _: &[bool]) -> Vec<Option<Tensor>> {
-        self.gradients(&dy, None)
-    }
-
-    fn backward_adding(self: Box<Self>, dy: Tensor, _: &[bool], sum: Tensor) -> Vec<Option<Tensor>> {
-        self.gradients(&dy, Some(sum))
-    }
-
-    fn saved(&self) -> Vec<(&'static str, &Tensor)> {
-        let gamma = self.gamma.iter().map(|gamma| ("gamma", gamma));
-        [("x", &self.x), ("rrms", &self.rrms)].into_iter().chain(gamma).collect()
+        std::iter::once(("x", &self.x)).chain(mean).chain([(rstd, &self.rstd)]).chain(gamma).collect()
     }
 }
 

@@ -94,11 +94,11 @@ pub fn case(problem: &Problem) -> Box<dyn Case> {
         Problem::Softmax { pass: Pass::Backward, rows, c } => softmax::backward(rows, c),
         Problem::LogSoftmax { pass: Pass::Forward, rows, c } => softmax::log_forward(rows, c),
         Problem::LogSoftmax { pass: Pass::Backward, rows, c } => softmax::log_backward(rows, c),
-        Problem::LayerNorm { pass: Pass::Forward, rows, c } => norms::layer_norm_forward(rows, c),
-        Problem::LayerNorm { pass: Pass::Backward, rows, c } => norms::layer_norm_backward(rows, c),
-        Problem::AddLayerNorm { rows, c } => norms::add_layer_norm(rows, c),
-        Problem::RmsNorm { pass: Pass::Forward, rows, c } => norms::rms_norm_forward(rows, c),
-        Problem::RmsNorm { pass: Pass::Backward, rows, c } => norms::rms_norm_backward(rows, c),
+        Problem::LayerNorm { pass: Pass::Forward, rows, c } => norms::forward(true, rows, c),
+        Problem::LayerNorm { pass: Pass::Backward, rows, c } => norms::backward(true, rows, c),
+        Problem::RmsNorm { pass: Pass::Forward, rows, c } => norms::forward(false, rows, c),
+        Problem::RmsNorm { pass: Pass::Backward, rows, c } => norms::backward(false, rows, c),
+        Problem::AddLayerNorm { .. } => unreachable!("in older reports only"),
         Problem::Rope { pass, b, t, h, d, interleaved } => {
             rope::case(pass == Pass::Backward, [b, t, h, d], interleaved)
         }
@@ -151,7 +151,7 @@ fn small(problem: &Problem) -> Problem {
         Problem::Softmax { pass, .. } => Problem::Softmax { pass, rows: 5, c: 33 },
         Problem::LogSoftmax { pass, .. } => Problem::LogSoftmax { pass, rows: 5, c: 33 },
         Problem::LayerNorm { pass, .. } => Problem::LayerNorm { pass, rows: 5, c: 33 },
-        Problem::AddLayerNorm { .. } => Problem::AddLayerNorm { rows: 5, c: 33 },
+        Problem::AddLayerNorm { .. } => *problem,
         Problem::RmsNorm { pass, .. } => Problem::RmsNorm { pass, rows: 5, c: 33 },
         Problem::Rope { pass, interleaved, .. } => Problem::Rope { pass, b: 2, t: 5, h: 3, d: 22, interleaved },
         Problem::Gelu { pass, erf, .. } => Problem::Gelu { pass, rows: 5, c: 33, erf },

@@ -129,9 +129,6 @@ fn rows(list: &mut List) {
     list.both("log_softmax", "gpt_large/logits", false, |pass| Problem::LogSoftmax { pass, rows: large, c: 65 });
     list.both("layer_norm", "gpt_small", false, |pass| Problem::LayerNorm { pass, rows: small, c: 128 });
     list.both("layer_norm", "gpt_large", true, |pass| Problem::LayerNorm { pass, rows: large, c: 384 });
-    for (name, rows, c) in [("gpt_small/residual", small, 128), ("gpt_large/residual", large, 384)] {
-        list.add("add_layer_norm", name, "forward", false, Problem::AddLayerNorm { rows, c });
-    }
     list.both("rms_norm", "gpt_large", false, |pass| Problem::RmsNorm { pass, rows: large, c: 384 });
     for (name, interleaved) in [("gpt_large/halves", false), ("gpt_large/interleaved", true)] {
         list.both("rope", name, false, |pass| Problem::Rope { pass, b: 16, t: 256, h: 6, d: 64, interleaved });

@@ -50,7 +50,7 @@ pub enum Problem {
     LogSoftmax { pass: Pass, rows: usize, c: usize },
     /// Layer norm with γ and β.
     LayerNorm { pass: Pass, rows: usize, c: usize },
-    /// The sum of two matrices, and its layer norm.
+    /// The sum of two matrices, and its layer norm. In older reports only: there is no kernel for it any more.
     AddLayerNorm { rows: usize, c: usize },
     /// RMS norm with γ.
     RmsNorm { pass: Pass, rows: usize, c: usize },

@@ -1,14 +1,12 @@
 //! One operation after the other, each at its best: the log-softmax y of all rows is written to memory, and the losses are
-//! picked from it. The fused rung neither writes nor reads y; nor is log-softmax as fast as its sums, for its vectors end with
-//! the row: of 16384 × 65 it took 218 µs of the 331 below by itself, in a report of its own.
+//! picked from it. The fused rung neither writes nor reads y, and its vectors go on from row to row, which those of
+//! log-softmax do not.
 //!
-//! Backward, y is made again by a subtraction, x − L, and read for its exponential minus the target, by the top rung with y
-//! for the logits and 0 for L: 16 bytes an element instead of 8. Where y is kept from the forward pass, the subtraction is
-//! left out and the rest is the work of the fused rung: fusion then saves the memory of y, and no time backward.
+//! Backward, y is computed again by a subtraction, x − L, and read for its exponential minus the target, by the top rung with y
+//! for the logits and 0 for L: 16 bytes an element instead of 8. If y were kept from the forward pass, there would be no
+//! subtraction, and the rest is the work of the fused rung: fusion would then save the memory of y, and no time backward.
 //!
-//! Measured, two threads of a Granite Rapids, AVX-512, medians in turn of two reports, apart and fused: 768 × 65 forward 12.8
-//! and 7.6 µs, backward 15.0 and 5.4; 16384 × 65 forward 331 and 140 µs, backward 371 and 153; 256 × 50257 forward 4.44 and
-//! 1.32 ms, backward 6.25 and 2.03 (y goes past the caches).
+//! 16384 × 65 forward takes 331 µs and the fused rung 140 (two threads of a Granite Rapids).
 
 use super::{BackwardInput, Input, Output, mean, threads};
 use crate::{
@@ -21,10 +19,10 @@ use crate::{
 };
 use rayon::prelude::*;
 
-/// What the choice costs a row, as [`items_per_task`] counts: some lines from far away.
+/// What the choice costs a row, as [`items_per_task`] counts: some cache lines from memory.
 const CHOICE: usize = 64;
 
-/// The mean loss of the rows that count; fills `losses` and `lse`.
+/// The mean loss of the rows that count; fills `losses` and `lse`. Panics as [`super::forward`].
 pub fn forward(isa: Isa, input: Input<'_>, output: Output<'_>) -> f32 {
     let count = input.check(&output);
     let Input { rows, v, options, logits, .. } = input;
@@ -63,7 +61,7 @@ fn choose(input: Input<'_>, y: &[f32], output: Output<'_>) {
     }
 }
 
-/// dlogits = d_loss / count · (softmax − target distribution)
+/// dlogits = d_loss / count · (softmax − target distribution). Panics as [`super::backward`].
 pub fn backward(isa: Isa, input: BackwardInput<'_>, dlogits: &mut [f32]) {
     input.check(dlogits);
     let BackwardInput { rows, v, logits, lse, .. } = input;

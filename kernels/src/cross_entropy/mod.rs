@@ -7,26 +7,12 @@
 //! - the result is the mean over the rows whose target is not `ignore_index`, NaN where there is none (as PyTorch);
 //! - backwards dxⱼ = d_loss / count · (exp(xⱼ − L) − (1 − ε)·[j = t] − ε/V), zero in ignored rows.
 //!
-//! The probabilities are never stored: L alone is kept, and the backward pass makes them again from the logits.
+//! The probabilities are never stored: L alone is kept, and the backward pass computes them again from the logits.
 //!
 //! Cost of `rows` × V: an exponential an element each way; 4 bytes of traffic an element forward and 8 backward,
 //! against 12 and 24 for softmax, logarithm and choice one after the other.
 //!
 //! The ladder: [`naive`], [`simd`], [`apart`], [`threads`].
-//!
-//! Measured (medians in GB/s, each input and output counted once; two cores of a shared Zen 4, AVX-512):
-//!
-//! | rows × V, direction | naive | simd | threads |
-//! | --- | --- | --- | --- |
-//! | 16384 × 65 forward | 1.1 | 8.6 | 17–20 |
-//! | 16384 × 65 backward | 2.8 | 24 | 44 |
-//! | 16384 × 64 forward | 1.1 | 10.6 | 24 |
-//! | 256 × 50257 forward | 1.0 | 8.2 | 24–26 |
-//!
-//! Reading alone made 27 to 31 GB/s in the runs of the last column. Since then, in turn with those, 2 threads, in µs: 16384 ×
-//! 65 forward 188 and 166, backward 149 and 113; 768 × 65 9.6 and 8.5, 7.5 and 5.8; 256 × 50257 1530 and 1370, 1500 and
-//! 1200 (the gradient goes past the caches). The forward pass of 65 classes is bound by its arithmetic: eight cycles of 14
-//! for each vector are the exponential.
 
 pub mod apart;
 pub mod naive;
@@ -37,7 +23,7 @@ pub mod threads;
 
 use crate::{Isa, Rung, rows::expect_len};
 
-/// Which rows count, and how sure the target is.
+/// Which rows count, and how much the targets are smoothed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Options {
     /// Rows with this target have no loss and no gradient, and the mean does not count them.
@@ -51,7 +37,7 @@ impl Options {
         self.ignore_index == Some(target)
     }
 
-    /// How many rows count. Without branches, so that it is vectors: all other threads wait for it.
+    /// How many rows count. Without branches, so that the compiler makes vectors of it: all other threads wait for it.
     fn counted(&self, v: usize, targets: &[u32]) -> usize {
         let ignored = |t: u32| u32::from(self.ignores(t));
         let count = targets.len() - targets.iter().map(|&t| ignored(t) as usize).sum::<usize>();
@@ -68,7 +54,7 @@ pub struct Input<'a, E = f32> {
     pub rows: usize,
     /// V: how many classes, which is how many logits a row has.
     pub v: usize,
-    /// Which rows count, and how sure the target is.
+    /// Which rows count, and how much the targets are smoothed.
     pub options: Options,
     /// The logits, `rows` × `v`.
     pub logits: &'a [E],
@@ -162,7 +148,7 @@ pub static BACKWARD_RUNGS: [Rung<Backward>; 4] = [
     Rung { name: "threads", idea: THREADS_BACKWARD, run: threads::backward, simd: true },
 ];
 
-/// The mean of the losses; those of ignored rows are zero. Eight sums in `f64`, so that it takes no time of note.
+/// The mean of the losses; those of ignored rows are zero. Eight sums in `f64`, so that it takes negligible time.
 fn mean(losses: &[f32], count: usize) -> f32 {
     let mut sums = [0.0_f64; 8];
     for chunk in losses.chunks(8) {
@@ -190,7 +176,7 @@ pub fn forward(input: Input<'_>, output: Output<'_>) -> f32 {
     threads::forward(Isa::active(), input, output)
 }
 
-/// [`forward`] with the mean written to `mean`, one element, where the losses are.
+/// [`forward`] with the mean written to `mean`, one element, in the memory of the device.
 ///
 /// # Panics
 /// As [`forward`], and unless `mean` has one element.

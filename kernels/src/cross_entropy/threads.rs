@@ -1,15 +1,9 @@
 //! Chunks of rows on all cores. The losses go to their places and are added afterwards, in one order for any number
 //! of threads.
 //!
-//! The rung below is bound by the exponential, so a second core should halve the time. What keeps it from that is
-//! memory, where the logits are many: a large gradient is therefore written past the caches, as in
-//! [`crate::softmax::streamed`].
-//!
-//! In the report, 2 threads against one: 768 × 65 10.5 µs and 19.2 µs forward, 16384 × 65 161 µs and 307 µs, 1.83 and
-//! 1.90 times as fast. Backward at 16384 × 65 201 µs and 313 µs, 1.56 times, in a stretch with other work on the
-//! machine: the best repetitions took 106 and 205 µs. 256 × 50257, 51 MB of logits: forward 1.96 ms and 3.14 ms, 1.60
-//! times (at best 1.52 and 2.97), backward 1.99 ms and 3.28 ms, 1.65 times, where probes of the memory beside it
-//! needed 1.93 ms for the same bytes.
+//! The rung below is bound by the exponential, so a second core should halve the time: 16384 × 65 forward is 1.90 times as fast
+//! on two threads (Zen 4). Where the logits are many, memory is the limit; a large gradient is therefore written past the
+//! caches, as in [`crate::softmax::streamed`].
 
 use super::{BackwardInput, Input, Output, mean, simd};
 use crate::{
@@ -44,7 +38,7 @@ impl BackwardInput<'_> {
     }
 }
 
-/// The mean loss of the rows that count; fills `losses` and `lse`.
+/// The mean loss of the rows that count; fills `losses` and `lse`. Panics as [`super::forward`].
 pub fn forward(isa: Isa, input: Input<'_>, output: Output<'_>) -> f32 {
     let per_task = items_per_task(input.rows, input.v);
     if per_task >= input.rows {
@@ -57,7 +51,7 @@ pub fn forward(isa: Isa, input: Input<'_>, output: Output<'_>) -> f32 {
     mean(losses, count)
 }
 
-/// dlogits = d_loss / count · (softmax − target distribution)
+/// dlogits = d_loss / count · (softmax − target distribution). Panics as [`super::backward`].
 pub fn backward(isa: Isa, input: BackwardInput<'_>, dlogits: &mut [f32]) {
     let BackwardInput { rows, v, d_loss, .. } = input;
     let per_task = items_per_task(rows, v);
@@ -66,7 +60,7 @@ pub fn backward(isa: Isa, input: BackwardInput<'_>, dlogits: &mut [f32]) {
     }
     let count = input.check(dlogits);
     let d_row = d_loss[0] / count as f32;
-    // The target's gradient is corrected in memory, which has to be rare where it is far.
+    // The target's gradient is corrected in memory, which has to be rare where the gradients went past the caches.
     let far = is_far(dlogits.len()) && v >= 1024;
     dlogits.par_chunks_mut(per_task * v).enumerate().for_each(|(i, dlogits)| {
         simd::backward_rows(isa, far, input.of_task(i, per_task), d_row, dlogits);

@@ -1,9 +1,9 @@
 //! Vectors: a vector of counters makes four words a lane, and half a word decides an element, so eight counters serve
 //! four runs of sixteen neighbouring elements. With 16 bits p is met to 2⁻¹⁷; FlashAttention-2 takes 8.
 //!
-//! A 64-bit product fills two lanes, so the counters stand in the even ones; the halves of a word part only at the end,
-//! when one of them goes to the odd lane (see [`Dropout::drop_masks`]): 39 cycles for 64 elements. With a whole word for
-//! each element it took two vectors of counters, and 92.
+//! A 64-bit product fills two lanes, so the counters are in the even ones; the halves of a word are separated only at the end,
+//! when one of them goes to the odd lane (see [`Dropout::drop_masks`]). 64 elements take 39 cycles, and 92 with a whole word
+//! for each (Zen 4).
 
 use super::{Dropout, expect};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     simd_fn,
 };
 
-/// y = x·keep / (1 − p)
+/// y = x·keep / (1 − p). Panics as [`super::apply`].
 pub fn apply(isa: Isa, dropout: Dropout, x: &[f32], y: &mut [f32]) {
     expect(dropout, x.len(), y.len());
     apply_from(isa, dropout, 0, false, x, y);

@@ -1,20 +1,15 @@
 //! Embedding: rows of a table, chosen by number.
 //!
 //! - `y[n] = table[ids[n]]`, for a table of `v` rows of `c` elements;
-//! - `dtable[i]` = Σ of `dy[n]` over the n with `ids[n] = i`, zero in rows that nobody chose.
+//! - `dtable[i]` = Σ of `dy[n]` over the n with `ids[n] = i`, zero in rows that no id chose.
 //!
 //! It is the product of a one-hot matrix with the table, without the multiplications by 0 and 1. The backward pass is
-//! a scatter: an id that occurs twice gets both gradients, so two threads may not write one row.
+//! a scatter: an id that occurs twice gets both gradients, so no two threads may write to one row at the same time.
 //!
 //! Cost for n ids: 8·n·c bytes forward; 4·v·c + 4·n·c bytes and n·c additions backward.
 //!
 //! The ladder: [`naive`], [`simd`] (backward alone: a copy of rows is vectors already), [`threads`], [`partial`]
 //! (backward).
-//!
-//! Measured (medians, two cores of a shared Zen 4, AVX-512; 16384 ids, c = 384, V = 65): forward naive 2.2 ms, threads
-//! 1.0 to 1.4 ms. Backward naive 2.0 ms, simd 1.9 to 2.5 ms, threads 1.7 to 3.0 ms, partial 0.73 ms: owners lose there,
-//! since each passes over dy with gaps that the prefetchers do not follow. A large table (V = 50257, 768 ids, c = 128)
-//! is what they are for: 0.5 ms against 1.0 ms.
 
 pub mod naive;
 pub mod partial;
@@ -53,7 +48,7 @@ pub static BACKWARD_RUNGS: [Rung<Backward>; 4] = [
     Rung { name: "simd", idea: "16 or 8 lanes of a row at a time", run: simd::backward, simd: true },
     Rung {
         name: "threads",
-        idea: "every task owns some rows of the table and takes from all ids those that are its own",
+        idea: "every task owns some rows of the table, reads all ids and adds the gradients of its own rows",
         run: threads::backward,
         simd: true,
     },
@@ -69,7 +64,7 @@ pub static BACKWARD_RUNGS: [Rung<Backward>; 4] = [
 fn expect(v: usize, c: usize, ids: &[u32], table: usize, y: usize) {
     expect_len("the table or its gradient", v, c, table);
     expect_len("y or dy", ids.len(), c, y);
-    let largest = ids.iter().fold(0, |m, &id| m.max(id)); // without a branch, so that it is vectors
+    let largest = ids.iter().fold(0, |m, &id| m.max(id)); // without a branch, so that the compiler makes vectors of it
     assert!(ids.is_empty() || (largest as usize) < v, "id {largest} of a table of {v} rows");
 }
 

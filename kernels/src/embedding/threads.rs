@@ -1,16 +1,12 @@
 //! All cores. Forward, each task copies for its chunk of ids.
 //!
 //! Backward, each task owns a run of rows of the table: it reads all ids and adds the gradients of its own, in the
-//! order of the ids. Nobody writes another's row, no row needs a second copy, and the order of the additions in a row
+//! order of the ids. No task writes another's row, no row needs a second copy, and the order of the additions in a row
 //! is always the same. Reading the ids again in each task costs 4 bytes an id, against 4·c for its gradient.
 //!
-//! In the report, 16384 ids of a table of 65 × 384, 2 threads against one: forward 729 µs and 1.54 ms, 2.11 times as
-//! fast, for two cores have more of the memory's lines under way. Backward 1.89 ms and 1.37 ms: slower. Each task
-//! walks over all of dy and takes rows here and there, which the prefetchers do not foresee; [`super::partial`] is
-//! for that. With many rows in the table and few ids to each it pays: the figure is [above](super). Nearly all of the
-//! time is then the clearing of the table. In pieces of a task the C library writes zeros through the caches, which
-//! reads every line first; past them 1024 ids of 50257 × 768 take 1.3 to 1.8 ms, 4.5 before, where one thread, whose
-//! zeros go past the caches at once, takes 2.4.
+//! It pays for tables of many rows with few ids to each, where nearly all of the time goes into clearing the table: past the
+//! caches, 1024 ids of 50257 × 768 take 1.3 to 1.8 ms, 2.4 on one thread (Zen 4). With few rows it is slower than one thread,
+//! because each task passes over all of dy with gaps that prefetchers do not follow; [`super::partial`] is for that.
 
 use super::{expect, naive, simd};
 use crate::{
@@ -20,7 +16,7 @@ use crate::{
 };
 use rayon::prelude::*;
 
-/// y = the rows of the table that the ids choose.
+/// y = the rows of the table that the ids choose. Panics as [`super::forward`].
 pub fn forward(_: Isa, v: usize, c: usize, table: &[f32], ids: &[u32], y: &mut [f32]) {
     let per_task = items_per_task(ids.len(), c);
     if per_task >= ids.len() || c == 0 {
@@ -34,7 +30,7 @@ pub fn forward(_: Isa, v: usize, c: usize, table: &[f32], ids: &[u32], y: &mut [
     });
 }
 
-/// dtable = in each row the sum of the gradients of the ids that chose it.
+/// dtable = in each row the sum of the gradients of the ids that chose it. Panics as [`super::backward`].
 pub fn backward(isa: Isa, v: usize, c: usize, ids: &[u32], dy: &[f32], dtable: &mut [f32]) {
     let elements = c.saturating_mul(v.saturating_add(ids.len()));
     // Every task reads all ids, so there are few tasks where there are many ids in proportion.

@@ -1,18 +1,12 @@
-//! AdamW: the gradient's mean and mean square, corrected for their start at zero, and weight decay beside them.
+//! AdamW: the first and second moment of the gradient, corrected for their start at zero, and decoupled weight decay.
 //!
 //! One pass reads p, g, m and v and writes p, m and v. A chain of tensor operations would move each of them several
-//! times. What is the same for all elements (the corrections, lr / correction1) is worked out once, in `f64`. A
-//! division and a root an element are no hindrance: 16 of them take 20 cycles, about as much as the 448 bytes they
-//! belong to take from the third cache, and less than these take from memory.
+//! times. What is the same for all elements (the corrections, lr / correction1) is computed once, in `f64`. A
+//! division and a root an element are no hindrance: 16 of them take 20 cycles, about as long as their 448 bytes
+//! take from the third cache, and less than from memory (Zen 4).
 //!
-//! In the report, naive, simd and threads: 804096 elements, from the third cache, 662, 229 and 133 µs, for a vector
-//! of 16 takes one division and a root, where the compiler's vectors of 4 take two and a root each, and a second core
-//! divides as well; 10745088 elements 11.0, 6.43 and 4.83 ms, 62.3 GB/s in the end, for there memory is the limit:
-//! more lanes help a thread to ask for more of it, and a second thread has what is left, 1.33 times as much.
-//!
-//! All four are prefetched 2 KiB ahead, because in training they lie in no cache: a root and a division fill the window of a processor, which
-//! then waits at every page. On a Granite Rapids 10745088 elements take 5.5 ms and 6.2 without, 804096 the same, and
-//! 65536 that are near 16.3 µs and 15.4 (in turn, two threads).
+//! All four arrays are prefetched 2 KiB ahead, because in training they are in no cache. Roots and divisions fill the
+//! reorder buffer of the processor, so that without prefetches it would wait at the beginning of every page.
 
 use super::{naive, per_task};
 use crate::{
@@ -22,7 +16,7 @@ use crate::{
 };
 use rayon::prelude::*;
 
-/// The settings of one step of AdamW:
+/// The settings of one step of AdamW (Loshchilov and Hutter, 2019; with the decay times lr, as in PyTorch):
 ///
 /// g ← g·grad_scale; p ← p·(1 − lr·weight_decay); m ← β₁·m + (1 − β₁)·g; v ← β₂·v + (1 − β₂)·g²;
 /// p ← p − lr/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + eps), with t = step.
@@ -30,9 +24,9 @@ use rayon::prelude::*;
 pub struct AdamW {
     /// The learning rate.
     pub lr: f32,
-    /// β₁: how much of the old mean stays, in [0, 1).
+    /// β₁: how much of the old first moment stays, in [0, 1).
     pub beta1: f32,
-    /// β₂: how much of the old mean square stays, in [0, 1).
+    /// β₂: how much of the old second moment stays, in [0, 1).
     pub beta2: f32,
     /// What keeps the division from zero.
     pub eps: f32,
@@ -75,7 +69,7 @@ pub static ADAMW_RUNGS: [Rung<Step>; 3] = [
 ];
 
 simd_fn! {
-    /// The step on vectors.
+    /// The step on vectors. Panics as [`adamw`].
     pub fn simd<S>(s: S, options: AdamW, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
         options.expect(p.len(), g.len(), m.len(), v.len());
         let splat = |x: f64| s.splat(x as f32);
@@ -102,7 +96,7 @@ simd_fn! {
     }
 }
 
-/// The step on vectors, in chunks on all cores.
+/// The step on vectors, in chunks on all cores. Panics as [`adamw`].
 pub fn threads(isa: Isa, options: AdamW, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
     let chunk = per_task(p.len());
     if chunk >= p.len() {
@@ -115,7 +109,8 @@ pub fn threads(isa: Isa, options: AdamW, p: &mut [f32], g: &[f32], m: &mut [f32]
     });
 }
 
-/// One step of AdamW on the parameters `p` with gradients `g`; `m` and `v` are its state, zero before the first step.
+/// One step of AdamW on the parameters `p` with gradients `g`; `m` and `v` are the first and second moments, zero before the
+/// first step.
 ///
 /// # Panics
 /// Unless all are of one length, `step` is at least 1 and both betas are in [0, 1).

@@ -6,19 +6,10 @@
 //! - [`sum_of_squares`]: what the global norm of the gradients is made of; clipping to a norm is a factor
 //!   (`grad_scale`) on the gradient as the step reads it, so that no pass goes into the clipping itself.
 //!
-//! All of it is a few operations an element, so memory decides: AdamW moves 28 bytes an element (p, g, m, v in; p, m, v
+//! All of it is a few operations an element, so memory is the limit: AdamW moves 28 bytes an element (p, g, m, v in; p, m, v
 //! out), SGD 20, the norm 4. The gain of one fused pass over a chain of tensor operations is a factor of about three.
 //!
 //! Each has a ladder of the same three rungs: naive (the specification), simd, threads.
-//!
-//! Measured (medians in GB/s, each element read or written counted once; 10.6 million parameters; two cores of a shared Zen
-//! 4, AVX-512; y ← k·y on two threads reached 45 to 60 in the same runs):
-//!
-//! | | naive | simd | threads |
-//! | --- | --- | --- | --- |
-//! | AdamW | 21.5 | 38 | 46–51 |
-//! | SGD | 35 | 34 | 42–53 |
-//! | sum of squares | 4.8 | 18–23 | 34–48 |
 
 pub mod adamw;
 pub mod naive;

@@ -1,13 +1,11 @@
-//! Σ g², which the global norm of the gradients is the root of.
+//! Σ g², whose root is the global norm of the gradients.
 //!
 //! Added up in `f32` throughout, ten million squares would lose half their digits; `f64` vectors have half the lanes.
 //! So each block of 4096 elements is added in `f32`, 64 or 32 sums side by side of 64 or 128 squares each, and the
 //! blocks in `f64`, always in the same order. A square outside the range of `f32` (|g| > 1.8·10¹⁹) makes the sum
 //! infinite.
 //!
-//! In the report, 10745088 elements: naive 8.86 ms, simd 1.01 ms, 8.80 times as fast, for four vectors of sums do not
-//! wait for one another as one sum does, and 42.7 GB/s is reading, not adding; threads 716 µs, 1.41 times, 60.1 GB/s,
-//! 86% of what two threads read beside it.
+//! Four vectors of sums do not wait for one another as one sum does: 10745088 elements are 8.8 times as fast on vectors (Zen 4).
 
 use super::{naive, per_task};
 use crate::{

@@ -2,10 +2,8 @@
 //!
 //! A sum is one chain of additions, and each waits 3 cycles for the one before it. Their order is part of the result,
 //! so the compiler may not make vectors of them. The offsets of the elements come from a list that is made once,
-//! 8 bytes for every 4 of data, but from a cache, and beside the chain they cost nothing.
-//!
-//! In the report, the rows of 16384 × 384: 5.01 ms, 0.8 ns or 3 cycles an element, 5.0 GB/s; by probes of the memory
-//! beside it the reading needs 0.15 ms. And the error grows with the number of elements.
+//! 8 bytes for every 4 of data, but from a cache, and beside the chain they cost nothing: the rows of 16384 × 384 take 0.8 ns
+//! an element (Zen 4). The error grows with the number of elements.
 
 use super::Reduce;
 use crate::Float;

@@ -229,39 +229,47 @@ pub trait Simd: Copy + Send + Sync + 'static {
 /// assert_eq!(y, [2.0, 4.0, 6.0]);
 /// ```
 ///
-/// More parameters may follow the first, after a semicolon: `fn f<S; Op: Unary>(s: S, op: Op, …)`.
+/// Constants may follow the first parameter, and types after a semicolon:
+/// `fn f<S, const CENTERED: bool; Op: Unary>(s: S, op: Op, …)`.
 #[macro_export]
 macro_rules! simd_fn {
-    ($(#[$meta:meta])* $vis:vis fn $name:ident<$S:ident $(; $($G:ident : $bound:path),+)?>
+    ($(#[$meta:meta])* $vis:vis fn $name:ident
+     <$S:ident $(, const $C:ident : $constant:ty)* $(; $($G:ident : $bound:path),+)?>
      ($simd:ident : $S2:ident $(, $arg:ident : $ty:ty)* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
-        $vis fn $name $(<$($G: $bound),+>)? (isa: $crate::Isa $(, $arg: $ty)*) $(-> $ret)? {
+        $vis fn $name<$($($G: $bound,)+)? $(const $C: $constant),*>(isa: $crate::Isa $(, $arg: $ty)*) $(-> $ret)? {
             #[inline(always)]
-            fn body<$S: $crate::simd::Simd $(, $($G: $bound),+)?>($simd: $S $(, $arg: $ty)*) $(-> $ret)? $body
+            fn body<$S: $crate::simd::Simd $($(, $G: $bound)+)? $(, const $C: $constant)*>(
+                $simd: $S $(, $arg: $ty)*
+            ) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-            fn avx512 $(<$($G: $bound),+>)? (simd: $crate::simd::Avx512 $(, $arg: $ty)*) $(-> $ret)? {
-                body(simd $(, $arg)*)
+            fn avx512<$($($G: $bound,)+)? $(const $C: $constant),*>(
+                simd: $crate::simd::Avx512 $(, $arg: $ty)*
+            ) $(-> $ret)? {
+                body::<_ $($(, $G)+)? $(, $C)*>(simd $(, $arg)*)
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
-            fn avx2 $(<$($G: $bound),+>)? (simd: $crate::simd::Avx2 $(, $arg: $ty)*) $(-> $ret)? {
-                body(simd $(, $arg)*)
+            fn avx2<$($($G: $bound,)+)? $(const $C: $constant),*>(
+                simd: $crate::simd::Avx2 $(, $arg: $ty)*
+            ) $(-> $ret)? {
+                body::<_ $($(, $G)+)? $(, $C)*>(simd $(, $arg)*)
             }
             match isa {
-                $crate::Isa::Portable => body($crate::simd::Portable $(, $arg)*),
+                $crate::Isa::Portable => body::<_ $($(, $G)+)? $(, $C)*>($crate::simd::Portable $(, $arg)*),
                 #[cfg(target_arch = "x86_64")]
                 $crate::Isa::Avx2 => {
                     let simd = $crate::simd::Avx2::new().expect("this machine has no AVX2");
                     // SAFETY: the value proves that the processor has AVX2 and FMA.
-                    unsafe { avx2(simd $(, $arg)*) }
+                    unsafe { avx2::<$($($G,)+)? $($C),*>(simd $(, $arg)*) }
                 }
                 #[cfg(target_arch = "x86_64")]
                 $crate::Isa::Avx512 => {
                     let simd = $crate::simd::Avx512::new().expect("this machine has no AVX-512");
                     // SAFETY: the value proves that the processor has AVX-512 F, BW, DQ and VL.
-                    unsafe { avx512(simd $(, $arg)*) }
+                    unsafe { avx512::<$($($G,)+)? $($C),*>(simd $(, $arg)*) }
                 }
                 #[cfg(not(target_arch = "x86_64"))]
                 isa => panic!("this machine has no {isa}"),

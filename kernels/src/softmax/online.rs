@@ -1,12 +1,12 @@
-//! Maximum and sum in one pass: where a new maximum m′ turns up, the sum so far is multiplied with exp(m − m′).
+//! Maximum and sum in one pass: where a new maximum m′ is found, the sum so far is multiplied with exp(m − m′).
 //! Milakov and Gimelshein, "Online normalizer calculation for softmax" (2018), algorithm 3.
 //!
-//! It reads x twice instead of three times, which buys time where a row does not stay in the cache, and it is the idea
-//! that makes flash attention possible: the sum is right after every element, so a row need never be there as a whole.
-//! The price is a second exponential an element, since those of the first pass had another maximum.
+//! It reads x twice instead of three times, which saves time where a row does not stay in a cache, and flash attention is
+//! built on it: the sum is right after every element, so a row need never be in memory as a whole. The price is a second
+//! exponential an element, since those of the first pass were computed with another maximum.
 //!
-//! Measured: slower than the naive rung on a CPU (16384 × 256: 38 ms against 16 ms), for the exponential is the cost and a
-//! row waits in the cache anyway. It stays for the idea.
+//! On a CPU it is slower than the naive rung (16384 × 256: 38 ms against 16), because the exponential is the cost and a row
+//! stays in a cache anyway. It is kept for the idea.
 
 use super::expect_forward;
 
@@ -28,7 +28,7 @@ fn max_and_sum(x: &[f32]) -> (f32, f32) {
     }
 }
 
-/// y = softmax of each row of x.
+/// y = softmax of each row of x. Panics as [`super::forward`].
 pub fn forward(rows: usize, c: usize, x: &[f32], y: &mut [f32]) {
     expect_forward(rows, c, x.len(), y.len());
     for r in 0..rows {
@@ -41,7 +41,7 @@ pub fn forward(rows: usize, c: usize, x: &[f32], y: &mut [f32]) {
     }
 }
 
-/// y = x − ln Σ exp(x)
+/// y = x − ln Σ exp(x). Panics as [`super::log_forward`].
 pub fn log_forward(rows: usize, c: usize, x: &[f32], y: &mut [f32]) {
     expect_forward(rows, c, x.len(), y.len());
     for r in 0..rows {

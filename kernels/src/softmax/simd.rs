@@ -1,25 +1,12 @@
 //! Vectors: the three passes of the naive rung on 16 or 8 lanes, with a vector exponential.
 //!
-//! The exponential is what costs: some 3 ns a call of the C library, a dozen instructions for 16 lanes here. In the report
-//! 16384 × 256 takes 1.40 ms and the naive rung 19.3, backward, without an exponential, 1.53 ms and 3.87. The online
-//! rung's idea is not taken up: a row of a few thousand elements is in the first or second cache after the first pass,
-//! so reading it again is cheaper than a second exponential. Forward, rows of up to 128 elements are taken four at a
-//! time, so that their sums across lanes wait together, and the maxima of the next rows are taken between the
-//! exponentials and the scaling of the last ones. Longer rows in fours win in the cache (256 elements: 12.9 cycles a
-//! vector instead of 14.7) and lose outside of it (16384 × 256: 0.98 ms, where one by one, with the slower exponential,
-//! took 0.75), as prefetchers see less.
+//! The exponential is the cost: some 3 ns a call of the C library, a dozen instructions for 16 lanes here. 16384 × 256 forward
+//! is 14 times as fast as the naive rung (Zen 4). The online rung's idea is not used: a row of a few thousand elements is in
+//! the first or second cache after the first pass, so reading it again is cheaper than a second exponential.
 //!
-//! In cycles for a vector of 16 on one core of a Zen 4, AVX-512, in the first or second cache, with the polynomial of
-//! degree 6 for the exponential and row after row, and as it is: 128 × 64 16.9 and 15.8, 64 × 256 18.6 and 14.7, 16 ×
-//! 4096 15.5 and 13.1. Two thirds of the samples of a profile are in the loop of the exponentials (8 cycles alone); the
-//! maximum, the scaling, and two stores of two cycles each are the rest.
-//!
-//! What did not pay: the maximum of the next row in the loop of the exponentials, with memory asked for 2 to 16 KiB
-//! ahead (4096 × 4096, past the caches, 5.2 to 5.4 ms; in a pass of its own 5.1), and backward the sum of the next row in the
-//! loop that writes this one (6.6 to 6.9 ms against 6.5; in the cache it takes 10.5 instead of 12.7 cycles of rows of
-//! 4096, 9.2 instead of 7.5 of rows of 64). The same for rows of 4096 backward, where y and dy of two rows are all of the
-//! first cache and more: asking for y in the loop of the sum (6.7 against 5.6 ms), for both there, 2 KiB ahead (6.8 against
-//! 5.9), for nothing (5.9 against 5.7), or for the second cache only (4.8 against 5.0, within the noise).
+//! Forward, rows of up to 128 elements are taken four at a time, so that their sums across lanes run side by side, and the
+//! maxima of the next rows are computed between the exponentials and the scaling of the last ones. Longer rows go one by one:
+//! from memory, four at a time are slower.
 
 use super::{expect_backward, expect_forward};
 use crate::{
@@ -37,7 +24,7 @@ const LONGEST: usize = 128;
 /// 12 bits are the same.
 const APART: usize = 208;
 
-/// What is taken away from each row of x: its maximum, 0 where it is −∞ throughout.
+/// What is subtracted from each row of x: its maximum, 0 where it is −∞ throughout.
 #[inline(always)]
 fn shifts<S: Simd, const R: usize>(s: S, c: usize, x: &[f32]) -> [S::F32; R] {
     let lowest = s.splat(f32::NEG_INFINITY);
@@ -66,12 +53,12 @@ fn rows_in_groups(rows: usize, c: usize) -> usize {
     if c <= LONGEST { rows - rows % TOGETHER } else { 0 }
 }
 
-/// y = softmax of each row of x.
+/// y = softmax of each row of x. Panics as [`super::forward`].
 pub fn forward(isa: Isa, rows: usize, c: usize, x: &[f32], y: &mut [f32]) {
     forward_to(isa, false, rows, c, x, y);
 }
 
-/// dx = y ∘ (dy − Σ y∘dy)
+/// dx = y ∘ (dy − Σ y∘dy). Panics as [`super::backward`].
 pub fn backward(isa: Isa, rows: usize, c: usize, y: &[f32], dy: &[f32], dx: &mut [f32]) {
     backward_to(isa, false, rows, c, y, dy, dx);
 }
@@ -80,7 +67,7 @@ pub fn backward(isa: Isa, rows: usize, c: usize, y: &[f32], dy: &[f32], dx: &mut
 pub(super) fn forward_to(isa: Isa, far: bool, rows: usize, c: usize, x: &[f32], y: &mut [f32]) {
     expect_forward(rows, c, x.len(), y.len());
     if far {
-        // The scratch memory is asked for out here: a closure inside would lose the instruction set.
+        // The scratch memory is taken out here: a closure inside would lose the instruction set.
         scratch::with(2 * (c + APART), |buffer| forward_far(isa, rows, c, x, y, buffer));
     } else {
         forward_near(isa, rows, c, x, y);
@@ -148,8 +135,8 @@ simd_fn! {
 }
 
 simd_fn! {
-    /// The exponentials of a row wait in `buffer` and are scaled and written past the caches while those of the next
-    /// one are worked out: the memory then has something to do all the time.
+    /// The exponentials of a row stay in `buffer` and are scaled and written past the caches while those of the next
+    /// one are computed, so that arithmetic and memory work at the same time.
     fn forward_far<S>(s: S, rows: usize, c: usize, x: &[f32], y: &mut [f32], buffer: &mut [f32]) {
         let (mut e, mut last) = buffer.split_at_mut(c + APART);
         let mut scale = s.zero();
@@ -203,12 +190,12 @@ simd_fn! {
     }
 }
 
-/// y = x − ln Σ exp(x)
+/// y = x − ln Σ exp(x). Panics as [`super::log_forward`].
 pub fn log_forward(isa: Isa, rows: usize, c: usize, x: &[f32], y: &mut [f32]) {
     log_forward_to(isa, false, rows, c, x, y);
 }
 
-/// dx = dy − exp(y)·Σ dy
+/// dx = dy − exp(y)·Σ dy. Panics as [`super::log_backward`].
 pub fn log_backward(isa: Isa, rows: usize, c: usize, y: &[f32], dy: &[f32], dx: &mut [f32]) {
     log_backward_to(isa, false, rows, c, y, dy, dx);
 }

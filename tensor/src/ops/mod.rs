@@ -22,18 +22,19 @@ use crate::{DType, Error, Result, Tensor};
 /// Calls a kernel on the device and for the type of the tensor `$x`. The arguments are written once and take their type from
 /// the function. All kernels are called from here, and their arguments are taken from tensors here alone.
 ///
-/// - `run!("op", x, module::f(..))`: `gradus_kernels::module::f` for `f32`, its oracle `module::naive::f` for `f64`.
+/// - `run!("op", x, module::f(..))`: `gradus_kernels::module::f` for `f32`, its oracle `module::naive::f` for `f64`. The name
+///   of the operation may be a variable.
 /// - `run!("op", x, precision, module::f(..))`: the same, with `module::bf16::f` for `f32` whose operands are rounded.
 /// - `run!(f32 x, module::f(..))`: a kernel that exists for `f32` alone; the caller has looked at the type.
 /// - `run!(any x, module::f(..))`: a kernel that is generic over all element types.
 macro_rules! run {
-    ($op:literal, $x:expr, $precision:expr, $module:ident :: $function:ident ( $($arg:expr),* $(,)? )) => {
+    ($op:tt, $x:expr, $precision:expr, $module:ident :: $function:ident ( $($arg:expr),* $(,)? )) => {
         match ($x.dtype(), $precision) {
             ($crate::DType::F32, $crate::Precision::Bf16) => $crate::ops::run!(f32 $x, $module::bf16::$function($($arg),*)),
             _ => $crate::ops::run!($op, $x, $module::$function($($arg),*)),
         }
     };
-    ($op:literal, $x:expr, $module:ident :: $function:ident ( $($arg:expr),* $(,)? )) => {{
+    ($op:tt, $x:expr, $module:ident :: $function:ident ( $($arg:expr),* $(,)? )) => {{
         let _launch = $crate::device::launch($x.device());
         match $x.dtype() {
             $crate::DType::F32 => gradus_kernels::$module::$function($($arg),*),

@@ -2,12 +2,12 @@
 
 use super::{fits_last_axis, one_per_row, rows, run, same_shape};
 use crate::{Result, Tensor};
-use gradus_kernels::{layer_norm, rms_norm};
+use gradus_kernels::norm;
 
 /// The output of a norm and the statistics that its backward pass needs, one number a row each.
 #[derive(Clone, Debug)]
 pub struct Normed {
-    /// The normalised, scaled and shifted input.
+    /// The normalised input, times the scale, plus the bias.
     pub y: Tensor,
     /// The mean of each row; `None` for RMS norm.
     pub mean: Option<Tensor>,
@@ -22,7 +22,7 @@ pub struct NormGradients {
     pub dx: Tensor,
     /// Of the scale, where there is one.
     pub dgamma: Option<Tensor>,
-    /// Of the shift, where there is one.
+    /// Of the bias, where there is one.
     pub dbeta: Option<Tensor>,
 }
 
@@ -31,29 +31,7 @@ pub struct NormGradients {
 /// # Errors
 /// Where gamma or beta is not one number for each element of the last axis.
 pub fn layer_norm(x: &Tensor, gamma: Option<&Tensor>, beta: Option<&Tensor>, eps: f32) -> Result<Normed> {
-    fits_last_axis("layer_norm", x, gamma)?;
-    fits_last_axis("layer_norm", x, beta)?;
-    let x = x.contiguous();
-    let (rows, c) = rows(&x);
-    let mut y = x.new_empty(x.shape())?;
-    let (mut mean, mut rstd) = (x.new_empty(&[rows])?, x.new_empty(&[rows])?);
-    let (gamma, beta) = (gamma.map(Tensor::contiguous), beta.map(Tensor::contiguous));
-    run!(
-        "layer_norm",
-        x,
-        layer_norm::forward(
-            layer_norm::Input {
-                rows,
-                c,
-                eps,
-                x: x.data(),
-                gamma: gamma.as_ref().map(|t| t.data()),
-                beta: beta.as_ref().map(|t| t.data()),
-            },
-            layer_norm::Output { y: y.data_mut(), mean: mean.data_mut(), rstd: rstd.data_mut() },
-        )
-    );
-    Ok(Normed { y, mean: Some(mean), rstd })
+    forward("layer_norm", true, x, [gamma, beta], eps)
 }
 
 /// The gradients of [`layer_norm()`]; that of beta where `has_beta` is set. That of x is added to `sum`, in its memory
@@ -70,38 +48,7 @@ pub fn layer_norm_backward(
     dy: &Tensor,
     sum: Option<Tensor>,
 ) -> Result<NormGradients> {
-    same_shape("layer_norm_backward", x, dy)?;
-    fits_last_axis("layer_norm_backward", x, gamma)?;
-    one_per_row("layer_norm_backward", x, mean)?;
-    one_per_row("layer_norm_backward", x, rstd)?;
-    let [x, dy, mean, rstd] = [x, dy, mean, rstd].map(Tensor::contiguous);
-    let (rows, c) = rows(&x);
-    let (mut dx, add) = to_add_to("layer_norm_backward", sum, &x)?;
-    let gamma = gamma.map(Tensor::contiguous);
-    let mut dgamma = gamma.as_ref().map(|_| x.new_empty(&[c])).transpose()?;
-    let mut dbeta = has_beta.then(|| x.new_empty(&[c])).transpose()?;
-    run!(
-        "layer_norm_backward",
-        x,
-        layer_norm::backward(
-            layer_norm::BackwardInput {
-                rows,
-                c,
-                x: x.data(),
-                gamma: gamma.as_ref().map(|t| t.data()),
-                mean: mean.data(),
-                rstd: rstd.data(),
-                dy: dy.data(),
-            },
-            layer_norm::Gradients {
-                dx: dx.data_mut(),
-                add,
-                dgamma: dgamma.as_mut().map(|t| t.data_mut()),
-                dbeta: dbeta.as_mut().map(|t| t.data_mut()),
-            },
-        )
-    );
-    Ok(NormGradients { dx, dgamma, dbeta })
+    backward("layer_norm_backward", x, gamma, has_beta, Some(mean), rstd, dy, sum)
 }
 
 /// y = x / √(mean of x² + eps) · gamma for each row (Zhang and Sennrich 2019, eq. 4).
@@ -109,20 +56,7 @@ pub fn layer_norm_backward(
 /// # Errors
 /// Where gamma is not one number for each element of the last axis.
 pub fn rms_norm(x: &Tensor, gamma: Option<&Tensor>, eps: f32) -> Result<Normed> {
-    fits_last_axis("rms_norm", x, gamma)?;
-    let x = x.contiguous();
-    let (rows, c) = rows(&x);
-    let (mut y, mut rrms) = (x.new_empty(x.shape())?, x.new_empty(&[rows])?);
-    let gamma = gamma.map(Tensor::contiguous);
-    run!(
-        "rms_norm",
-        x,
-        rms_norm::forward(
-            rms_norm::Input { rows, c, eps, x: x.data(), gamma: gamma.as_ref().map(|t| t.data()) },
-            rms_norm::Output { y: y.data_mut(), rrms: rrms.data_mut() },
-        )
-    );
-    Ok(Normed { y, mean: None, rstd: rrms })
+    forward("rms_norm", false, x, [gamma, None], eps)
 }
 
 /// The gradients of [`rms_norm()`]. That of x is added to `sum`, in its memory where nobody shares it.
@@ -136,30 +70,78 @@ pub fn rms_norm_backward(
     dy: &Tensor,
     sum: Option<Tensor>,
 ) -> Result<NormGradients> {
-    same_shape("rms_norm_backward", x, dy)?;
-    fits_last_axis("rms_norm_backward", x, gamma)?;
-    one_per_row("rms_norm_backward", x, rrms)?;
-    let [x, dy, rrms] = [x, dy, rrms].map(Tensor::contiguous);
+    backward("rms_norm_backward", x, gamma, false, None, rrms, dy, sum)
+}
+
+/// Layer norm, which is `centered`, or RMS norm.
+fn forward(op: &'static str, centered: bool, x: &Tensor, weights: [Option<&Tensor>; 2], eps: f32) -> Result<Normed> {
+    weights.iter().try_for_each(|&weight| fits_last_axis(op, x, weight))?;
+    let x = x.contiguous();
     let (rows, c) = rows(&x);
-    let (mut dx, add) = to_add_to("rms_norm_backward", sum, &x)?;
-    let gamma = gamma.map(Tensor::contiguous);
-    let mut dgamma = gamma.as_ref().map(|_| x.new_empty(&[c])).transpose()?;
+    let mut y = x.new_empty(x.shape())?;
+    let mut mean = centered.then(|| x.new_empty(&[rows])).transpose()?;
+    let mut rstd = x.new_empty(&[rows])?;
+    let [gamma, beta] = weights.map(|weight| weight.map(Tensor::contiguous));
     run!(
-        "rms_norm_backward",
+        op,
         x,
-        rms_norm::backward(
-            rms_norm::BackwardInput {
+        norm::forward(
+            norm::Input {
+                rows,
+                c,
+                eps,
+                x: x.data(),
+                gamma: gamma.as_ref().map(|t| t.data()),
+                beta: beta.as_ref().map(|t| t.data()),
+            },
+            norm::Output { y: y.data_mut(), mean: mean.as_mut().map(|t| t.data_mut()), rstd: rstd.data_mut() },
+        )
+    );
+    Ok(Normed { y, mean, rstd })
+}
+
+/// The gradients of layer norm, which has a mean of each row, or of RMS norm.
+fn backward(
+    op: &'static str,
+    x: &Tensor,
+    gamma: Option<&Tensor>,
+    has_beta: bool,
+    mean: Option<&Tensor>,
+    rstd: &Tensor,
+    dy: &Tensor,
+    sum: Option<Tensor>,
+) -> Result<NormGradients> {
+    same_shape(op, x, dy)?;
+    fits_last_axis(op, x, gamma)?;
+    mean.into_iter().chain([rstd]).try_for_each(|statistic| one_per_row(op, x, statistic))?;
+    let [x, dy, rstd] = [x, dy, rstd].map(Tensor::contiguous);
+    let [gamma, mean] = [gamma, mean].map(|t| t.map(Tensor::contiguous));
+    let (rows, c) = rows(&x);
+    let (mut dx, add) = to_add_to(op, sum, &x)?;
+    let mut dgamma = gamma.as_ref().map(|_| x.new_empty(&[c])).transpose()?;
+    let mut dbeta = has_beta.then(|| x.new_empty(&[c])).transpose()?;
+    run!(
+        op,
+        x,
+        norm::backward(
+            norm::BackwardInput {
                 rows,
                 c,
                 x: x.data(),
                 gamma: gamma.as_ref().map(|t| t.data()),
-                rrms: rrms.data(),
+                mean: mean.as_ref().map(|t| t.data()),
+                rstd: rstd.data(),
                 dy: dy.data(),
             },
-            rms_norm::Gradients { dx: dx.data_mut(), add, dgamma: dgamma.as_mut().map(|t| t.data_mut()) },
+            norm::Gradients {
+                dx: dx.data_mut(),
+                add,
+                dgamma: dgamma.as_mut().map(|t| t.data_mut()),
+                dbeta: dbeta.as_mut().map(|t| t.data_mut()),
+            },
         )
     );
-    Ok(NormGradients { dx, dgamma, dbeta: None })
+    Ok(NormGradients { dx, dgamma, dbeta })
 }
 
 /// Where dx goes, and whether it is added to what stands there.
