@@ -1,55 +1,29 @@
-//! A character GPT: text, settings, training, checkpoints, generation, and the command line around them.
+//! A GPT on text: data, settings, training, checkpoints, generation, and the command line around them.
 //!
-//! This crate computes nothing itself; it says what is computed, on what, and what becomes of it. Read `tokenizer` and
-//! `dataset` for the way of a text into batches, `config` and `preset` for what a model is made of, `checkpoint` for
-//! what is left of it on the disk, and `sampler` for the way back from numbers to text.
+//! This crate computes nothing itself; it says what is computed, on what data, and what becomes of it. Each folder has one
+//! subject and says at its head what is in it. Read [`text`] for the way of a text into batches, [`options`] for what a model
+//! is made of, [`model`] for the model, [`learning`] for its training, [`run`] for the files, and [`generation`] for the way
+//! back from numbers to text. [`commands`] has a file for each command of the program.
+//!
+//! Modules are named without their folder: `gradus_gpt::dataset` is `gradus_gpt::text::dataset`.
 #![forbid(unsafe_code)]
 
-// Text.
-pub mod corpus;
-pub mod dataset;
-pub mod sampler;
-pub mod tokenizer;
-
-// Settings.
-pub mod args;
-pub mod config;
-pub mod coverage;
-pub mod parse;
-pub mod precision;
-pub mod preset;
-pub mod recompute;
-pub mod settings;
-
-// Files and pictures.
-pub mod best;
-pub mod checkpoint;
-pub mod files;
-pub mod metrics;
-pub mod plot;
-pub mod run_folder;
-pub mod weights_file;
-
-// The model.
-pub mod evaluation;
-pub mod generate;
-pub mod model;
-pub mod summary;
-pub mod trainer;
-pub mod windows;
-
-// The program.
-pub mod clock;
 pub mod commands;
 pub mod error;
-pub mod interrupt;
-pub mod memory;
-pub mod output;
-pub mod overfitting;
-pub mod progress;
-pub mod shell;
-pub mod threads;
-pub mod training;
-pub mod usage;
+pub mod generation;
+pub mod learning;
+pub mod model;
+pub mod options;
+pub mod plot;
+pub mod process;
+pub mod run;
+pub mod summary;
+pub mod text;
 
 pub use error::{Error, Result};
+pub use generation::{generate, sampler};
+pub use learning::{clock, evaluation, overfitting, trainer, training};
+pub use options::{args, config, coverage, parse, precision, preset, recompute, settings, usage};
+pub use process::{interrupt, memory, output, progress, shell, threads};
+pub use run::{best, checkpoint, files, metrics, run_folder, weights_file};
+pub use text::{corpus, dataset, tokenizer, windows};
