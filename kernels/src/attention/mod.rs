@@ -51,6 +51,7 @@ mod blocks;
 pub mod decoding;
 pub mod ladder;
 mod one_by_one;
+mod task;
 mod view;
 
 pub use decoding::{DECODE_RUNGS, bf16_cache};

@@ -2,7 +2,7 @@
 
 use super::{
     Inputs, Output, Strides,
-    view::{HeadTask, KeyTask, QueryTask},
+    task::{HeadTask, KeyTask, QueryTask},
 };
 use crate::scratch;
 

@@ -26,7 +26,7 @@
 //!    `two_phases` of one parallel region
 //! 8. [`bf16`]: operands rounded to bf16
 //!
-//! From `packed` on, both precisions share the loops and the micro-kernel; `packed_kernel` holds what differs between
+//! From `packed` on, both precisions share the loops around the micro-kernel; `packed_kernel` holds what differs between
 //! precisions and instruction sets. `prefetch` says which cache lines a micro-kernel prefetches.
 //!
 //! # Figures

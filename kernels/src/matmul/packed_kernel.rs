@@ -8,7 +8,7 @@
 use super::{
     Shape,
     bf16::{
-        pack,
+        self, pack,
         pack_tiles::{self, Rows},
     },
     block::Block,
@@ -21,6 +21,7 @@ use crate::{
     Bf16Isa, Isa,
     simd::{operand_kind::Level, tiles::SIDE},
 };
+use bytemuck::{cast_slice, cast_slice_mut};
 
 /// Most steps of k in a panel of `f32`; pairs have twice as many.
 const K_BLOCK: usize = 384;
@@ -144,7 +145,7 @@ impl PackedKernel {
     fn pack(self, source: Source<'_>, count: usize, k: usize, (width, rows): (usize, Rows), panels: &mut [u32]) {
         match (self.level, source) {
             (Level::F32(isa), Source::F32(view)) => {
-                pack_f32(isa, view, count, k, width, bytemuck::cast_slice_mut(panels));
+                pack_f32(isa, view, count, k, width, cast_slice_mut(panels));
             }
             (Level::F32(_), Source::Bf16(_)) => unreachable!("products of f32 read f32"),
             (Level::Bf16(isa @ Bf16Isa::Amx), source) => pack_tiles::pack(isa, source, count, k, rows, panels),
@@ -159,9 +160,10 @@ impl PackedKernel {
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             Level::Bf16(Bf16Isa::Amx) => {
                 let mut tiles = crate::simd::tiles::Amx::configured().expect("this machine has no AMX");
-                super::bf16::tiles::multiply(&mut tiles, words, a, b, c, add);
+                bf16::tiles::multiply(&mut tiles, words, a, b, c, add);
             }
-            level => micro::multiply(level, words, a, b, c, add, next),
+            Level::Bf16(isa) => bf16::micro::multiply(isa, words, a, b, c, add, next),
+            Level::F32(isa) => micro::multiply(isa, words, cast_slice(a), cast_slice(b), c, add, next),
         }
     }
 }

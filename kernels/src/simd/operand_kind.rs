@@ -68,9 +68,6 @@ pub(crate) trait OperandKind: Copy {
     /// sum + Σ a·b over the steps of each lane.
     fn dot(self, a: Vector<Self>, b: Vector<Self>, sum: F32<Self>) -> F32<Self>;
 
-    /// Σ a·b over the steps of each lane.
-    fn first_dot(self, a: Vector<Self>, b: Vector<Self>) -> F32<Self>;
-
     /// The numbers that words would hold.
     fn rounded(self, x: F32<Self>) -> F32<Self>;
 
@@ -82,23 +79,6 @@ pub(crate) trait OperandKind: Copy {
 
     /// The first `count` stored numbers of `x`, at most `N` words of them, and zeros after them.
     fn load_stored(self, x: &[Self::Stored], count: usize) -> Vector<Self>;
-
-    /// The `N` words at `x`, aligned or not.
-    ///
-    /// # Safety
-    /// `x` points to `N` readable words.
-    #[inline(always)]
-    unsafe fn load_ptr(self, x: *const u32) -> Vector<Self> {
-        let s = self.simd();
-        // SAFETY: the caller's; a lane has 32 bits whatever it holds.
-        s.to_bits(unsafe { s.load_ptr(x.cast()) })
-    }
-
-    /// All lanes the word at `x`.
-    ///
-    /// # Safety
-    /// `x` points to a readable word.
-    unsafe fn broadcast(self, x: *const u32) -> Vector<Self>;
 }
 
 /// Words of one `f32`.
@@ -119,10 +99,6 @@ impl<S: Simd> OperandKind for Plain<S> {
         self.0.mul_add(self.0.from_bits(a), self.0.from_bits(b), sum)
     }
     #[inline(always)]
-    fn first_dot(self, a: S::U32, b: S::U32) -> S::F32 {
-        self.0.mul(self.0.from_bits(a), self.0.from_bits(b))
-    }
-    #[inline(always)]
     fn rounded(self, x: S::F32) -> S::F32 {
         x
     }
@@ -137,11 +113,6 @@ impl<S: Simd> OperandKind for Plain<S> {
     #[inline(always)]
     fn load_stored(self, x: &[f32], count: usize) -> S::U32 {
         self.0.to_bits(if count >= S::N { self.0.load(x) } else { self.0.load_partial(&x[..count]) })
-    }
-    #[inline(always)]
-    unsafe fn broadcast(self, x: *const u32) -> S::U32 {
-        // SAFETY: the caller's; every word is an `f32`.
-        self.0.to_bits(self.0.splat(unsafe { *x.cast::<f32>() }))
     }
 }
 
@@ -163,10 +134,6 @@ impl<B: Bf16> OperandKind for Pairs<B> {
         self.0.dot(a, b, sum)
     }
     #[inline(always)]
-    fn first_dot(self, a: Vector<Self>, b: Vector<Self>) -> F32<Self> {
-        self.0.dot(a, b, self.simd().zero())
-    }
-    #[inline(always)]
     fn rounded(self, x: F32<Self>) -> F32<Self> {
         self.0.even(self.0.round_pair(x, x))
     }
@@ -181,11 +148,6 @@ impl<B: Bf16> OperandKind for Pairs<B> {
     #[inline(always)]
     fn load_stored(self, x: &[bf16], count: usize) -> Vector<Self> {
         load_stored(self.0, x, count)
-    }
-    #[inline(always)]
-    unsafe fn broadcast(self, x: *const u32) -> Vector<Self> {
-        // SAFETY: the caller's.
-        self.simd().splat_u32(unsafe { *x })
     }
 }
 

@@ -21,7 +21,7 @@ use crate::attention::{
         pack,
     },
     one_by_one,
-    view::{HeadTask, KeyTask},
+    task::{HeadTask, KeyTask},
 };
 use crate::{
     Bf16Isa, bf16_fn,

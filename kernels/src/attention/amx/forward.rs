@@ -20,7 +20,8 @@ use crate::attention::{
     },
     blocks::{exp2::exp2, next_head::NextHead, pack},
     ladder::register_softmax::in_log,
-    view::{Part, QueryTask},
+    task::QueryTask,
+    view::Part,
 };
 use crate::{
     Bf16Isa, bf16_fn,

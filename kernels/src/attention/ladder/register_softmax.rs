@@ -19,7 +19,8 @@ use crate::attention::{
     },
     ladder::simd::{KEYS, columns},
     one_by_one,
-    view::{Part, QueryTask},
+    task::QueryTask,
+    view::Part,
 };
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use crate::{Bf16Isa, attention::amx};
@@ -62,7 +63,8 @@ kind_fn! {
     }
 }
 
-/// The working memory of `n` queries, with so many steps in a word: queries, a block of keys as rows and transposed, one of values, P of a panel;
+/// The working memory of `n` queries, with so many steps in a word: queries, a block of keys as rows and transposed, one of
+/// values, P of a panel;
 /// maximum, sum, partial sums and output of each row so far.
 fn lengths(steps: usize, inputs: &Inputs<'_>, n: usize) -> [usize; 9] {
     let (width, words) = (pack::width(inputs.shape.d), pack::words_width(steps, inputs.shape.d));

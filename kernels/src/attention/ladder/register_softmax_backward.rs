@@ -20,7 +20,7 @@ use crate::attention::{
         simd::{KEYS, columns},
     },
     one_by_one,
-    view::{HeadTask, KeyTask},
+    task::{HeadTask, KeyTask},
 };
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use crate::{Bf16Isa, attention::amx};

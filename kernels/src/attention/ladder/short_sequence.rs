@@ -20,7 +20,8 @@ use crate::attention::{
     },
     ladder::register_softmax::{self, in_log},
     one_by_one,
-    view::{Part, QueryTask},
+    task::QueryTask,
+    view::Part,
 };
 use crate::{
     Bf16Isa, Isa, scratch,
@@ -73,7 +74,8 @@ kind_fn! {
     }
 }
 
-/// The working memory, with so many steps in a word: Qᵀ and the space to make it, K, V, scores; bounds, maximum, factor and lse of each query.
+/// The working memory, with so many steps in a word: Qᵀ and the space to make it, K, V, scores; bounds,
+/// maximum, factor and lse of each query.
 fn lengths(steps: usize, inputs: &Inputs<'_>) -> [usize; 10] {
     let (width, words) = (MOST * pack::width(inputs.shape.d), MOST * pack::words_width(steps, inputs.shape.d));
     [words, if steps == 1 { 0 } else { words }, words, width, MOST * MOST, MOST, MOST, MOST, MOST, MOST]

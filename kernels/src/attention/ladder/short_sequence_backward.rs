@@ -24,7 +24,7 @@ use crate::attention::{
         short_sequence::{HALF, MOST, Seen, fits, product, queries_transposed, steps},
     },
     one_by_one,
-    view::KeyTask,
+    task::KeyTask,
 };
 use crate::{
     Isa, scratch,
@@ -71,7 +71,8 @@ kind_fn! {
     }
 }
 
-/// The working memory, with so many steps in a word: Qᵀ, dOᵀ and the space to make them; K and V along D; K, Q and dO joined; bounds, lse and δ of
+/// The working memory, with so many steps in a word: Qᵀ, dOᵀ and the space to make them; K and V along D; K, Q
+/// and dO joined; bounds, lse and δ of
 /// each query; the squares.
 fn lengths(steps: usize, inputs: &Inputs<'_>) -> [usize; 18] {
     let (width, words) = (MOST * pack::width(inputs.shape.d), MOST * pack::words_width(steps, inputs.shape.d));

@@ -11,7 +11,7 @@
 use crate::attention::{
     Inputs, Output, Saved, Shape, Strides,
     ladder::{query_tiles, short_sequence, short_sequence_backward, simd, simd_backward},
-    view::{KeyTask, QueryTask},
+    task::{KeyTask, QueryTask},
 };
 use crate::{
     Isa,

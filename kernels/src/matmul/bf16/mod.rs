@@ -12,8 +12,8 @@
 //! is that memory is read in `f32`.
 //!
 //! # How
-//! A word of a panel is a pair of steps of k. The loops and the micro-kernel are those of `f32` ([`super::packed`],
-//! [`super::threads`]); here are packing (`pack`), matrix times vector (`gemv`), weights stored in bf16 ([`stored`]), and
+//! A word of a panel is a pair of steps of k. The loops are those of `f32` ([`super::packed`], [`super::threads`]); here are
+//! packing (`pack`), the micro-kernel (`micro`), matrix times vector (`gemv`), weights stored in bf16 ([`stored`]), and
 //! the tile registers of AMX (`pack_tiles`, `tiles`). Without an instruction for pairs the result is the same, for tests, at
 //! about the speed of `f32`.
 //!
@@ -22,6 +22,7 @@
 //! operands, and the rule of [`oracle`](crate::oracle) holds unchanged.
 
 mod gemv;
+pub(super) mod micro;
 pub mod naive;
 pub(super) mod pack;
 pub(super) mod pack_tiles;
