@@ -7,7 +7,7 @@
 //!
 //! Rows go in the order in which they lie in x, so that it is read from front to back: a core waits for its loads and
 //! not for its stores. Large results of whole cache lines, such as those of tensors, are written past the caches, row by row
-//! as bytes, for a type of any size. Tiles are not. Measurements are in docs/performance-notes.md.
+//! as bytes, for a type of any size. Tiles are not. Measurements are in docs/performance-notes-rungs.md.
 
 use super::dims::Dims;
 use crate::parallel::items_per_task;

@@ -7,7 +7,7 @@
 //! Large operands are prefetched 2 KiB ahead ([`AHEAD`]). Arithmetic fills the processor's window of instructions with a few
 //! vectors, so it cannot begin to load the next page while it waits for this one; GELU takes a fifth to a third less time.
 //! Training overwrites dy with dx ([`in_place`]), which saves one operand's way through the caches. Measurements are in
-//! docs/performance-notes.md.
+//! docs/performance-notes-rungs.md.
 
 use super::{Unary, assert_saved};
 use crate::parallel::items_per_task;

@@ -31,7 +31,7 @@
 //!
 //! # Figures
 //! One figure a file, in GFLOP/s of a Zen 4 with AVX-512, whose multiply-adds reach 114 GFLOP/s on one thread and 228 on two.
-//! The rest is in docs/performance-notes.md.
+//! The rest is in docs/performance-notes-rungs.md.
 //!
 //! # Order of the sums
 //! How a sum over K is cut never depends on the number of threads, so results are bitwise the same on any number of

@@ -6,7 +6,7 @@
 //! rounding, because more terms would only cost time. An activation takes one exponential and one division at most.
 //!
 //! The errors that functions are documented with are asserted by tests over every 997th of all bit patterns of `f32`, in units
-//! in the last place (ulp); what was measured, and the cycles that they take, stand in docs/performance-notes.md.
+//! in the last place (ulp); what was measured, and the cycles that they take, stand in docs/performance-notes-rungs.md.
 
 use super::{Simd, normal};
 
