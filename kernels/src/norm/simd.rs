@@ -6,9 +6,9 @@
 //! did to the variance and the result (Chan, Golub and LeVeque, "Algorithms for computing the sample variance", 1983).
 //!
 //! A row ends in a sum across lanes, a chain of dependent instructions. Rows are taken several at a time, so that their chains
-//! run side by side: 64 × 128 of layer norm forward in the first cache takes half as long as row by row (Zen 4). How many
-//! rows pay differs between the norms and directions ([`next_rows`]), and so does the number of partial
-//! sums of a row, which take turns because an addition waits for the one before it to the same sum.
+//! run side by side: 64 × 128 of layer norm forward in the first cache takes half as long as row by row (Zen 4). How many rows
+//! pay differs between the norms and directions (`next_rows`), and so does the number of partial sums of a row, which take
+//! turns because an addition waits for the one before it to the same sum.
 //!
 //! γ, β and their gradients are cut to c elements, which they have anyway: then a loop needs one comparison for all of them.
 
