@@ -1,4 +1,4 @@
-//! The micro-kernel for operands in place: as [`super::micro`], but A is read through any strides, and rows of B may be any
+//! The micro-kernel for operands in place: as [`micro`](super::packed_kernel::micro), but A is read through any strides, and rows of B may be any
 //! distance apart.
 //!
 //! A step of k has the same loads and multiply-adds whether operands are packed or not. Packing buys fewer pages, and lines
@@ -7,13 +7,13 @@
 //! 128×128, one thread: 82 GFLOP/s without prefetches, 103 with them.
 //!
 //! Processors that prefetch the rows of A themselves lose by every prefetch
-//! ([`super::prefetch::costs_more_than_it_gains`]); there none is issued where steps of A lie side by side. As in
-//! [`super::micro`] two steps are a turn of the loop.
+//! ([`super::packed_kernel::prefetch::costs_more_than_it_gains`]); there none is issued where steps of A lie side by side. As in
+//! [`micro`](super::packed_kernel::micro) two steps are a turn of the loop.
 
 use super::{
     block::{Block, store_tile},
     operands::View,
-    prefetch::LINE,
+    packed_kernel::prefetch::LINE,
 };
 use crate::{Isa, prefetch::prefetch, simd::Simd, simd_fn};
 

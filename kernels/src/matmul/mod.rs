@@ -20,14 +20,14 @@
 //! 2. [`blocked`]: loop order and cache blocks
 //! 3. [`simd`]: vectors of columns
 //! 4. [`register_tile`]: a tile of C in registers
-//! 5. [`packed`]: operands packed into panels (`pack`), multiplied by a micro-kernel (`micro`), written to a `block` of C
+//! 5. [`packed`]: operands packed into panels and multiplied by a micro-kernel (folder `packed_kernel`), written to a `block` of C
 //! 6. [`threads`]: blocks of C on all cores; [`gemv`] for a vector, `split_k` for long sums
 //! 7. [`unpacked`]: operands read in place (`micro_in_place`), few rows by `dot_tiles`, packing and products in
 //!    `two_phases` of one parallel region
 //! 8. [`bf16`]: operands rounded to bf16
 //!
 //! From `packed` on, both precisions share the loops around the micro-kernel; `packed_kernel` holds what differs between
-//! precisions and instruction sets. `prefetch` says which cache lines a micro-kernel prefetches.
+//! precisions and instruction sets.
 //!
 //! # Figures
 //! One figure a file, in GFLOP/s of a Zen 4 with AVX-512, whose multiply-adds reach 114 GFLOP/s on one thread and 228 on two.
@@ -44,14 +44,11 @@ mod block;
 pub mod blocked;
 mod dot_tiles;
 pub mod gemv;
-mod micro;
 mod micro_in_place;
 pub mod naive;
 mod operands;
-mod pack;
 pub mod packed;
 mod packed_kernel;
-mod prefetch;
 pub mod register_tile;
 pub mod simd;
 mod split_k;

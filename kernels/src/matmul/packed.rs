@@ -12,8 +12,8 @@ use super::{
     Shape,
     block::Block,
     operands::{Product, Products, Source, View},
+    packed_kernel::prefetch::Next,
     packed_kernel::{N_BLOCK, PackedKernel},
-    prefetch::Next,
 };
 use crate::{Isa, scratch};
 

@@ -12,8 +12,8 @@ use super::{
     gemv,
     operands::{Product, Products, Source, View},
     packed,
+    packed_kernel::prefetch::Next,
     packed_kernel::{Cut, N_BLOCK, PackedKernel},
-    prefetch::Next,
     split_k,
 };
 use crate::{Isa, scratch};

@@ -12,9 +12,9 @@ use super::{
     dot_tiles,
     micro_in_place::{self, Panels},
     operands::{Product, Products, View},
-    pack::{pack, panel_columns},
     packed_kernel::PackedKernel,
-    prefetch::costs_more_than_it_gains,
+    packed_kernel::pack::{pack, panel_columns},
+    packed_kernel::prefetch::costs_more_than_it_gains,
     threads,
     two_phases::{self, Pieces},
 };

@@ -18,8 +18,11 @@ use crate::attention::{
         pack::{joined, rows, turned, words_width},
         product::{STEP, Side, multiply},
     },
-    blocks::{exp2::exp2, next_head::NextHead, pack},
-    ladder::register_softmax::in_log,
+    blocks::{
+        exp2::{exp2, in_log},
+        next_head::NextHead,
+        pack,
+    },
     task::QueryTask,
     view::Part,
 };

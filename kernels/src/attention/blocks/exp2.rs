@@ -1,7 +1,11 @@
-//! 2ˣ for the softmax: scores are kept in units of log 2, so that the exponential needs no multiplication by log₂ e
+//! 2ˣ for the softmax, and the way back to natural logarithms: scores are kept in units of log 2, so that the exponential needs no multiplication by log₂ e
 //! and no second half of ln 2. log₂ e is part of the factor that Q is scaled with when it is packed.
 
-use crate::simd::Simd;
+use crate::simd::{Simd, math};
+
+/// ln 2 = high + low; the product of high and an exponent of few digits is exact.
+const LN_2_HIGH: f32 = 0.693_359_4;
+const LN_2_LOW: f32 = -2.121_944_4e-4;
 
 /// 2ˣ = 2ⁿ·2ʳ with n the nearest integer and |r| ≤ ½; at most 2 units of rounding off; 0 below −125 and for −∞,
 /// NaN for NaN. Not for x above 127.
@@ -21,6 +25,13 @@ pub(in crate::attention) fn exp2<S: Simd>(s: S, x: S::F32) -> S::F32 {
     // 2ʳ is in [0.7, 1.42], so n may be added to its exponent, down to −125. What comes of a smaller x is not used.
     let scaled = s.from_bits(s.add_u32(s.to_bits(p), s.shl_u32::<23>(s.to_bits(shifted))));
     s.select(s.lt(x, s.splat(-125.0)), s.zero(), scaled)
+}
+
+/// max·ln 2 + ln sum, with ln 2 in two parts, lest the change of units costs a rounding of a large maximum.
+#[inline(always)]
+pub(in crate::attention) fn in_log<S: Simd>(s: S, max: S::F32, sum: S::F32) -> S::F32 {
+    let low = s.mul_add(max, s.splat(LN_2_LOW), math::ln(s, sum));
+    s.mul_add(max, s.splat(LN_2_HIGH), low)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 use crate::attention::{
     Inputs, Output,
     blocks::{
-        exp2::exp2,
+        exp2::{exp2, in_log},
         head_operands,
         next_head::{NextHead, take},
         pack,
@@ -27,7 +27,7 @@ use crate::{Bf16Isa, attention::amx};
 use crate::{
     Isa, scratch,
     simd::{
-        Simd, math,
+        Simd,
         operand_kind::{F32, Level, OperandKind, kind_fn},
     },
 };
@@ -36,10 +36,6 @@ use std::{f32::consts::LOG2_E, ops::Range};
 
 /// The queries of a panel.
 pub(in crate::attention) const PANEL: usize = 4;
-
-/// ln 2 = high + low; the product of high and an exponent of few digits is exact.
-const LN_2_HIGH: f32 = 0.693_359_4;
-const LN_2_LOW: f32 = -2.121_944_4e-4;
 
 /// The forward pass on one thread.
 pub(in crate::attention) fn forward<I: Into<Level>>(isa: I, inputs: &Inputs<'_>, o: Output<'_>, lse: &mut [f32]) {
@@ -168,13 +164,6 @@ fn log_sum_exp<S: Simd>(s: S, rows: Range<usize>, state: &mut State<'_>, lse: &m
     for (i, &sum) in rows.zip(&*state.sum) {
         lse.row(i)[0] = sum;
     }
-}
-
-/// max·ln 2 + ln sum, with ln 2 in two parts, lest the change of units costs a rounding of a large maximum.
-#[inline(always)]
-pub(in crate::attention) fn in_log<S: Simd>(s: S, max: S::F32, sum: S::F32) -> S::F32 {
-    let low = s.mul_add(max, s.splat(LN_2_LOW), math::ln(s, sum));
-    s.mul_add(max, s.splat(LN_2_HIGH), low)
 }
 
 /// The panel of queries from row `r` on meets a block of keys.

@@ -12,13 +12,13 @@
 use crate::attention::{
     Inputs, Output,
     blocks::{
-        exp2::exp2,
+        exp2::{exp2, in_log},
         head_operands,
         next_head::NextHead,
         pack,
         product::{Left, Right, halves, tile},
     },
-    ladder::register_softmax::{self, in_log},
+    ladder::register_softmax,
     one_by_one,
     task::QueryTask,
     view::Part,

@@ -12,25 +12,20 @@
 //! is that memory is read in `f32`.
 //!
 //! # How
-//! A word of a panel is a pair of steps of k. The loops are those of `f32` ([`super::packed`], [`super::threads`]); here are
-//! packing (`pack`), the micro-kernel (`micro`), matrix times vector (`gemv`), weights stored in bf16 ([`stored`]), and
-//! the tile registers of AMX (`pack_tiles`, `tiles`). Without an instruction for pairs the result is the same, for tests, at
-//! about the speed of `f32`.
+//! A word of a panel is a pair of steps of k. The loops are those of `f32` ([`super::packed`], [`super::threads`]), and packing
+//! and micro-kernels, for pairs and for the tile registers of AMX, are beside those of `f32` in the folder `packed_kernel`.
+//! Here are the rungs, matrix times vector (`gemv`) and weights stored in bf16 ([`stored`]). Without an instruction for pairs
+//! the result is the same, for tests, at about the speed of `f32`.
 //!
 //! # The oracle
 //! The naive rung rounds its operands and runs the naive product, so the oracle is the naive product in `f64` of rounded
 //! operands, and the rule of [`oracle`](crate::oracle) holds unchanged.
 
 mod gemv;
-pub(super) mod micro;
 pub mod naive;
-pub(super) mod pack;
-pub(super) mod pack_tiles;
 pub mod packed;
 pub mod stored;
 pub mod threads;
-#[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), allow(dead_code))]
-pub(super) mod tiles;
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,13 @@
-use super::pack_tiles::{self, Rows};
-use super::{RUNGS, naive::rounded, naive_stored, stored, tiles};
+use super::{RUNGS, naive::rounded, naive_stored, stored};
 use crate::matmul::{
     Operand, Shape, Strides,
     block::Block,
     naive,
     operands::{Source, View},
+    packed_kernel::{
+        micro_tiles,
+        pack_tiles::{self, Rows},
+    },
     tests::{
         Layout::{self, *},
         lay_out, run_on,
@@ -100,7 +103,7 @@ fn emulated(isa: Bf16Isa, Shape { m, n, k, .. }: Shape, a: View<'_>, b: Source<'
     pack_tiles::pack(isa, Source::F32(a), m, k, Rows::Neighbours, &mut x);
     pack_tiles::pack(isa, b.transposed(), n, k, Rows::Steps, &mut y);
     let mut registers = Emulated::configured().expect("memory");
-    tiles::multiply(&mut registers, words, &x, &y, Block::whole(c, n), accumulate);
+    micro_tiles::multiply(&mut registers, words, &x, &y, Block::whole(c, n), accumulate);
 }
 
 fn one(m: usize, n: usize, k: usize) -> Shape {

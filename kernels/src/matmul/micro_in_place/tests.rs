@@ -1,5 +1,5 @@
 use super::*;
-use crate::{matmul::pack::panel_columns, oracle};
+use crate::{matmul::packed_kernel::pack::panel_columns, oracle};
 
 /// In eighths, of which every sum is exact: with prefetches or without, whatever the steps of A and the distance of rows of B.
 #[test]

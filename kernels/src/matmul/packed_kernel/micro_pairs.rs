@@ -1,14 +1,14 @@
-//! The micro-kernel of pairs: the tile of [`matmul::micro`](super::super::micro) with dot products of pairs.
+//! The micro-kernel of pairs: the tile of [`micro`](super::micro) with dot products of pairs.
 //!
 //! A step is two steps of k: 8 pairs of A's panel and V vectors of pairs of B's, and R·V instructions of twice the work. On a
 //! Zen 4 `vdpbf16ps` has the throughput of a multiply-add and a latency of 6, so the 24 chains of an 8×3 tile are enough.
 //! Without the instruction both operands are widened in the tile, and the speed is at best that of `f32`.
 
-use crate::matmul::{
-    block::{Block, store_tile},
+use super::{
     pack::PANEL_ROWS,
     prefetch::{Next, Prefetch},
 };
+use crate::matmul::block::{Block, store_tile};
 use crate::prefetch::prefetch;
 use crate::simd::Simd;
 use crate::simd::bf16::Bf16;

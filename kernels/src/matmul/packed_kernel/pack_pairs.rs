@@ -1,6 +1,6 @@
 //! Packing and rounding in one pass: a block of a matrix copied into panels of pairs.
 //!
-//! A panel is [`matmul::pack`](super::super::pack)'s with two steps of k in a word: pair q of a neighbour holds steps 2q and
+//! A panel is [`pack`](super::pack)'s with two steps of k in a word: pair q of a neighbour holds steps 2q and
 //! 2q + 1, and after an odd number of steps a zero. Where neighbours lie side by side, two rows are rounded and zipped.
 //! Where steps do, a row is rounded as it lies, 2·N steps to N pairs, and pairs are transposed like `f32`, with half as many
 //! shuffles. A weight that is stored in bf16 is only moved.

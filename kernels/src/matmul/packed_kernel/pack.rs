@@ -5,15 +5,15 @@
 //! pages; the last panel is filled up with zeros, so there is no special case at the edge. Where the neighbours lie
 //! side by side in memory a panel is copied; where the steps do, it is transposed, 8×8 elements at a time.
 
-use super::operands::View;
+use crate::matmul::operands::View;
 use crate::prefetch::prefetch;
 use crate::{Isa, simd::Simd, simd_fn};
 
 /// Rows of a panel of A that vectors multiply.
-pub(super) const PANEL_ROWS: usize = 8;
+pub(in crate::matmul) const PANEL_ROWS: usize = 8;
 
 /// Columns of a panel of B that vectors multiply: those of a tile.
-pub(super) const fn panel_columns(isa: Isa) -> usize {
+pub(in crate::matmul) const fn panel_columns(isa: Isa) -> usize {
     match isa {
         Isa::Portable => 8,
         Isa::Avx2 => 24,
@@ -28,7 +28,7 @@ const STEPS_AHEAD: usize = 8;
 simd_fn! {
     /// Packs rows 0..`count`, columns 0..`k` of `source` into panels of `width` rows: element (i, p) goes to
     /// `panels[(i / width)·k·width + p·width + i % width]`. Pass the transposed matrix to pack columns.
-    pub(super) fn pack<S>(s: S, source: View<'_>, count: usize, k: usize, width: usize, panels: &mut [f32]) {
+    pub(in crate::matmul) fn pack<S>(s: S, source: View<'_>, count: usize, k: usize, width: usize, panels: &mut [f32]) {
         assert_eq!(panels.len(), count.next_multiple_of(width) * k, "matmul: packed panels");
         if source.row == 1 {
             match width {

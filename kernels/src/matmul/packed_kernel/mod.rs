@@ -1,27 +1,39 @@
-//! What the loops around a micro-kernel need to know of an operand kind and an instruction set: how large blocks and panels
-//! are, how they are packed, and what multiplies them.
+//! Packed panels and the micro-kernels that multiply them: what the loops around a micro-kernel need to know of an operand kind
+//! and an instruction set.
+//!
+//! | | `f32` | pairs of bf16 | tile registers |
+//! | --- | --- | --- | --- |
+//! | operands into panels | `pack` | `pack_pairs` | `pack_tiles` |
+//! | panels times panels | `micro` | `micro_pairs` | `micro_tiles` |
+//!
+//! `prefetch` says which cache lines a micro-kernel prefetches.
 //!
 //! So the loops (`packed.rs`, `threads.rs`) are written once. Vectors multiply a panel of 8 rows of A by one of up to 48
 //! columns of B, word by word, where a word is an `f32` or a pair of bf16 numbers. Tile registers multiply two panels of 16
 //! by two of 16, 32 steps of k at a time.
 
+pub(super) mod micro;
+pub(super) mod micro_pairs;
+#[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), allow(dead_code))]
+pub(super) mod micro_tiles;
+pub(super) mod pack;
+pub(super) mod pack_pairs;
+pub(super) mod pack_tiles;
+pub(super) mod prefetch;
+
 use super::{
     Shape,
-    bf16::{
-        self, pack,
-        pack_tiles::{self, Rows},
-    },
     block::Block,
-    micro,
     operands::{Source, View},
-    pack::{PANEL_ROWS, pack as pack_f32, panel_columns},
-    prefetch::Next,
 };
 use crate::{
     Bf16Isa, Isa,
     simd::{operand_kind::Level, tiles::SIDE},
 };
 use bytemuck::{cast_slice, cast_slice_mut};
+use pack::{PANEL_ROWS, panel_columns};
+use pack_tiles::Rows;
+use prefetch::Next;
 
 /// Most steps of k in a panel of `f32`; pairs have twice as many.
 const K_BLOCK: usize = 384;
@@ -145,12 +157,12 @@ impl PackedKernel {
     fn pack(self, source: Source<'_>, count: usize, k: usize, (width, rows): (usize, Rows), panels: &mut [u32]) {
         match (self.level, source) {
             (Level::F32(isa), Source::F32(view)) => {
-                pack_f32(isa, view, count, k, width, cast_slice_mut(panels));
+                pack::pack(isa, view, count, k, width, cast_slice_mut(panels));
             }
             (Level::F32(_), Source::Bf16(_)) => unreachable!("products of f32 read f32"),
             (Level::Bf16(isa @ Bf16Isa::Amx), source) => pack_tiles::pack(isa, source, count, k, rows, panels),
-            (Level::Bf16(isa), Source::F32(view)) => pack::pack(isa, view, count, k, width, panels),
-            (Level::Bf16(isa), Source::Bf16(view)) => pack::pack_stored(isa, view, count, k, width, panels),
+            (Level::Bf16(isa), Source::F32(view)) => pack_pairs::pack(isa, view, count, k, width, panels),
+            (Level::Bf16(isa), Source::Bf16(view)) => pack_pairs::pack_stored(isa, view, count, k, width, panels),
         }
     }
 
@@ -160,9 +172,9 @@ impl PackedKernel {
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             Level::Bf16(Bf16Isa::Amx) => {
                 let mut tiles = crate::simd::tiles::Amx::configured().expect("this machine has no AMX");
-                bf16::tiles::multiply(&mut tiles, words, a, b, c, add);
+                micro_tiles::multiply(&mut tiles, words, a, b, c, add);
             }
-            Level::Bf16(isa) => bf16::micro::multiply(isa, words, a, b, c, add, next),
+            Level::Bf16(isa) => micro_pairs::multiply(isa, words, a, b, c, add, next),
             Level::F32(isa) => micro::multiply(isa, words, cast_slice(a), cast_slice(b), c, add, next),
         }
     }

@@ -12,12 +12,12 @@
 //! spilled more registers at AVX2 and took 7 to 16% longer.
 
 use super::{
-    Isa,
-    block::{Block, store_tile},
     pack::PANEL_ROWS,
     prefetch::{Next, Prefetch},
 };
 use crate::{
+    Isa,
+    matmul::block::{Block, store_tile},
     prefetch::{prefetch, prefetch_second},
     simd::Simd,
     simd_fn,
@@ -26,7 +26,7 @@ use crate::{
 simd_fn! {
     /// C = A·B, or C += A·B with `add`: all tiles of a block, from packed panels with `k` steps. Meanwhile what is
     /// packed next is prefetched, about as much of A as this block has.
-    pub(super) fn multiply<S>(s: S, k: usize, a: &[f32], b: &[f32], c: Block<'_>, add: bool, next: Next<'_>) {
+    pub(in crate::matmul) fn multiply<S>(s: S, k: usize, a: &[f32], b: &[f32], c: Block<'_>, add: bool, next: Next<'_>) {
         match S::ISA {
             Isa::Avx512 => tiles::<S, 8, 3>(s, k, a, b, c, add, next),
             Isa::Avx2 => tiles::<S, 4, 3>(s, k, a, b, c, add, next),
