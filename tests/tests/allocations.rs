@@ -6,6 +6,9 @@
 //! tape's nodes and that of their gradients (16 KiB each for this model), names of parameters, boxes of operations. The
 //! smallest activation of this model has 32 KiB, its smallest weight matrix 64.
 
+use gradus_gpt::Error;
+use gradus_gpt::coverage::Coverage;
+use gradus_gpt::dataset::Part;
 use gradus_gpt::generate::Generator;
 use gradus_gpt::model::Gpt;
 use gradus_gpt::precision::Precision;
@@ -131,12 +134,28 @@ fn tokens(precision: Precision, width: usize) -> usize {
     hold(&format!("tokens of width {width}, {precision}"), OF_TOKEN, 64, write)
 }
 
+/// A last batch of fewer windows than the others takes no other memory than they do.
+fn validations() {
+    let (run, data) = small_run();
+    let trainer = Trainer::new(&run, &data);
+    let windows = |count: usize| {
+        let coverage = Coverage::Tokens(count * run.model.context);
+        let evaluation = trainer.evaluate(Part::Training, coverage, |_, _| Ok::<(), Error>(())).unwrap();
+        assert_eq!(evaluation.tokens, count * run.model.context);
+    };
+    windows(2 * run.train.batch);
+    let before = pool_stats();
+    windows(2 * run.train.batch + 1);
+    assert_eq!(pool_stats(), before, "the pool grew");
+}
+
 fn with_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
 }
 
 #[test]
 fn neither_a_training_step_nor_a_token_allocates_tensor_memory_after_warm_up() {
+    with_threads(1, validations);
     for precision in [Precision::F32, Precision::Bf16] {
         let bookkeeping = with_threads(1, || steps(precision, 0.0, 1, 4));
         let twice = with_threads(1, || steps(precision, 0.0, 1, 8));

@@ -54,7 +54,9 @@ pub fn evaluate<M: LanguageModel, E: From<Error>>(
     let (mut inputs, mut targets, mut means) = (Vec::new(), Vec::new(), Vec::new());
     let (mut sum, mut done) = (0.0, 0);
     while let Some((rows, time)) = sample.next_batch(&mut inputs, &mut targets)? {
-        for window in token_losses(model, &inputs, &targets, [rows, time]).chunks(time) {
+        let filled =
+            if done > 0 && time == context { fill(&mut [&mut inputs, &mut targets], [batch, time]) } else { rows };
+        for window in token_losses(model, &inputs, &targets, [filled, time]).chunks(time).take(rows) {
             let window_sum: f64 = window.iter().sum();
             sum += window_sum;
             if !sample.is_whole() {
@@ -66,6 +68,17 @@ pub fn evaluate<M: LanguageModel, E: From<Error>>(
     }
     let standard_error = (!sample.is_whole()).then(|| standard_error(&means, sample.share()));
     Ok(Evaluation { loss: sum / done as f64, tokens: done, standard_error })
+}
+
+/// Fills a last batch of fewer windows up to [B, T] with its first window: its tensors then have the sizes of those of the
+/// batches before it, whose memory is in the pool. Returns B.
+fn fill(batch: &mut [&mut Vec<u32>; 2], [rows, time]: [usize; 2]) -> usize {
+    for windows in batch {
+        while windows.len() < rows * time {
+            windows.extend_from_within(..time);
+        }
+    }
+    rows
 }
 
 /// The cross-entropy of each target: ids and targets \[B, T\], row after row.

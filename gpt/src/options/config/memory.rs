@@ -53,16 +53,16 @@ impl TrainConfig {
         }
     }
 
-    /// The bytes that a validation on `--eval-batches` batches of a part of `targets` targets adds: a last batch of fewer rows, and
-    /// the short window at the end of the part, have tensors of other sizes than a training step, which the pool does not
-    /// have yet. Per token these are 16·C numbers of a block, and V logits.
+    /// The bytes that a validation on so many targets adds: its batches have the shape of those of the training, but where
+    /// there are fewer windows than a batch has, and for a last window that is shorter. Tensors of other sizes are not in
+    /// the pool. Per token these are 16·C in the last block, and V logits.
     pub fn validation_memory(&self, model: &ModelConfig, targets: usize) -> u128 {
         let full = targets / model.context;
         let chosen = full.min(self.eval_batches.saturating_mul(self.batch));
         let short = if chosen == full { targets % model.context } else { 0 };
-        let tokens = ((chosen % self.batch) * model.context + short) as u128;
+        let few = if chosen < self.batch { chosen * model.context } else { 0 };
         let [c, v] = [model.width, model.vocab_size].map(|size| size as u128);
-        tokens.saturating_mul(16 * c + v).saturating_mul(F32)
+        ((few + short) as u128).saturating_mul(16 * c + v).saturating_mul(F32)
     }
 
     /// B·T.

@@ -31,7 +31,7 @@ pub(super) fn fits(bytes: u128, parameters: u128) -> error::Result<()> {
         return Ok(());
     }
     let problem = format!(
-        "is needed for {parameters} parameters at these sizes, and the limit is {} GiB; \
+        "{parameters} parameters at these sizes need it, and the limit is {} GiB; \
          choose smaller --layers, --width, --context or --batch",
         MOST_MEMORY >> 30
     );

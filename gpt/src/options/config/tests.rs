@@ -108,10 +108,11 @@ fn the_memory_of_large_is_that_of_the_table() {
     }
     let accumulated = TrainConfig { grad_accum: 2, ..train.clone() }.memory(&model);
     assert_eq!(accumulated.parameters - with(Recompute::Cheap).parameters, 4 * 8 * 384 * 384);
-    // 10 windows and 9 targets: a batch of 8 windows, which is that of a step, one of 2, and the short window.
+    // 10 windows and 9 targets: two batches of 8 windows, as a step has them, and the short window; of 7 windows no batch is full.
     let few = TrainConfig { batch: 8, eval_batches: 2, ..train.clone() };
     let a_token = 4 * (16 * 384 + 65);
-    assert_eq!(few.validation_memory(&model, 10 * 256 + 9), (2 * 256 + 9) * a_token);
+    assert_eq!(few.validation_memory(&model, 10 * 256 + 9), 9 * a_token);
+    assert_eq!(few.validation_memory(&model, 7 * 256 + 9), (7 * 256 + 9) * a_token);
     assert_eq!(few.validation_memory(&model, 99 * 256 + 9), 0);
 }
 
