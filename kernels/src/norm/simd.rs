@@ -110,11 +110,15 @@ fn forward_rows<S: Simd, const CENTERED: bool, const R: usize, const A: usize>(
     rstd: &mut [f32],
 ) {
     let row: [&[f32]; R] = std::array::from_fn(|r| &x[r * c..][..c]);
-    let (mut mu, mut scale, mut offset) = ([s.zero(); R], [s.zero(); R], [s.zero(); R]);
-    if CENTERED {
-        layer_statistics::<S, R, A>(s, c, eps, row, mean, rstd, &mut mu, &mut scale, &mut offset);
+    let shifts = if CENTERED {
+        layer_statistics::<S, R, A>(s, c, eps, row, mean, rstd)
     } else {
-        rms_statistic(s, c, eps, row, rstd, &mut scale);
+        rms_statistic(s, c, eps, row, rstd);
+        [Shift::default(); R]
+    };
+    let (mut mu, mut scale, mut offset) = ([s.zero(); R], [s.zero(); R], [s.zero(); R]);
+    for r in 0..R {
+        (mu[r], scale[r], offset[r]) = (s.splat(shifts[r].mu), s.splat(rstd[r]), s.splat(shifts[r].offset));
     }
     for_vectors!(S, c, |i, at| {
         let gamma = parameter(s, at, gamma, i, 1.0);
@@ -132,10 +136,18 @@ fn forward_rows<S: Simd, const CENTERED: bool, const R: usize, const A: usize>(
     });
 }
 
-/// Writes `mean` and `rstd` of the rows, and what x̂ = (x − mu)·scale + offset is computed from: mu is the mean as it was
-/// first rounded, and offset what that rounding did to x̂.
+/// What centres a row of layer norm: x̂ = (x − mu)·rstd + offset.
+#[derive(Clone, Copy, Default)]
+struct Shift {
+    /// The mean as it was first rounded.
+    mu: f32,
+    /// What that rounding did to x̂.
+    offset: f32,
+}
+
+/// Writes `mean` and `rstd` of the rows.
 ///
-/// The results are written and not returned: arrays that are returned do not stay in registers.
+/// The results are numbers and not vectors: arrays of vectors that are returned do not stay in registers.
 #[inline(always)]
 fn layer_statistics<S: Simd, const R: usize, const A: usize>(
     s: S,
@@ -144,11 +156,8 @@ fn layer_statistics<S: Simd, const R: usize, const A: usize>(
     row: [&[f32]; R],
     mean: &mut [f32],
     rstd: &mut [f32],
-    mu: &mut [S::F32; R],
-    scale: &mut [S::F32; R],
-    offset: &mut [S::F32; R],
-) {
-    let mut sums = [[s.zero(); A]; R];
+) -> [Shift; R] {
+    let (mut mu, mut sums) = ([s.zero(); R], [[s.zero(); A]; R]);
     for_vectors_in_turn!(S, A, c, |a, i, at| {
         for r in 0..R {
             sums[r][a] = s.add(sums[r][a], at.load(s, &row[r][i..]));
@@ -166,30 +175,25 @@ fn layer_statistics<S: Simd, const R: usize, const A: usize>(
             squares[r][a] = s.mul_add(distance, distance, squares[r][a]);
         }
     });
+    let mut shifts = [Shift::default(); R];
     for r in 0..R {
         let residual = total(s, residual[r]) / c as f32;
         let variance = total(s, squares[r]) / c as f32 - residual * residual;
         let variance = if variance < 0.0 { 0.0 } else { variance }; // not `max`: NaN has to stay
-        mean[r] += residual;
         rstd[r] = 1.0 / (variance + eps).sqrt();
-        (scale[r], offset[r]) = (s.splat(rstd[r]), s.splat(-residual * rstd[r]));
+        shifts[r] = Shift { mu: mean[r], offset: -residual * rstd[r] };
+        mean[r] += residual;
         if !in_range(variance + eps) {
             (mean[r], rstd[r]) = mean_and_rstd(true, row[r], eps);
-            (mu[r], scale[r], offset[r]) = (s.splat(mean[r]), s.splat(rstd[r]), s.zero());
+            shifts[r] = Shift { mu: mean[r], offset: 0.0 };
         }
     }
+    shifts
 }
 
-/// Writes `rstd` of the rows, and `scale`, the same as vectors.
+/// Writes `rstd` of the rows.
 #[inline(always)]
-fn rms_statistic<S: Simd, const R: usize>(
-    s: S,
-    c: usize,
-    eps: f32,
-    row: [&[f32]; R],
-    rstd: &mut [f32],
-    scale: &mut [S::F32; R],
-) {
+fn rms_statistic<S: Simd, const R: usize>(s: S, c: usize, eps: f32, row: [&[f32]; R], rstd: &mut [f32]) {
     let mut squares = [s.zero(); R];
     for_vectors!(S, c, |i, at| {
         for r in 0..R {
@@ -200,7 +204,6 @@ fn rms_statistic<S: Simd, const R: usize>(
     for r in 0..R {
         let square = s.reduce_sum(squares[r]) / c as f32 + eps;
         rstd[r] = if in_range(square) { 1.0 / square.sqrt() } else { mean_and_rstd(false, row[r], eps).1 };
-        scale[r] = s.splat(rstd[r]);
     }
 }
 
