@@ -29,9 +29,12 @@ pub mod softmax;
 
 // What they stand on.
 pub mod corners;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod float;
 pub mod isa;
 pub mod ladder;
+pub mod memory;
 pub mod oracle;
 pub mod parallel;
 pub mod philox;

@@ -56,7 +56,7 @@ mod view;
 
 pub use decoding::{DECODE_RUNGS, bf16_cache};
 pub use ladder::{BACKWARD_RUNGS, FORWARD_RUNGS, naive};
-pub use view::{Inputs, Output, Saved, View};
+pub use view::{Inputs, Output, Saved, View, ViewOf};
 
 use crate::{Float, Isa, philox::Dropout};
 
@@ -90,7 +90,7 @@ pub struct Strides {
 
 /// Scale of the scores, masks and dropout.
 #[derive(Clone, Copy, Debug)]
-pub struct Options<'a> {
+pub struct OptionsOf<S> {
     /// The factor of Q·Kᵀ, as a rule 1/√D, which keeps the variance of the scores at 1.
     pub scale: f32,
     /// Whether a query sees no key after its own position.
@@ -98,21 +98,27 @@ pub struct Options<'a> {
     /// How many keys, its own position and those before it, a query sees at most.
     pub window: Option<usize>,
     /// A mask that hides further keys from each query.
-    pub mask: Option<Mask<'a>>,
+    pub mask: Option<MaskOf<S>>,
     /// Dropout of the probabilities.
     ///
     /// The element of (b, h, i, j) is ((b·H + h)·Tq + i)·⌈Tk/64⌉·64 + j.
     pub dropout: Option<Dropout>,
 }
 
+/// The same in the memory of the CPU.
+pub type Options<'a> = OptionsOf<&'a [f32]>;
+
 /// A mask \[B,H,Tq,Tk\], Tk contiguous.
 #[derive(Clone, Copy, Debug)]
-pub struct Mask<'a> {
+pub struct MaskOf<S> {
     /// 0 where the key may not be seen, anything else where it may.
-    pub keep: &'a [f32],
+    pub keep: S,
     /// The steps of B, H and Tq in elements; 0 broadcasts.
     pub strides: [usize; 3],
 }
+
+/// The same in the memory of the CPU.
+pub type Mask<'a> = MaskOf<&'a [f32]>;
 
 /// A forward rung, of `f32` or with another kind of instruction set of bf16: inputs to O and lse.
 pub type Forward<I = Isa> = for<'a> fn(I, &Inputs<'a>, Output<'_>, &mut [f32]);

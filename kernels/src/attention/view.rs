@@ -13,12 +13,15 @@ use std::{marker::PhantomData, ops::Range};
 
 /// A tensor \[B,H,T,D\] that is read.
 #[derive(Clone, Copy, Debug)]
-pub struct View<'a, E = f32> {
+pub struct ViewOf<S> {
     /// The memory, from the first element of the tensor on.
-    pub data: &'a [E],
+    pub data: S,
     /// Where its rows lie.
     pub strides: Strides,
 }
+
+/// The same in the memory of the CPU.
+pub type View<'a, E = f32> = ViewOf<&'a [E]>;
 
 impl<'a, E> View<'a, E> {
     /// The D elements of row (b, h, t).

@@ -49,7 +49,7 @@ impl Options {
 
 /// What [`forward`] reads.
 #[derive(Clone, Copy, Debug)]
-pub struct Input<'a, E = f32> {
+pub struct InputOf<S, T> {
     /// How many rows.
     pub rows: usize,
     /// V: how many classes, which is how many logits a row has.
@@ -57,23 +57,29 @@ pub struct Input<'a, E = f32> {
     /// Which rows count, and how much the targets are smoothed.
     pub options: Options,
     /// The logits, `rows` × `v`.
-    pub logits: &'a [E],
+    pub logits: S,
     /// The class of each row, below `v` or ignored, `rows` elements.
-    pub targets: &'a [u32],
+    pub targets: T,
 }
+
+/// The same in the memory of the CPU.
+pub type Input<'a, E = f32> = InputOf<&'a [E], &'a [u32]>;
 
 /// What [`forward`] writes, beside the mean that it returns.
 #[derive(Debug)]
-pub struct Output<'a, E = f32> {
+pub struct OutputOf<S> {
     /// The loss of each row, 0 where it is ignored, `rows` elements.
-    pub losses: &'a mut [E],
+    pub losses: S,
     /// L, the log-sum-exp of the logits of each row, `rows` elements; the backward pass needs it.
-    pub lse: &'a mut [E],
+    pub lse: S,
 }
+
+/// The same in the memory of the CPU.
+pub type Output<'a, E = f32> = OutputOf<&'a mut [E]>;
 
 /// What [`backward`] reads.
 #[derive(Clone, Copy, Debug)]
-pub struct BackwardInput<'a, E = f32> {
+pub struct BackwardInputOf<S, T> {
     /// How many rows.
     pub rows: usize,
     /// V: how many classes, which is how many logits a row has.
@@ -81,14 +87,17 @@ pub struct BackwardInput<'a, E = f32> {
     /// Those of the forward pass.
     pub options: Options,
     /// The logits, `rows` × `v`.
-    pub logits: &'a [E],
+    pub logits: S,
     /// The class of each row, below `v` or ignored, `rows` elements.
-    pub targets: &'a [u32],
+    pub targets: T,
     /// L of each row, as [`forward`] wrote it, `rows` elements.
-    pub lse: &'a [E],
+    pub lse: S,
     /// The gradient of the mean loss, one element.
-    pub d_loss: &'a [E],
+    pub d_loss: S,
 }
+
+/// The same in the memory of the CPU.
+pub type BackwardInput<'a, E = f32> = BackwardInputOf<&'a [E], &'a [u32]>;
 
 /// Checks the sizes and targets; how many rows count.
 fn expect(rows: usize, v: usize, options: Options, logits: usize, targets: &[u32], per_row: &[usize]) -> usize {

@@ -9,7 +9,7 @@
 //! This is layer norm (Ba, Kiros and Hinton, "Layer Normalization", 2016). The variance is over c, not c − 1. RMS norm (Zhang
 //! and Sennrich, "Root Mean Square Layer Normalization", 2019) does not centre its rows: in the formulas μ, mean(g) and β are
 //! 0. That is one pass and one parameter less. Which norm is computed follows from the mean: with a place for it
-//! ([`Output::mean`], [`BackwardInput::mean`]) it is layer norm, without one RMS norm.
+//! ([`OutputOf::mean`], [`BackwardInputOf::mean`]) it is layer norm, without one RMS norm.
 //!
 //! γ (`gamma`) may be left out and counts as 1, β (`beta`) as 0. The forward pass keeps μ and rstd, one number a row each; x̂ is
 //! computed again from x. Backward, dx may be added to the gradient that is in its memory already, as in a residual stream.
@@ -34,11 +34,11 @@ pub mod streamed;
 mod tests;
 pub mod threads;
 
-use crate::{Isa, Rung, rows::expect_len};
+use crate::{Isa, Rung, memory::Elements, rows::expect_len};
 
 /// What [`forward`] reads.
 #[derive(Clone, Copy, Debug)]
-pub struct Input<'a, E = f32> {
+pub struct InputOf<S> {
     /// How many rows.
     pub rows: usize,
     /// How many elements a row has.
@@ -46,55 +46,67 @@ pub struct Input<'a, E = f32> {
     /// What is added to the mean square, so that a row of equal elements has a finite rstd.
     pub eps: f32,
     /// The matrix to normalise, `rows` × `c`.
-    pub x: &'a [E],
+    pub x: S,
     /// γ, the scale of each column, `c` elements; 1 where it is left out.
-    pub gamma: Option<&'a [E]>,
+    pub gamma: Option<S>,
     /// β, the bias of each column, `c` elements; 0 where it is left out. RMS norm has none.
-    pub beta: Option<&'a [E]>,
+    pub beta: Option<S>,
 }
+
+/// The same in the memory of the CPU.
+pub type Input<'a, E = f32> = InputOf<&'a [E]>;
 
 /// What [`forward`] writes.
 #[derive(Debug)]
-pub struct Output<'a, E = f32> {
+pub struct OutputOf<S> {
     /// The normalised matrix, `rows` × `c`.
-    pub y: &'a mut [E],
+    pub y: S,
     /// μ of each row, `rows` elements, for layer norm; none for RMS norm. The backward pass needs it.
-    pub mean: Option<&'a mut [E]>,
+    pub mean: Option<S>,
     /// 1/√(mean((x − μ)²) + eps) of each row, `rows` elements. The backward pass needs it.
-    pub rstd: &'a mut [E],
+    pub rstd: S,
 }
+
+/// The same in the memory of the CPU.
+pub type Output<'a, E = f32> = OutputOf<&'a mut [E]>;
 
 /// What [`backward`] reads.
 #[derive(Clone, Copy, Debug)]
-pub struct BackwardInput<'a, E = f32> {
+pub struct BackwardInputOf<S> {
     /// How many rows.
     pub rows: usize,
     /// How many elements a row has.
     pub c: usize,
     /// The matrix that was normalised, `rows` × `c`.
-    pub x: &'a [E],
+    pub x: S,
     /// γ, `c` elements; 1 where it is left out.
-    pub gamma: Option<&'a [E]>,
+    pub gamma: Option<S>,
     /// μ of each row, as [`forward`] wrote it, `rows` elements, for layer norm; none for RMS norm.
-    pub mean: Option<&'a [E]>,
+    pub mean: Option<S>,
     /// rstd of each row, as [`forward`] wrote it, `rows` elements.
-    pub rstd: &'a [E],
+    pub rstd: S,
     /// The gradient of y, `rows` × `c`.
-    pub dy: &'a [E],
+    pub dy: S,
 }
+
+/// The same in the memory of the CPU.
+pub type BackwardInput<'a, E = f32> = BackwardInputOf<&'a [E]>;
 
 /// What [`backward`] writes.
 #[derive(Debug)]
-pub struct Gradients<'a, E = f32> {
+pub struct GradientsOf<S> {
     /// The gradient of x, `rows` × `c`.
-    pub dx: &'a mut [E],
+    pub dx: S,
     /// Whether the gradient of x is added to what `dx` holds; the other gradients are overwritten.
     pub add: bool,
     /// The gradient of γ, `c` elements, if it is wanted.
-    pub dgamma: Option<&'a mut [E]>,
+    pub dgamma: Option<S>,
     /// The gradient of β, `c` elements, if it is wanted. RMS norm has none.
-    pub dbeta: Option<&'a mut [E]>,
+    pub dbeta: Option<S>,
 }
+
+/// The same in the memory of the CPU.
+pub type Gradients<'a, E = f32> = GradientsOf<&'a mut [E]>;
 
 /// Panics unless the matrices are `rows` × `c`, the statistics have `rows` elements and the parameters `c`.
 fn expect(rows: usize, c: usize, matrices: &[usize], statistics: &[usize], parameters: &[Option<usize>]) {
@@ -103,24 +115,26 @@ fn expect(rows: usize, c: usize, matrices: &[usize], statistics: &[usize], param
     parameters.iter().flatten().for_each(|&len| expect_len("gamma, beta or a gradient of them", 1, c, len));
 }
 
-impl<E> Input<'_, E> {
+impl<S: Elements> InputOf<S> {
     /// Panics where a length is not the one that its field names, and where RMS norm has a β.
-    fn check(&self, output: &Output<'_, E>) {
-        let Output { y, mean, rstd } = output;
-        let mean = mean.as_deref().map(<[E]>::len);
-        let parameters = [self.gamma, self.beta].map(|p| p.map(<[E]>::len));
-        expect(self.rows, self.c, &[self.x.len(), y.len()], &[mean.unwrap_or(self.rows), rstd.len()], &parameters);
+    fn check(&self, output: &OutputOf<impl Elements>) {
+        let OutputOf { y, mean, rstd } = output;
+        let mean = mean.as_ref().map(Elements::count);
+        let parameters = [&self.gamma, &self.beta].map(|p| p.as_ref().map(Elements::count));
+        let statistics = [mean.unwrap_or(self.rows), rstd.count()];
+        expect(self.rows, self.c, &[self.x.count(), y.count()], &statistics, &parameters);
         assert!(mean.is_some() || self.beta.is_none(), "RMS norm has no beta");
     }
 }
 
-impl<E> BackwardInput<'_, E> {
+impl<S: Elements> BackwardInputOf<S> {
     /// Panics where a length is not the one that its field names, and where RMS norm has a dβ.
-    fn check(&self, gradients: &Gradients<'_, E>) {
-        let Gradients { dx, dgamma, dbeta, .. } = gradients;
-        let matrices = [self.x.len(), self.dy.len(), dx.len()];
-        let statistics = [self.mean.map_or(self.rows, <[E]>::len), self.rstd.len()];
-        let parameters = [self.gamma, dgamma.as_deref(), dbeta.as_deref()].map(|p| p.map(<[E]>::len));
+    fn check(&self, gradients: &GradientsOf<impl Elements>) {
+        let GradientsOf { dx, dgamma, dbeta, .. } = gradients;
+        let matrices = [self.x.count(), self.dy.count(), dx.count()];
+        let statistics = [self.mean.as_ref().map_or(self.rows, Elements::count), self.rstd.count()];
+        let [dgamma, dbeta_len] = [dgamma, dbeta].map(|d| d.as_ref().map(Elements::count));
+        let parameters = [self.gamma.as_ref().map(Elements::count), dgamma, dbeta_len];
         expect(self.rows, self.c, &matrices, &statistics, &parameters);
         assert!(self.mean.is_some() || dbeta.is_none(), "RMS norm has no beta");
     }

@@ -18,7 +18,7 @@
 //! first position are decided by the caller.
 //!
 //! # Derivative
-//! A rotation is orthogonal: dx is dy turned by the negative angles, which is the same function with [`Input::inverse`].
+//! A rotation is orthogonal: dx is dy turned by the negative angles, which is the same function with [`InputOf::inverse`].
 //!
 //! # Shapes and cost
 //! x, y \[B,T,H,D\] and cos, sin \[T,R/2\], all contiguous; R ≤ D. For n elements 3·n FLOPs and 8·n bytes: memory is the
@@ -32,7 +32,7 @@ pub mod simd;
 mod tests;
 pub mod threads;
 
-use crate::{Isa, Rung};
+use crate::{Isa, Rung, memory::Elements};
 
 /// Which two channels of a head are turned together, of the R that are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,7 +72,7 @@ pub struct Shape {
 
 /// What is turned, and how.
 #[derive(Clone, Copy, Debug)]
-pub struct Input<'a, E = f32> {
+pub struct InputOf<S> {
     /// The sizes.
     pub shape: Shape,
     /// Which channels make a pair.
@@ -80,23 +80,26 @@ pub struct Input<'a, E = f32> {
     /// Whether by the negative angles, as gradients are.
     pub inverse: bool,
     /// \[B,T,H,D\]
-    pub x: &'a [E],
+    pub x: S,
     /// cos(t·θᵢ), \[T,R/2\].
-    pub cos: &'a [E],
+    pub cos: S,
     /// sin(t·θᵢ), \[T,R/2\].
-    pub sin: &'a [E],
+    pub sin: S,
 }
 
-impl<E> Input<'_, E> {
+/// The same in the memory of the CPU.
+pub type Input<'a, E = f32> = InputOf<&'a [E]>;
+
+impl<S: Elements> InputOf<S> {
     /// Panics where a length does not fit.
     #[track_caller]
     fn check(&self, y: usize) {
         let Shape { b, t, h, rotated, d, pairs } = self.shape;
         let elements = [t, h, d].iter().try_fold(b, |n, &size| n.checked_mul(size));
-        assert_eq!([Some(self.x.len()), Some(y)], [elements; 2], "rope: x and y must be [{b},{t},{h},{d}]");
+        assert_eq!([Some(self.x.count()), Some(y)], [elements; 2], "rope: x and y must be [{b},{t},{h},{d}]");
         let table = t.checked_mul(pairs);
         assert_eq!(
-            [Some(self.cos.len()), Some(self.sin.len())],
+            [Some(self.cos.count()), Some(self.sin.count())],
             [table; 2],
             "rope: cosines and sines must be [{t},{pairs}]"
         );
@@ -125,7 +128,7 @@ pub static RUNGS: [Rung<Rotate>; 3] = [
     Rung { name: "threads", idea: "chunks of positions on all cores", run: threads::rotate, simd: true },
 ];
 
-/// y = x turned by the angles of its positions; on dy with [`Input::inverse`] it gives dx.
+/// y = x turned by the angles of its positions; on dy with [`InputOf::inverse`] it gives dx.
 ///
 /// # Panics
 /// Where a length does not fit the shape, the pairs do not fit a head, or more heads turn than there are.

@@ -14,6 +14,8 @@
 //!
 //! The ladder: [`naive`], [`online`], [`simd`], [`threads`], [`streamed`].
 
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod naive;
 pub mod online;
 pub mod simd;
