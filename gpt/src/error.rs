@@ -276,6 +276,15 @@ pub enum Error {
         problem: String,
     },
 
+    /// A device that is not there, or failed.
+    #[error("{problem}{}", kept(saved.as_ref()))]
+    Device {
+        /// What is wrong with it.
+        problem: String,
+        /// For a training: the folder, and the step of the checkpoint in it.
+        saved: Option<(PathBuf, u64)>,
+    },
+
     /// The signal handler could not be installed.
     #[error("cannot listen for signals such as Ctrl-C: {0}")]
     Interrupt(#[source] io::Error),
@@ -307,7 +316,15 @@ fn advice(source: &io::Error) -> &'static str {
 
 /// What to do when the text cannot be read on.
 fn way_on(saved: Option<&(PathBuf, u64)>) -> String {
-    let Some((dir, step)) = saved else { return "run the command again".into() };
+    saved.map_or_else(|| "run the command again".into(), |(dir, step)| resume(dir, *step))
+}
+
+/// The same as an addition, where a checkpoint was saved.
+fn kept(saved: Option<&(PathBuf, u64)>) -> String {
+    saved.map_or_else(String::new, |(dir, step)| format!("; {}", resume(dir, *step)))
+}
+
+fn resume(dir: &Path, step: u64) -> String {
     let dir = shell::word(&dir.to_string_lossy());
     format!("the checkpoint of step {step} is kept; go on from it with `gradus train --resume --out {dir}`")
 }

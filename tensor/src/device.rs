@@ -8,6 +8,8 @@
 //! [`Tensor::to_vec`]: crate::Tensor::to_vec
 //! [`Tensor::item`]: crate::Tensor::item
 
+#[cfg(feature = "cuda")]
+use gradus_kernels::cuda::Gpu;
 use std::fmt;
 
 /// The device that holds a tensor and computes with it.
@@ -17,6 +19,9 @@ pub enum Device {
     /// The processor and its memory.
     #[default]
     Cpu,
+    /// A CUDA device.
+    #[cfg(feature = "cuda")]
+    Cuda(Gpu),
     /// A device for tests: its kernels are those of the CPU, but nothing else may read its memory. Where an operation
     /// reads or writes elements outside of a kernel, or mixes devices, this device panics; on the CPU that would go
     /// unnoticed until a real second device is there.
@@ -33,11 +38,13 @@ impl Device {
 
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Device::Cpu => "cpu",
+        match self {
+            Device::Cpu => f.write_str("cpu"),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) => gpu.fmt(f),
             #[cfg(feature = "foreign-device")]
-            Device::Foreign => "foreign",
-        })
+            Device::Foreign => f.write_str("foreign"),
+        }
     }
 }
 
@@ -54,6 +61,8 @@ pub(crate) fn launch(device: &Device) -> Launch {
     #[cfg(not(feature = "foreign-device"))]
     match device {
         Device::Cpu => Launch {},
+        #[cfg(feature = "cuda")]
+        Device::Cuda(_) => Launch {},
     }
 }
 

@@ -54,6 +54,14 @@ impl Error {
     }
 }
 
+/// An error of the device is one of the operation `cuda`.
+#[cfg(feature = "cuda")]
+impl From<gradus_kernels::cuda::Error> for Error {
+    fn from(error: gradus_kernels::cuda::Error) -> Error {
+        Error::new("cuda", error.to_string())
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.op, self.problem)?;

@@ -6,6 +6,7 @@
 //! Operators panic with the text of their [`Error`]; `try_` methods and the functions of [`ops`] return it.
 #![forbid(unsafe_code)]
 
+mod access;
 mod device;
 mod dims;
 mod dtype;

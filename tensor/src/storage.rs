@@ -3,8 +3,10 @@
 //!
 //! After the first steps of a training run every size is in the pool, and a step allocates nothing.
 
-use crate::{DType, Device, Element};
+use crate::{DType, Device, Element, Result};
 use bytemuck::{Pod, Zeroable};
+#[cfg(feature = "cuda")]
+use gradus_kernels::cuda::{Buffer, Slice, SliceMut};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +19,7 @@ struct Line([u8; 64]);
 /// The elements of one or more tensors.
 pub(crate) struct Storage {
     memory: Memory,
+    device: Device,
     dtype: DType,
     len: usize,
     /// The two largest indices, where the host wrote them before they were copied to a device.
@@ -25,9 +28,10 @@ pub(crate) struct Storage {
 
 /// The memory of a device.
 enum Memory {
+    /// Of the CPU, and of the foreign device of tests.
     Host(Vec<Line>),
-    #[cfg(feature = "foreign-device")]
-    Foreign(Vec<Line>),
+    #[cfg(feature = "cuda")]
+    Cuda(Buffer),
 }
 
 /// The largest index and the largest below it, if any. With them the host knows whether all indices are in range without
@@ -43,28 +47,33 @@ impl LargestIndices {
 }
 
 impl Storage {
-    /// `len` elements with whatever stood there before (NaN where debug assertions are on): write before you read.
-    pub(crate) fn recycled(device: &Device, dtype: DType, len: usize) -> Storage {
-        let lines = POOL.take((len * dtype.size()).div_ceil(size_of::<Line>()));
+    /// `len` elements with whatever stood there before (on the host NaN where debug assertions are on): write before you read.
+    ///
+    /// # Errors
+    /// Where the device has not so much memory.
+    pub(crate) fn recycled(device: &Device, dtype: DType, len: usize) -> Result<Storage> {
+        let bytes = len * dtype.size();
         let memory = match device {
-            Device::Cpu => Memory::Host(lines),
-            #[cfg(feature = "foreign-device")]
-            Device::Foreign => Memory::Foreign(lines),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) => Memory::Cuda(Buffer::new(gpu, bytes)?),
+            _ => Memory::Host(POOL.take(bytes.div_ceil(size_of::<Line>()))),
         };
-        Storage { memory, dtype, len, indices: None }
+        Ok(Storage { memory, device: device.clone(), dtype, len, indices: None })
     }
 
     /// A copy of the elements `range` on another device.
-    pub(crate) fn copied_to(&self, device: &Device, range: Range<usize>) -> Storage {
-        let mut copy = Storage::recycled(device, self.dtype, range.len());
+    ///
+    /// # Errors
+    /// Where that has not so much memory, or a device has failed.
+    pub(crate) fn copied_to(&self, device: &Device, range: Range<usize>) -> Result<Storage> {
+        let mut copy = Storage::recycled(device, self.dtype, range.len())?;
         let size = self.dtype.size();
-        let bytes = &bytemuck::cast_slice::<Line, u8>(self.memory.lines())[range.start * size..range.end * size];
-        bytemuck::cast_slice_mut::<Line, u8>(copy.memory.lines_mut())[..bytes.len()].copy_from_slice(bytes);
+        copy.memory.copy_from(&self.memory, range.start * size..range.end * size)?;
         copy.indices = match self.dtype {
-            DType::U32 if self.device().is_host() => Some(LargestIndices::of(&self.slice()[range])),
+            DType::U32 if self.device.is_host() => Some(LargestIndices::of(&self.slice()[range])),
             _ => self.indices,
         };
-        copy
+        Ok(copy)
     }
 
     /// The largest indices among all of the storage, where they are known without asking the device.
@@ -73,29 +82,39 @@ impl Storage {
     }
 
     pub(crate) fn device(&self) -> &Device {
-        match self.memory {
-            Memory::Host(_) => &Device::Cpu,
-            #[cfg(feature = "foreign-device")]
-            Memory::Foreign(_) => &Device::Foreign,
-        }
+        &self.device
     }
 
     pub(crate) fn dtype(&self) -> DType {
         self.dtype
     }
 
-    /// The elements, for a kernel of the device or for the host where it is the host's; panics where they are of another
-    /// type.
+    /// The elements, for the host or a kernel on it; panics where they are of another type, or not in its memory.
     pub(crate) fn slice<E: Element>(&self) -> &[E] {
         self.check::<E>();
         &bytemuck::cast_slice(self.memory.lines())[..self.len]
     }
 
-    /// The elements, to be written; panics where they are of another type.
+    /// The elements, to be written; panics as [`Storage::slice`].
     pub(crate) fn slice_mut<E: Element>(&mut self) -> &mut [E] {
         self.check::<E>();
         self.indices = None;
         &mut bytemuck::cast_slice_mut(self.memory.lines_mut())[..self.len]
+    }
+
+    /// The elements `range`, for a kernel on CUDA; panics where they are of another type, or not there.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn cuda_slice<E: Element>(&self, range: Range<usize>) -> Slice<'_, E> {
+        self.check::<E>();
+        self.memory.buffer().slice(range)
+    }
+
+    /// The elements `range`, to be written by a kernel on CUDA; panics as [`Storage::cuda_slice`].
+    #[cfg(feature = "cuda")]
+    pub(crate) fn cuda_slice_mut<E: Element>(&mut self, range: Range<usize>) -> SliceMut<'_, E> {
+        self.check::<E>();
+        self.indices = None;
+        self.memory.buffer_mut().slice_mut(range)
     }
 
     fn check<E: Element>(&self) {
@@ -109,23 +128,73 @@ impl Memory {
     fn lines(&self) -> &[Line] {
         match self {
             Memory::Host(lines) => lines,
-            #[cfg(feature = "foreign-device")]
-            Memory::Foreign(lines) => lines,
+            #[cfg(feature = "cuda")]
+            Memory::Cuda(_) => panic!("the host reads memory of a CUDA device: to_device copies it"),
         }
     }
 
-    fn lines_mut(&mut self) -> &mut Vec<Line> {
+    fn lines_mut(&mut self) -> &mut [Line] {
         match self {
             Memory::Host(lines) => lines,
-            #[cfg(feature = "foreign-device")]
-            Memory::Foreign(lines) => lines,
+            #[cfg(feature = "cuda")]
+            Memory::Cuda(_) => panic!("the host writes memory of a CUDA device: to_device copies it"),
         }
+    }
+
+    #[cfg(feature = "cuda")]
+    fn buffer(&self) -> &Buffer {
+        match self {
+            Memory::Cuda(buffer) => buffer,
+            Memory::Host(_) => panic!("a kernel on CUDA is given memory of the host"),
+        }
+    }
+
+    #[cfg(feature = "cuda")]
+    fn buffer_mut(&mut self) -> &mut Buffer {
+        match self {
+            Memory::Cuda(buffer) => buffer,
+            Memory::Host(_) => panic!("a kernel on CUDA is given memory of the host"),
+        }
+    }
+
+    /// Copies the bytes `range` of other memory here.
+    fn copy_from(&mut self, from: &Memory, range: Range<usize>) -> Result<()> {
+        let bytes = range.len();
+        match (self, from) {
+            (Memory::Host(to), Memory::Host(from)) => {
+                let from = &bytemuck::cast_slice::<Line, u8>(from)[range];
+                bytemuck::cast_slice_mut::<Line, u8>(to)[..bytes].copy_from_slice(from);
+            }
+            #[cfg(feature = "cuda")]
+            (Memory::Cuda(to), Memory::Host(from)) => {
+                to.slice_mut(0..bytes).copy_from_host(&bytemuck::cast_slice::<Line, u8>(from)[range])?;
+            }
+            #[cfg(feature = "cuda")]
+            (Memory::Host(to), Memory::Cuda(from)) => {
+                from.slice(range).copy_to_host(&mut bytemuck::cast_slice_mut::<Line, u8>(to)[..bytes])?;
+            }
+            #[cfg(feature = "cuda")]
+            (Memory::Cuda(to), Memory::Cuda(from)) if to.gpu() == from.gpu() => {
+                to.slice_mut::<u8>(0..bytes).copy_from(from.slice(range))?;
+            }
+            #[cfg(feature = "cuda")]
+            (Memory::Cuda(to), Memory::Cuda(from)) => {
+                let mut through_host = vec![0_u8; bytes];
+                from.slice(range).copy_to_host(&mut through_host)?;
+                to.slice_mut(0..bytes).copy_from_host(&through_host)?;
+            }
+        }
+        Ok(())
     }
 }
 
 impl Drop for Storage {
     fn drop(&mut self) {
-        POOL.give(std::mem::take(self.memory.lines_mut()));
+        match &mut self.memory {
+            Memory::Host(lines) => POOL.give(std::mem::take(lines)),
+            #[cfg(feature = "cuda")]
+            Memory::Cuda(_) => {} // the buffer gives its memory back itself
+        }
     }
 }
 

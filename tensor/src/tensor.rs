@@ -30,7 +30,7 @@ impl Tensor {
     /// A tensor whose elements are still to be written: whatever stood in the recycled memory (NaN in debug builds).
     fn recycled(device: &Device, dtype: DType, shape: &[usize]) -> Result<Tensor> {
         let layout = Layout::contiguous(shape)?;
-        Ok(Tensor { storage: Arc::new(Storage::recycled(device, dtype, layout.len())), layout })
+        Ok(Tensor { storage: Arc::new(Storage::recycled(device, dtype, layout.len())?), layout })
     }
 
     /// A tensor on this one's device and of its type, whose elements are still to be written.
@@ -49,9 +49,13 @@ impl Tensor {
     /// As [`Tensor::zeros_of`].
     #[track_caller]
     pub fn new_full(&self, value: f64, shape: &[usize]) -> Tensor {
-        let mut tensor = self.new_empty(shape).unwrap_or_else(|error| panic!("{error}"));
+        self.try_new_full(value, shape).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn try_new_full(&self, value: f64, shape: &[usize]) -> Result<Tensor> {
+        let mut tensor = self.new_empty(shape)?;
         run!(any self, cast::fill(value, tensor.data_mut()));
-        tensor
+        Ok(tensor)
     }
 
     /// Zeros on this tensor's device and of its type.
@@ -90,7 +94,7 @@ impl Tensor {
     #[track_caller]
     pub fn full<E: Element>(value: E, shape: &[usize]) -> Tensor {
         let mut tensor = Tensor::recycled(&Device::Cpu, E::DTYPE, shape).unwrap_or_else(|error| panic!("{error}"));
-        tensor.data_mut::<E>().fill(value);
+        tensor.data_mut::<&mut [E]>().fill(value);
         tensor
     }
 
@@ -114,7 +118,7 @@ impl Tensor {
             return Err(error.hint(format!("{} elements", data.len())));
         }
         let mut tensor = Tensor::recycled(&Device::Cpu, E::DTYPE, shape)?;
-        tensor.data_mut::<E>().copy_from_slice(data);
+        tensor.data_mut::<&mut [E]>().copy_from_slice(data);
         Ok(tensor)
     }
 
@@ -171,14 +175,26 @@ impl Tensor {
     /// let a = Tensor::from_slice(&[1.0_f32, 2.0], &[2]);
     /// assert!(a.to_device(&Device::Cpu).shares_storage_with(&a));
     /// ```
+    ///
+    /// # Panics
+    /// Where the device has not so much memory, or one of them has failed.
+    #[track_caller]
     pub fn to_device(&self, device: &Device) -> Tensor {
+        self.try_to_device(device).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// [`Tensor::to_device`] that returns its error.
+    ///
+    /// # Errors
+    /// Where the device has not so much memory, or one of them has failed.
+    pub fn try_to_device(&self, device: &Device) -> Result<Tensor> {
         if self.device() == device {
-            return self.clone();
+            return Ok(self.clone());
         }
         let x = self.contiguous();
         let range = if x.is_empty() { 0..0 } else { x.layout.offset()..x.layout.end() };
-        let layout = Layout::contiguous(x.shape()).expect("a shape that exists");
-        Tensor { storage: Arc::new(x.storage.copied_to(device, range)), layout }
+        let layout = Layout::contiguous(x.shape())?;
+        Ok(Tensor { storage: Arc::new(x.storage.copied_to(device, range)?), layout })
     }
 
     /// The largest element of a tensor of indices besides `ignored`, or `None` where there is no other. On a device it
@@ -210,39 +226,13 @@ impl Tensor {
         Arc::ptr_eq(&self.storage, &other.storage)
     }
 
-    /// The storage from this tensor's first element to its last, as an argument of a kernel in `run!`.
-    pub(crate) fn data<E: Element>(&self) -> &[E] {
-        let storage = self.storage.slice::<E>();
-        if self.is_empty() {
-            return &[]; // its offset may lie behind the end: an axis of size 0 has made the whole storage empty
-        }
-        &storage[self.layout.offset()..self.layout.end()]
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.storage
     }
 
-    /// The elements of a tensor that nobody shares, to be written by a kernel in `run!`.
-    pub(crate) fn data_mut<E: Element>(&mut self) -> &mut [E] {
-        if self.is_empty() {
-            return &mut [];
-        }
-        let (first, end) = (self.layout.offset(), self.layout.end());
-        let storage = Arc::get_mut(&mut self.storage).expect("an output is written before it is shared");
-        &mut storage.slice_mut::<E>()[first..end]
-    }
-
-    /// The elements of a contiguous tensor on the CPU, without a copy. [`Tensor::to_vec`] copies from any device.
-    ///
-    /// # Panics
-    /// Where it is not contiguous, of another type, or on another device.
-    #[track_caller]
-    pub fn as_host_slice<E: Element>(&self) -> &[E] {
-        assert!(self.is_contiguous(), "as_host_slice: {:?} is a view that is not contiguous", self.shape());
-        self.assert_on_host("as_host_slice");
-        self.data()
-    }
-
-    #[track_caller]
-    fn assert_on_host(&self, op: &str) {
-        assert!(self.device().is_host(), "{op}: the tensor is on {}: to_device copies it to the cpu", self.device());
+    /// The storage of a tensor that nobody shares.
+    pub(crate) fn own_storage(&mut self) -> &mut Storage {
+        Arc::get_mut(&mut self.storage).expect("an output is written before it is shared")
     }
 
     /// Whether it is contiguous and nobody shares its storage.
@@ -255,18 +245,6 @@ impl Tensor {
         if !self.is_own() {
             *self = self.copied();
         }
-    }
-
-    /// The elements in row-major order, to be changed by the host; where other tensors share them, or they are not
-    /// contiguous, they are copied first.
-    ///
-    /// # Panics
-    /// Where the elements are of another type, or on another device.
-    #[track_caller]
-    pub fn make_host_mut<E: Element>(&mut self) -> &mut [E] {
-        self.assert_on_host("make_host_mut");
-        self.make_own();
-        self.data_mut()
     }
 
     /// A copy of the elements in row-major order on the host. Where they are on a device, the host waits for them.
@@ -296,10 +274,10 @@ impl Tensor {
         assert_eq!(self.len(), 1, "item: {:?} has not one element", self.shape());
         let on_host = self.to_device(&Device::Cpu);
         match self.dtype() {
-            DType::F32 => f64::from(on_host.data::<f32>()[0]),
-            DType::F64 => on_host.data::<f64>()[0],
-            DType::Bf16 => on_host.data::<bf16>()[0].to_f64(),
-            DType::U32 => f64::from(on_host.data::<u32>()[0]),
+            DType::F32 => f64::from(on_host.data::<&[f32]>()[0]),
+            DType::F64 => on_host.data::<&[f64]>()[0],
+            DType::Bf16 => on_host.data::<&[bf16]>()[0].to_f64(),
+            DType::U32 => f64::from(on_host.data::<&[u32]>()[0]),
         }
     }
 

@@ -10,6 +10,8 @@ use crate::{
     progress::Counter,
     settings, threads, trainer,
 };
+use gradus_autograd::Device;
+use gradus_nn::Module;
 
 /// All that the measurement needs besides the weights.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub struct Prepared {
     pub data: Dataset,
     /// How many threads to use; `None` for all cores.
     pub threads: Option<usize>,
+    /// Where it computes.
+    pub device: Device,
 }
 
 /// Measures.
@@ -28,9 +32,10 @@ pub struct Prepared {
 /// Those of [`prepare`].
 pub fn run(args: &EvalArgs) -> Result<()> {
     let prepared = prepare(args)?;
-    let Prepared { run, data, .. } = &prepared;
+    let Prepared { run, data, device, .. } = &prepared;
     threads::run(prepared.threads, || {
         let model = trainer::load_at(&args.model, run, args.precision)?;
+        model.to_device(device);
         let targets = data.len(Part::Whole) - 1; // the first token is predicted by nothing
         let coverage = args.tokens.map_or(Coverage::Whole, Coverage::Tokens);
         let counter = Counter::new("tokens", args.tokens.unwrap_or(targets).min(targets));
@@ -58,7 +63,7 @@ pub fn prepare(args: &EvalArgs) -> Result<Prepared> {
     if data.len(Part::Whole) < 2 {
         return Err(Error::NothingToPredict { text: source.name() });
     }
-    Ok(Prepared { run, data, threads })
+    Ok(Prepared { run, data, threads, device: args.device.open()? })
 }
 
 /// The result in one line: the loss in nats, with its standard error where it is an estimate; the perplexity, its

@@ -61,7 +61,9 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     let run = RunConfig::load(&args.model)?;
     let maps = Chosen::new(args, &run.model)?;
     let prompt = args.prompt.as_deref().map(|text| drawn_prompt(&run, text)).transpose()?;
+    let device = args.device.open()?;
     let model = trainer::load_at(&args.model, &run, Precision::F32)?;
+    model.to_device(&device);
     let parameters = stored_parameters(&model, &checkpoint::stored_types(&args.model)?);
     output::print(&format!("{}\n\n{}", sizes(&run), summary::table(&run.model, &parameters)))?;
     let tokens = match prompt {

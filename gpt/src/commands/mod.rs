@@ -1,5 +1,6 @@
 //! What the program does, a file for each command.
 
+pub mod devices;
 pub mod eval;
 pub mod inspect;
 pub mod probabilities;
@@ -9,7 +10,7 @@ pub mod train;
 use crate::{
     args::Command,
     error::{Error, Result},
-    interrupt, run_folder,
+    device_failure, interrupt, run_folder,
 };
 use gradus_kernels::{Isa, isa::ISA_VARIABLE};
 use std::path::Path;
@@ -22,13 +23,16 @@ use std::path::Path;
 pub fn run(command: Command) -> Result<u8> {
     instruction_set()?;
     interrupt::outlive_file_size_limit()?;
-    match command {
-        Command::Train(args) => return train::run(&args),
-        Command::Sample(args) => sample::run(&args).map_err(|error| explain(&args.model, error))?,
-        Command::Eval(args) => eval::run(&args).map_err(|error| explain(&args.model, error))?,
-        Command::Inspect(args) => inspect::run(&args).map_err(|error| explain(&args.model, error))?,
-    }
-    Ok(0)
+    device_failure::caught(|| {
+        match &command {
+            Command::Train(args) => return train::run(args),
+            Command::Sample(args) => sample::run(args).map_err(|error| explain(&args.model, error))?,
+            Command::Eval(args) => eval::run(args).map_err(|error| explain(&args.model, error))?,
+            Command::Inspect(args) => inspect::run(args).map_err(|error| explain(&args.model, error))?,
+            Command::Devices => devices::run()?,
+        }
+        Ok(0)
+    })
 }
 
 /// A folder without a model may be one in which a run is just beginning.

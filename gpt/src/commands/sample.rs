@@ -13,6 +13,8 @@ use crate::{
     tokenizer::Tokenizer,
     trainer,
 };
+use gradus_autograd::Device;
+use gradus_nn::Module;
 use std::time::Instant;
 
 /// All that generation needs besides the weights.
@@ -26,6 +28,8 @@ pub struct Prepared {
     pub sampling: Sampling,
     /// How many threads to use; `None` for all cores.
     pub threads: Option<usize>,
+    /// Where it computes.
+    pub device: Device,
 }
 
 /// Generates text, and prints it as it comes, or a table of every step.
@@ -35,8 +39,9 @@ pub struct Prepared {
 pub fn run(args: &SampleArgs) -> Result<()> {
     let prepared = prepare(args)?;
     threads::run(prepared.threads, || {
-        let Prepared { run, prompt, sampling, .. } = &prepared;
+        let Prepared { run, prompt, sampling, device, .. } = &prepared;
         let model = trainer::load_at(&args.model, run, args.precision)?;
+        model.to_device(device);
         let mut generator = Generator::new(&model, Sampler::new(*sampling, args.seed)?, prompt);
         let begin = Instant::now();
         let given = args.prompt.as_deref().unwrap_or_default();
@@ -76,7 +81,7 @@ pub fn prepare(args: &SampleArgs) -> Result<Prepared> {
     sampling.validate()?;
     let run = RunConfig::load(&args.model)?;
     let prompt = prompt_tokens(&run.tokenizer, args.prompt.as_deref())?;
-    Ok(Prepared { run, prompt, sampling, threads })
+    Ok(Prepared { run, prompt, sampling, threads, device: args.device.open()? })
 }
 
 /// The tokens of a prompt; without one a line break, after which anything may begin, or the first token there is.

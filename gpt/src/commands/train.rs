@@ -20,6 +20,7 @@ use crate::{
     tokenizer::{Tokenizer, TokenizerKind},
     training::{self, Outcome, Prepared},
 };
+use gradus_autograd::Device;
 use std::path::Path;
 
 /// Trains. Returns the exit status: 0, or that of the signal that stopped the run.
@@ -29,9 +30,10 @@ use std::path::Path;
 pub fn run(args: &TrainArgs) -> Result<u8> {
     let prepared = prepare(args)?;
     output::note(&describe(&prepared));
-    let forecast = Forecast::of(&prepared.run, &prepared.data);
+    let forecast = Forecast::of(&prepared.run, &prepared.data, &prepared.device);
     output::note(&forecast.line());
-    memory::free_mib().and_then(|free| forecast.warning(free)).iter().for_each(|text| output::note(text));
+    let free = memory::free_mib(&prepared.device);
+    free.and_then(|free| forecast.warning(free)).iter().for_each(|text| output::note(text));
     large_vocabulary(&prepared.run).iter().for_each(|text| output::note(text));
     settings::long_warmup(&prepared.run.train).iter().for_each(|text| output::note(text));
     threads::run(prepared.threads, || {
@@ -65,6 +67,7 @@ fn show_sample(model: &Gpt, tokenizer: &Tokenizer) -> Result<()> {
 /// The first thing that is wrong with the flags, the saved settings or the text.
 pub fn prepare(args: &TrainArgs) -> Result<Prepared> {
     let threads = settings::threads(args.threads)?;
+    let device = args.device.open()?;
     let dir = settings::folder(args);
     let (run, data, folder) = if args.resume {
         let (run, data, folder) = resumed(args, &dir)?;
@@ -75,7 +78,7 @@ pub fn prepare(args: &TrainArgs) -> Result<Prepared> {
         (run, data, None)
     };
     let stop_at = args.stop_at.unwrap_or(run.train.steps);
-    Ok(Prepared { dir, run, data, folder, stop_at, threads, files: Box::new(Disk) })
+    Ok(Prepared { dir, run, data, folder, stop_at, threads, device, files: Box::new(Disk) })
 }
 
 fn fresh(args: &TrainArgs) -> Result<(RunConfig, Dataset)> {
@@ -104,7 +107,7 @@ pub fn describe(prepared: &Prepared) -> String {
     let count = |number: usize| output::thousands(number as u128);
     format!(
         "text   {}: {} tokens train, {} validate, vocabulary {}\n\
-         model  {} parameters: {} layers, {} heads, width {}, context {}, precision {}, threads {}",
+         model  {} parameters: {} layers, {} heads, width {}, context {}, precision {}, {}",
         train.data.name(),
         count(data.len(Part::Training)),
         count(data.len(Part::Validation)),
@@ -115,8 +118,16 @@ pub fn describe(prepared: &Prepared) -> String {
         model.width,
         model.context,
         train.precision,
-        prepared.threads.unwrap_or_else(threads::default_count),
+        computes_on(prepared),
     )
+}
+
+/// The threads of the processor, or the device.
+fn computes_on(prepared: &Prepared) -> String {
+    match &prepared.device {
+        Device::Cpu => format!("threads {}", prepared.threads.unwrap_or_else(threads::default_count)),
+        device => format!("on {device:?}"),
+    }
 }
 
 /// What a vocabulary of many characters makes of the model, where it makes much of it.

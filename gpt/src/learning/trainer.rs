@@ -15,7 +15,8 @@ use gradus_nn::data::TextBatch;
 use gradus_nn::optim::AdamW;
 pub use gradus_nn::training::Step;
 use gradus_nn::training::{self, StepError, Trainable, TrainerConfig};
-use gradus_nn::{Init, LanguageModel};
+use gradus_autograd::Device;
+use gradus_nn::{Init, LanguageModel, Module};
 use gradus_tensor::trim_pool;
 use std::path::Path;
 
@@ -57,25 +58,45 @@ pub fn load(dir: &Path, run: &RunConfig) -> Result<(Gpt, Option<u64>)> {
 }
 
 impl<'a> Trainer<'a> {
-    /// The GPT of a run, its first weights drawn from the seed of the run.
+    /// The GPT of a run, its first weights drawn from the seed of the run, on the CPU.
     pub fn new(run: &'a RunConfig, data: &'a Dataset) -> Trainer<'a> {
-        Trainer::of_run(run, data, run.train.seed)
+        Trainer::new_on(&Device::Cpu, run, data)
     }
 
-    /// The GPT of a run, as the checkpoint in `dir` has it.
+    /// The same on another device. The first weights are the same on all devices.
+    ///
+    /// # Panics
+    /// Where the device has too little memory.
+    pub fn new_on(device: &Device, run: &'a RunConfig, data: &'a Dataset) -> Trainer<'a> {
+        Trainer::of_run(device, run, data, run.train.seed)
+    }
+
+    /// The GPT of a run, as the checkpoint in `dir` has it, on the CPU.
     ///
     /// # Errors
     /// Those of [`checkpoint::resume`].
     pub fn resume(run: &'a RunConfig, data: &'a Dataset, dir: &Path) -> Result<Trainer<'a>> {
-        let mut trainer = Trainer::of_run(run, data, 0);
+        Trainer::resume_on(&Device::Cpu, run, data, dir)
+    }
+
+    /// The same on another device than it may have been saved from.
+    ///
+    /// # Errors
+    /// Those of [`checkpoint::resume`].
+    ///
+    /// # Panics
+    /// Where the device has too little memory.
+    pub fn resume_on(device: &Device, run: &'a RunConfig, data: &'a Dataset, dir: &Path) -> Result<Trainer<'a>> {
+        let mut trainer = Trainer::of_run(device, run, data, 0);
         trainer.go_on(dir)?;
         Ok(trainer)
     }
 
-    fn of_run(run: &'a RunConfig, data: &'a Dataset, seed: u64) -> Trainer<'a> {
+    fn of_run(device: &Device, run: &'a RunConfig, data: &'a Dataset, seed: u64) -> Trainer<'a> {
         let mut model = Gpt::new(&run.model, &mut Init::new(seed));
         model.precision = run.train.precision.of_products();
         model.recompute = run.train.recompute;
+        model.to_device(device);
         Trainer::with_model(model, run.train.trainer(), Windows::new(data, run.model.context), run.meaning())
     }
 }
@@ -96,6 +117,11 @@ impl<'a, M: LanguageModel + Trainable<Batch = TextBatch>> Trainer<'a, M> {
     /// Those of [`checkpoint::resume`].
     pub fn go_on(&mut self, dir: &Path) -> Result<()> {
         checkpoint::resume(&mut self.trainer, &self.meaning, dir)
+    }
+
+    /// Drops the gradients that a step which failed has left.
+    pub fn clear_gradients(&self) {
+        self.model().named_parameters().iter().for_each(|(_, parameter)| _ = parameter.take_grad());
     }
 
     /// The model as it is now.

@@ -5,6 +5,7 @@ use crate::checkpoint::{self, WeightsFile};
 use crate::clock::Clock;
 use crate::config::RunConfig;
 use crate::dataset::{Dataset, Part};
+use crate::device_failure;
 use crate::error::{Error, Result};
 use crate::evaluation::{Coverage, Evaluation};
 use crate::files::FileSystem;
@@ -17,6 +18,7 @@ use crate::progress::{Counter, Progress, State};
 use crate::run_folder::{RunFolder, ownership};
 use crate::settings;
 use crate::trainer::{Step, Trainer};
+use gradus_autograd::Device;
 use gradus_tensor::trim_pool;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -36,6 +38,8 @@ pub struct Prepared {
     pub stop_at: u64,
     /// How many threads to use; `None` for all cores.
     pub threads: Option<usize>,
+    /// Where it computes.
+    pub device: Device,
     /// What it writes with.
     pub files: Box<dyn FileSystem>,
 }
@@ -109,21 +113,24 @@ pub struct Outcome<'a> {
 /// Those of the trainer, and of writing the folder; [`crate::error::Error::Setting`] where the run is beyond the step that
 /// it is to stop at.
 pub fn train<'a>(prepared: &'a Prepared, interrupt: &'a Interrupt) -> Result<Outcome<'a>> {
-    train_to_the_end(prepared, interrupt).map_err(|error| match error {
-        Error::Unreadable { path, problem, .. } => {
-            let model = WeightsFile::open(&prepared.dir.join(checkpoint::MODEL));
-            let saved = model.ok().and_then(|model| model.step).map(|step| (prepared.dir.clone(), step));
-            Error::Unreadable { path, problem, saved }
-        }
+    device_failure::caught(|| train_to_the_end(prepared, interrupt)).map_err(|error| match error {
+        Error::Unreadable { path, problem, .. } => Error::Unreadable { path, problem, saved: saved_step(prepared) },
+        Error::Device { problem, .. } => Error::Device { problem, saved: saved_step(prepared) },
         other => other,
     })
 }
 
+/// The folder of a run and the step of the checkpoint in it, where there is one.
+fn saved_step(prepared: &Prepared) -> Option<(PathBuf, u64)> {
+    let model = WeightsFile::open(&prepared.dir.join(checkpoint::MODEL));
+    model.ok().and_then(|model| model.step).map(|step| (prepared.dir.clone(), step))
+}
+
 fn train_to_the_end<'a>(prepared: &'a Prepared, interrupt: &'a Interrupt) -> Result<Outcome<'a>> {
-    let Prepared { run, data, dir, .. } = prepared;
+    let Prepared { run, data, dir, device, .. } = prepared;
     let trainer = match prepared.resumes() {
-        true => Trainer::resume(run, data, dir)?,
-        false => Trainer::new(run, data),
+        true => Trainer::resume_on(device, run, data, dir)?,
+        false => Trainer::new_on(device, run, data),
     };
     settings::not_before(trainer.step_count(), prepared.asked_stop(), &run.train)?;
     let Opened { _folder, log, metrics } = prepared.open(trainer.step_count())?;
@@ -180,7 +187,11 @@ impl<'a> Training<'a> {
     fn step(&mut self) -> Result<()> {
         let train = &self.prepared.run.train;
         let begin = Instant::now();
-        let step = self.trainer.step()?;
+        let step = device_failure::caught(|| self.trainer.step());
+        if let Err(Error::Device { .. }) = &step {
+            self.save_after_failure();
+        }
+        let step = step?;
         self.clock.step(begin.elapsed());
 
         let done = self.trainer.step_count();
@@ -288,6 +299,16 @@ impl<'a> Training<'a> {
         self.log.sync()?;
         self.trainer.save(&*self.prepared.files, &self.prepared.dir)?;
         self.draw()
+    }
+
+    /// Saves the weights of the last step where the device still answers, as one does that had too little memory for another.
+    fn save_after_failure(&mut self) {
+        self.trainer.clear_gradients();
+        // Where it does not answer, the last checkpoint stands, which the error names.
+        let _ = device_failure::caught(|| {
+            self.log.sync()?;
+            self.trainer.save(&*self.prepared.files, &self.prepared.dir)
+        });
     }
 
     fn draw(&self) -> Result<()> {

@@ -5,6 +5,7 @@
 
 use crate::{
     config::{self, ModelFlags, TokenizerFlags, TrainFlags},
+    device::DeviceName,
     parse::{real, size, whole},
     precision::Precision,
     preset::Preset,
@@ -12,7 +13,7 @@ use crate::{
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
-/// Train a GPT language model on a text file, on the processor of this machine, and generate text with it
+/// Train a GPT language model on a text file, on the processor or a CUDA device, and generate text with it
 ///
 /// A model learns to predict the next character (or byte) of a text. `gradus` alone trains a small demo model on its own
 /// source code and prints a sample of what that model writes.
@@ -52,6 +53,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// List the parameters of a model and draw its attention maps as an SVG picture
     Inspect(InspectArgs),
+    /// List the devices of this machine, and what each can run
+    Devices,
 }
 
 impl Cli {
@@ -83,6 +86,9 @@ pub struct TrainArgs {
     /// Number of threads; it does not change the result [default: all cores]
     #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
     pub threads: Option<usize>,
+    /// Device to compute on: cpu, cuda or cuda:N; `gradus devices` lists them
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: DeviceName,
     /// What a token is.
     #[command(flatten)]
     pub tokens: TokenizerFlags,
@@ -130,6 +136,9 @@ pub struct SampleArgs {
     /// Number of threads; it does not change the result [default: all cores]
     #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
     pub threads: Option<usize>,
+    /// Device to compute on: cpu, cuda or cuda:N; `gradus devices` lists them
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: DeviceName,
 }
 
 /// The flags of `gradus eval`.
@@ -150,6 +159,9 @@ pub struct EvalArgs {
     /// Number of threads; it does not change the result [default: all cores]
     #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
     pub threads: Option<usize>,
+    /// Device to compute on: cpu, cuda or cuda:N; `gradus devices` lists them
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: DeviceName,
 }
 
 /// The flags of `gradus inspect`.
@@ -170,6 +182,9 @@ pub struct InspectArgs {
     /// Picture to write [default: attention.svg in the folder of the model]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Device to compute on: cpu, cuda or cuda:N; `gradus devices` lists them
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: DeviceName,
 }
 
 #[cfg(test)]

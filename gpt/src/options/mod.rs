@@ -6,6 +6,7 @@
 pub mod args;
 pub mod config;
 pub mod coverage;
+pub mod device;
 pub mod parse;
 pub mod precision;
 pub mod preset;

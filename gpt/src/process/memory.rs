@@ -3,6 +3,7 @@
 use crate::config::{RunConfig, TrainConfig};
 use crate::dataset::{Dataset, Part};
 use crate::recompute::Recompute;
+use gradus_autograd::Device;
 
 const MIB: f64 = (1 << 20) as f64;
 
@@ -24,7 +25,7 @@ pub fn peak_text() -> String {
 }
 
 /// What a run is going to take at most, in MiB.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Forecast {
     /// Weights, gradients and moments.
     pub parameters: f64,
@@ -32,20 +33,22 @@ pub struct Forecast {
     pub activations: f64,
     /// The program, its text, and the working memory of the kernels.
     pub rest: f64,
+    /// The device whose memory it takes; `None` for that of the machine.
+    pub device: Option<String>,
     /// What the same run would take that recomputes whole blocks; `None` where it does.
     pub with_blocks: Option<f64>,
 }
 
 impl Forecast {
     /// For a run that has read its text and is about to begin.
-    pub fn of(run: &RunConfig, data: &Dataset) -> Forecast {
-        let forecast = Forecast::at(&run.train, run, data);
+    pub fn of(run: &RunConfig, data: &Dataset, device: &Device) -> Forecast {
+        let forecast = Forecast::at(&run.train, run, data, device);
         let blocks = TrainConfig { recompute: Recompute::Blocks, ..run.train.clone() };
-        let with_blocks = (run.train.recompute != Recompute::Blocks).then(|| Forecast::at(&blocks, run, data).total());
+        let with_blocks = (run.train.recompute != Recompute::Blocks).then(|| Forecast::at(&blocks, run, data, device).total());
         Forecast { with_blocks, ..forecast }
     }
 
-    fn at(train: &TrainConfig, run: &RunConfig, data: &Dataset) -> Forecast {
+    fn at(train: &TrainConfig, run: &RunConfig, data: &Dataset, device: &Device) -> Forecast {
         let memory = train.memory(&run.model);
         let validation = train.validation_memory(&run.model, data.len(Part::Validation) - 1);
         let mib = |bytes: u128| bytes as f64 / MIB;
@@ -53,7 +56,8 @@ impl Forecast {
         Forecast {
             parameters: mib(memory.parameters),
             activations: mib(memory.activations + validation),
-            rest: program + mib(memory.working),
+            rest: if device.is_host() { program + mib(memory.working) } else { 0.0 }, // which stay on the host
+            device: (!device.is_host()).then(|| device.to_string()),
             with_blocks: None,
         }
     }
@@ -65,6 +69,14 @@ impl Forecast {
 
     /// The line at the start of a run.
     pub fn line(&self) -> String {
+        if let Some(device) = &self.device {
+            let Forecast { parameters, activations, .. } = self;
+            let total = self.total();
+            return format!(
+                "memory about {total:.0} MiB on {device}: {parameters:.0} for parameters with their gradients and moments, \
+                 {activations:.0} for activations"
+            );
+        }
         format!(
             "memory about {:.0} MiB: {:.0} for parameters with their gradients and moments, {:.0} for activations, {:.0} for \
              program and text",
@@ -81,16 +93,25 @@ impl Forecast {
         let advice = blocks.map_or(String::new(), |blocks| format!("--recompute blocks (about {blocks:.0} MiB) or "));
         (self.total() > free).then(|| {
             format!(
-                "note   only {free:.0} MiB of memory are free, so the system may swap or end this run; choose {advice}smaller \
-                 --batch, --context, --width or --layers"
+                "note   only {free:.0} MiB of memory are free, so {}; choose {advice}smaller --batch, --context, --width or \
+                 --layers",
+                if self.device.is_some() { "the run may end" } else { "the system may swap or end this run" }
             )
         })
     }
 }
 
-/// What the system can still give to this process, in MiB: the memory that is available, or the rest of the limit of its
-/// container where that is less. `None` anywhere but on Linux.
-pub fn free_mib() -> Option<f64> {
+/// What the system or the device can still give to this process, in MiB; `None` where that is not known.
+pub fn free_mib(device: &Device) -> Option<f64> {
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(gpu) = device {
+        return gpu.memory_info().ok().map(|(free, _)| free as f64 / MIB);
+    }
+    if device.is_host() { free_on_host() } else { None }
+}
+
+/// The memory that is available, or the rest of the limit of its container where that is less. `None` anywhere but on Linux.
+fn free_on_host() -> Option<f64> {
     let file = |path: &str| std::fs::read_to_string(path).ok();
     let bytes = |path: &str| file(path)?.trim().parse::<f64>().ok();
     let available = in_mib(&file("/proc/meminfo")?, "MemAvailable:");
@@ -127,12 +148,12 @@ mod tests {
         let before = peak_mib().unwrap();
         let touched = std::hint::black_box(vec![1u8; 256 << 20]);
         assert!(peak_mib().unwrap() >= before.max(256.0), "{}", touched.len());
-        assert!(free_mib().unwrap() > 0.0);
+        assert!(free_mib(&Device::Cpu).unwrap() > 0.0);
     }
 
     #[test]
     fn a_run_that_does_not_fit_is_told_what_helps() {
-        let forecast = Forecast { parameters: 200.0, activations: 700.0, rest: 100.0, with_blocks: Some(400.0) };
+        let forecast = Forecast { parameters: 200.0, activations: 700.0, rest: 100.0, device: None, with_blocks: Some(400.0) };
         let line = "memory about 1000 MiB: 200 for parameters with their gradients and moments, 700 for activations, 100 for \
                     program and text";
         assert_eq!(forecast.line(), line);
@@ -144,7 +165,7 @@ mod tests {
                 "choose --recompute blocks (about 400 MiB) or smaller --batch, --context, --width or --layers"
             )
         );
-        let little = Forecast { with_blocks: Some(950.0), ..forecast };
+        let little = Forecast { with_blocks: Some(950.0), ..forecast.clone() };
         for other in [little, Forecast { with_blocks: None, ..forecast }] {
             assert!(other.warning(1.0).unwrap().ends_with("choose smaller --batch, --context, --width or --layers"));
         }

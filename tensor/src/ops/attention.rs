@@ -1,8 +1,9 @@
 //! Scaled dot-product attention, fused: the T×T matrix of probabilities is never stored.
 
 use super::{dropout, run, same_device, same_dtype, same_shape};
-use crate::{DType, Element, Error, Precision, Result, Tensor};
-use gradus_kernels::attention::{self, Mask, Shape, Strides, View};
+use crate::access::Read;
+use crate::{DType, Error, Precision, Result, Tensor};
+use gradus_kernels::attention::{MaskOf, OptionsOf, Shape, Strides, ViewOf};
 use gradus_kernels::philox::Dropout;
 
 /// Which keys a query attends to, and how scores are scaled, dropped and rounded.
@@ -51,14 +52,14 @@ impl Options {
         Ok(Some(if last_is_contiguous { view } else { view.copied() }))
     }
 
-    pub(super) fn kernel<'a>(&self, d: usize, mask: &'a Option<Tensor>) -> attention::Options<'a> {
-        attention::Options {
+    pub(super) fn kernel<'a, S: Read<'a>>(&self, d: usize, mask: &'a Option<Tensor>) -> OptionsOf<S> {
+        OptionsOf {
             scale: self.scale.unwrap_or(1.0 / (d as f32).sqrt()),
             causal: self.causal,
             window: self.window,
             mask: mask.as_ref().map(|mask| {
                 let s = mask.layout().strides();
-                Mask { keep: mask.data(), strides: [s[0], s[1], s[2]] }
+                MaskOf { keep: mask.data(), strides: [s[0], s[1], s[2]] }
             }),
             dropout: self.dropout,
         }
@@ -302,8 +303,8 @@ fn strides(t: &Tensor) -> Strides {
     Strides { b: s[0], h: s[1], t: s[2] }
 }
 
-fn view<E: Element>(t: &Tensor) -> View<'_, E> {
-    View { data: t.data(), strides: strides(t) }
+fn view<'a, S: Read<'a>>(t: &'a Tensor) -> ViewOf<S> {
+    ViewOf { data: t.data(), strides: strides(t) }
 }
 
 /// The kernels need the D elements of a head to be contiguous; all other strides are free.

@@ -3,7 +3,7 @@
 use super::{one_per_row, rows, run, same_device, same_dtype};
 use crate::{DType, Error, Result, Tensor};
 pub use gradus_kernels::cross_entropy::Options;
-use gradus_kernels::cross_entropy::{BackwardInput, Input, Output};
+use gradus_kernels::cross_entropy::{BackwardInputOf, InputOf, OutputOf};
 
 /// The loss and what its backward pass needs.
 #[derive(Clone, Debug)]
@@ -48,8 +48,8 @@ pub fn forward(logits: &Tensor, targets: &Tensor, options: Options) -> Result<Lo
         "cross_entropy",
         logits,
         cross_entropy::mean_loss(
-            Input { rows, v, options, logits: logits.data(), targets: targets.data() },
-            Output { losses: losses.data_mut(), lse: lse.data_mut() },
+            InputOf { rows, v, options, logits: logits.data(), targets: targets.data() },
+            OutputOf { losses: losses.data_mut(), lse: lse.data_mut() },
             mean.data_mut(),
         )
     );
@@ -74,7 +74,7 @@ pub fn backward(logits: &Tensor, targets: &Tensor, lse: &Tensor, options: Option
         "cross_entropy",
         logits,
         cross_entropy::backward(
-            BackwardInput {
+            BackwardInputOf {
                 rows,
                 v,
                 options,

@@ -1,11 +1,9 @@
 //! Element by element: functions of one tensor, operators of two under NumPy's broadcasting, selection, copies.
 
 use super::{not_a_float, run, same_dtype, same_shape};
-use crate::device::launch;
 use crate::error::panicking;
 use crate::layout::broadcast_shapes;
 use crate::{DType, Element, Error, Layout, Result, Tensor};
-use gradus_kernels::cast::cast;
 pub use gradus_kernels::elementwise::{Binary, Domain, Saves, Unary};
 use half::bf16;
 
@@ -68,33 +66,41 @@ impl Tensor {
         if self.dtype() == dtype {
             return self.clone();
         }
-        match dtype {
+        let cast = match dtype {
             DType::F32 => self.cast::<f32>(),
             DType::F64 => self.cast::<f64>(),
             DType::Bf16 => self.cast::<bf16>(),
             DType::U32 => self.cast::<u32>(),
-        }
+        };
+        cast.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    fn cast<Y: Element>(&self) -> Tensor {
+    fn cast<Y: Element>(&self) -> Result<Tensor> {
         let x = self.contiguous();
-        let mut y = x.new_empty_of(Y::DTYPE, x.shape()).expect("a shape that exists");
-        let _launch = launch(x.device());
+        let mut y = x.new_empty_of(Y::DTYPE, x.shape())?;
         match x.dtype() {
-            DType::F32 => cast(x.data::<f32>(), y.data_mut::<Y>()),
-            DType::F64 => cast(x.data::<f64>(), y.data_mut::<Y>()),
-            DType::Bf16 => cast(x.data::<bf16>(), y.data_mut::<Y>()),
-            DType::U32 => cast(x.data::<u32>(), y.data_mut::<Y>()),
+            DType::F32 => run!(f32 x, cast::cast::<f32, Y>(x.data(), y.data_mut())),
+            DType::F64 => run!(f32 x, cast::cast::<f64, Y>(x.data(), y.data_mut())),
+            DType::Bf16 => run!(f32 x, cast::cast::<bf16, Y>(x.data(), y.data_mut())),
+            DType::U32 => run!(f32 x, cast::cast::<u32, Y>(x.data(), y.data_mut())),
         }
-        y
+        Ok(y)
     }
 
     /// A contiguous copy in memory of its own.
+    ///
+    /// # Panics
+    /// Where the device has not so much memory, or has failed.
+    #[track_caller]
     pub(crate) fn copied(&self) -> Tensor {
-        let mut copy = self.new_empty(self.shape()).expect("a shape that exists");
+        self.try_copied().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn try_copied(&self) -> Result<Tensor> {
+        let mut copy = self.new_empty(self.shape())?;
         let y = copy.layout().clone();
         run!(any self, elementwise::copy(self.shape(), self.data(), self.layout().strides(), copy.data_mut(), y.strides()));
-        copy
+        Ok(copy)
     }
 
     /// self += other, in place; the memory is copied first where another tensor shares it.

@@ -6,10 +6,10 @@
 
 use super::attention::Options;
 use super::{not_a_float, run, same_device, same_dtype};
-use crate::device::launch;
-use crate::{DType, Device, Element, Error, Result, Tensor};
-use gradus_kernels::attention::{Shape, Strides, View};
-use gradus_kernels::kv_cache::{Place, push};
+use crate::access::Read;
+use crate::{DType, Device, Error, Result, Tensor};
+use gradus_kernels::attention::{Shape, Strides, ViewOf};
+use gradus_kernels::kv_cache::Place;
 use half::bf16;
 
 /// What happens where a cache has no room for another position.
@@ -121,7 +121,7 @@ impl KvCache {
             return Err(not_a_float("attention", qkv.dtype()));
         }
         self.make_room(t)?;
-        self.push(&qkv, shape);
+        self.push(&qkv, shape)?;
         let mut o = qkv.new_empty(&[b, t, h * d])?;
         let mut lse = qkv.new_empty(&[b, h, t])?;
         let room = self.k.shape()[2];
@@ -223,19 +223,21 @@ impl KvCache {
     }
 
     /// Writes the keys and values behind those that are there.
-    fn push(&mut self, qkv: &Tensor, Shape { b, h, h_kv, tq: t, tk: end, d }: Shape) {
+    fn push(&mut self, qkv: &Tensor, Shape { b, h, h_kv, tq: t, tk: end, d }: Shape) -> Result<()> {
         let past = std::mem::replace(&mut self.filled, end);
         let place = Place { b, t, h, h_kv, d, room: self.k.shape()[2], past };
         let (k, v) = (&mut self.k, &mut self.v);
-        let _launch = launch(qkv.device());
         match (qkv.dtype(), k.dtype()) {
-            (DType::F32, DType::Bf16) => push(place, qkv.data::<f32>(), k.data_mut::<bf16>(), v.data_mut()),
-            (DType::F64, _) => push(place, qkv.data::<f64>(), k.data_mut::<f64>(), v.data_mut()),
-            _ => push(place, qkv.data::<f32>(), k.data_mut::<f32>(), v.data_mut()),
+            (DType::F32, DType::Bf16) => {
+                run!(f32 qkv, kv_cache::push::<f32, bf16>(place, qkv.data(), k.data_mut(), v.data_mut()));
+            }
+            (DType::F64, _) => run!(cpu qkv, kv_cache::push::<f64, f64>(place, qkv.data(), k.data_mut(), v.data_mut())),
+            _ => run!(f32 qkv, kv_cache::push::<f32, f32>(place, qkv.data(), k.data_mut(), v.data_mut())),
         }
+        Ok(())
     }
 }
 
-fn view<E: Element>(x: &Tensor, strides: Strides) -> View<'_, E> {
-    View { data: x.data(), strides }
+fn view<'a, S: Read<'a>>(x: &'a Tensor, strides: Strides) -> ViewOf<S> {
+    ViewOf { data: x.data(), strides }
 }

@@ -154,10 +154,10 @@ fn product(a: Operand<'_>, b: Operand<'_>, shape: Shape, c: Output<'_>, precisio
     let elements = from..from + shape.batch * shape.m * shape.n;
     match (b.dtype(), precision) {
         (DType::Bf16, _) => {
-            run!(f32 a, matmul::bf16::forward_stored(shape, a.data(), a_strides, b.data(), b_strides, &mut c.data_mut()[elements.clone()], false));
+            run!(f32 a, matmul::bf16::forward_stored(shape, a.data(), a_strides, b.data(), b_strides, c.data_mut_at(elements.clone()), false));
         }
         (DType::F32, Precision::Bf16) => {
-            run!(f32 a, matmul::bf16::forward(shape, a.data(), a_strides, b.data(), b_strides, &mut c.data_mut()[elements.clone()], false));
+            run!(f32 a, matmul::bf16::forward(shape, a.data(), a_strides, b.data(), b_strides, c.data_mut_at(elements.clone()), false));
         }
         _ => run!(
             "matmul",
@@ -168,7 +168,7 @@ fn product(a: Operand<'_>, b: Operand<'_>, shape: Shape, c: Output<'_>, precisio
                 a_strides,
                 b.data(),
                 b_strides,
-                &mut c.data_mut()[elements.clone()],
+                c.data_mut_at(elements.clone()),
                 false
             )
         ),

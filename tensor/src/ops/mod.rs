@@ -17,16 +17,18 @@ pub mod rope;
 pub mod shape;
 pub mod softmax;
 
-use crate::{DType, Error, Result, Tensor};
+use crate::{DType, Device, Error, Result, Tensor};
 
 /// Calls a kernel on the device and for the type of the tensor `$x`. The arguments are written once and take their type from
-/// the function. All kernels are called from here, and their arguments are taken from tensors here alone.
+/// the function: slices of Rust on the host, slices of the device there. All kernels are called from here, and their arguments are
+/// taken from tensors here alone. A kernel that a device lacks does not compile, unless the call says `cpu`.
 ///
-/// - `run!("op", x, module::f(..))`: `gradus_kernels::module::f` for `f32`, its oracle `module::naive::f` for `f64`. The name
-///   of the operation may be a variable.
+/// - `run!("op", x, module::f(..))`: `gradus_kernels::module::f` for `f32`, its oracle `module::naive::f` for `f64`; on CUDA
+///   `gradus_kernels::cuda::module::f`, for `f32`. The name of the operation may be a variable.
 /// - `run!("op", x, precision, module::f(..))`: the same, with `module::bf16::f` for `f32` whose operands are rounded.
-/// - `run!(f32 x, module::f(..))`: a kernel that exists for `f32` alone; the caller has looked at the type.
+/// - `run!(f32 x, module::f(..))`: a kernel that has no other type; the caller has looked at the type.
 /// - `run!(any x, module::f(..))`: a kernel that is generic over all element types.
+/// - `run!(cpu x, module::f(..))`: a kernel that only the CPU has.
 macro_rules! run {
     ($op:tt, $x:expr, $precision:expr, $module:ident :: $function:ident ( $($arg:expr),* $(,)? )) => {
         match ($x.dtype(), $precision) {
@@ -36,27 +38,53 @@ macro_rules! run {
     };
     ($op:tt, $x:expr, $module:ident :: $function:ident ( $($arg:expr),* $(,)? )) => {{
         let _launch = $crate::device::launch($x.device());
-        match $x.dtype() {
-            $crate::DType::F32 => gradus_kernels::$module::$function($($arg),*),
-            $crate::DType::F64 => gradus_kernels::$module::naive::$function::<f64>($($arg),*),
-            other => return Err($crate::ops::not_a_float($op, other)),
+        match ($x.device(), $x.dtype()) {
+            #[cfg(feature = "cuda")]
+            ($crate::Device::Cuda(gpu), $crate::DType::F32) => gradus_kernels::cuda::$module::$function(gpu, $($arg),*)?,
+            (device, $crate::DType::F64) => {
+                $crate::ops::only_cpu($op, device)?;
+                gradus_kernels::$module::naive::$function::<f64>($($arg),*)
+            }
+            (_, $crate::DType::F32) => gradus_kernels::$module::$function($($arg),*),
+            (_, other) => return Err($crate::ops::not_a_float($op, other)),
         }
     }};
-    (f32 $x:expr, $($path:ident)::+ ( $($arg:expr),* $(,)? )) => {{
+    (f32 $x:expr, $($path:ident)::+ $(::<$($type:ty),*>)? ( $($arg:expr),* $(,)? )) => {{
         let _launch = $crate::device::launch($x.device());
-        gradus_kernels::$($path)::+($($arg),*)
-    }};
-    (any $x:expr, $($path:ident)::+ ( $($arg:expr),* $(,)? )) => {{
-        let _launch = $crate::device::launch($x.device());
-        match $x.dtype() {
-            $crate::DType::F32 => gradus_kernels::$($path)::+::<f32>($($arg),*),
-            $crate::DType::F64 => gradus_kernels::$($path)::+::<f64>($($arg),*),
-            $crate::DType::Bf16 => gradus_kernels::$($path)::+::<half::bf16>($($arg),*),
-            $crate::DType::U32 => gradus_kernels::$($path)::+::<u32>($($arg),*),
+        match $x.device() {
+            #[cfg(feature = "cuda")]
+            $crate::Device::Cuda(gpu) => gradus_kernels::cuda::$($path)::+ $(::<$($type),*>)? (gpu, $($arg),*)?,
+            _ => gradus_kernels::$($path)::+ $(::<$($type),*>)? ($($arg),*),
         }
+    }};
+    (any $x:expr, $($path:ident)::+ ( $($arg:expr),* $(,)? )) => {
+        match $x.dtype() {
+            $crate::DType::F32 => $crate::ops::run!(f32 $x, $($path)::+::<f32>($($arg),*)),
+            $crate::DType::F64 => $crate::ops::run!(f32 $x, $($path)::+::<f64>($($arg),*)),
+            $crate::DType::Bf16 => $crate::ops::run!(f32 $x, $($path)::+::<half::bf16>($($arg),*)),
+            $crate::DType::U32 => $crate::ops::run!(f32 $x, $($path)::+::<u32>($($arg),*)),
+        }
+    };
+    (cpu $x:expr, $($path:ident)::+ $(::<$($type:ty),*>)? ( $($arg:expr),* $(,)? )) => {{
+        let _launch = $crate::device::launch($x.device());
+        $crate::ops::only_cpu(stringify!($($path)::+), $x.device())?;
+        gradus_kernels::$($path)::+ $(::<$($type),*>)? ($($arg),*)
     }};
 }
 pub(crate) use run;
+
+/// Fails where the device has no kernel for it: on CUDA.
+pub(crate) fn only_cpu(op: &'static str, device: &Device) -> Result<()> {
+    let has_kernel = match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(_) => false,
+        _ => true,
+    };
+    if has_kernel {
+        return Ok(());
+    }
+    Err(Error::new(op, format!("{device} computes in f32 alone")).hint("the cpu has f64"))
+}
 
 pub(crate) fn not_a_float(op: &'static str, dtype: DType) -> Error {
     Error::new(op, format!("not defined for {dtype}")).hint("it takes f32 or f64")

@@ -86,7 +86,7 @@ fn forward(op: &'static str, centered: bool, x: &Tensor, weights: [Option<&Tenso
         op,
         x,
         norm::forward(
-            norm::Input {
+            norm::InputOf {
                 rows,
                 c,
                 eps,
@@ -94,7 +94,7 @@ fn forward(op: &'static str, centered: bool, x: &Tensor, weights: [Option<&Tenso
                 gamma: gamma.as_ref().map(|t| t.data()),
                 beta: beta.as_ref().map(|t| t.data()),
             },
-            norm::Output { y: y.data_mut(), mean: mean.as_mut().map(|t| t.data_mut()), rstd: rstd.data_mut() },
+            norm::OutputOf { y: y.data_mut(), mean: mean.as_mut().map(|t| t.data_mut()), rstd: rstd.data_mut() },
         )
     );
     Ok(Normed { y, mean, rstd })
@@ -124,7 +124,7 @@ fn backward(
         op,
         x,
         norm::backward(
-            norm::BackwardInput {
+            norm::BackwardInputOf {
                 rows,
                 c,
                 x: x.data(),
@@ -133,7 +133,7 @@ fn backward(
                 rstd: rstd.data(),
                 dy: dy.data(),
             },
-            norm::Gradients {
+            norm::GradientsOf {
                 dx: dx.data_mut(),
                 add,
                 dgamma: dgamma.as_mut().map(|t| t.data_mut()),

@@ -47,7 +47,7 @@ impl Rotation {
             "rope",
             x,
             rope::rotate(
-                rope::Input { shape, pairing: self.pairing, inverse, x: x.data(), cos: cos.data(), sin: sin.data() },
+                rope::InputOf { shape, pairing: self.pairing, inverse, x: x.data(), cos: cos.data(), sin: sin.data() },
                 y.data_mut(),
             )
         );

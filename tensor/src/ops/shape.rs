@@ -43,15 +43,16 @@ impl Tensor {
             self.make_own(); // only now are the strides those of a contiguous tensor
             let layout = self.layout().clone();
             let from = start * layout.strides()[axis];
-            copy_to(part, self, from, &layout);
+            copy_to(part, self, from, &layout).unwrap_or_else(|error| panic!("{error}"));
         }
     }
 }
 
 /// Copies `part` to where `layout` leads to from element `from` of y on, which nobody shares.
-fn copy_to(part: &Tensor, y: &mut Tensor, from: usize, layout: &Layout) {
-    let (shape, strides) = (part.shape(), part.layout().strides());
-    run!(any part, elementwise::copy(shape, part.data(), strides, &mut y.data_mut()[from..], layout.strides()));
+fn copy_to(part: &Tensor, y: &mut Tensor, from: usize, layout: &Layout) -> Result<()> {
+    let (shape, strides, rest) = (part.shape(), part.layout().strides(), from..y.len());
+    run!(any part, elementwise::copy(shape, part.data(), strides, y.data_mut_at(rest.clone()), layout.strides()));
+    Ok(())
 }
 
 panicking! { Tensor {
@@ -82,7 +83,7 @@ pub fn concat(parts: &[&Tensor], axis: usize) -> Result<Tensor> {
         let from = start * layout.strides()[axis];
         start += part.shape()[axis];
         if !part.is_empty() {
-            copy_to(part, &mut y, from, &layout);
+            copy_to(part, &mut y, from, &layout)?;
         }
     }
     Ok(y)
