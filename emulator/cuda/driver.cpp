@@ -151,6 +151,40 @@ int parse(const std::string& ptx, Module& module) {
     return SUCCESS;
 }
 
+// Writes each kind of launch once to the file that GRADUS_EMULATOR_LAUNCHES names, as a line of JSON: for checks of the PTX that need
+// sizes. Of an argument that is no memory of the device it writes the bytes, as a number in hexadecimal digits.
+void note_launch(const gradus::Kernel& kernel, const unsigned (&size)[6], unsigned dynamic_shared, void** arguments) {
+    static const char* path = std::getenv("GRADUS_EMULATOR_LAUNCHES");
+    static std::map<std::string, bool> seen;
+    if (!path) return;
+    std::string line = "{\"kernel\": \"" + std::string(kernel.name) + "\", \"size\": [";
+    for (int i = 0; i < 6; i++) line += (i ? ", " : "") + std::to_string(size[i]);
+    line += "], \"shared\": " + std::to_string(dynamic_shared) + ", \"arguments\": [";
+    for (size_t i = 0; i < kernel.sizes.size(); i++) {
+        auto* bytes = static_cast<unsigned char*>(arguments[i]);
+        uintptr_t address = 0;
+        if (kernel.sizes[i] == 8) std::memcpy(&address, bytes, 8);
+        line += i ? ", " : "";
+        if (kernel.sizes[i] == 8 && is_held(address, 1)) {
+            line += "\"memory\"";
+            continue;
+        }
+        line += "\"";
+        for (size_t byte = kernel.sizes[i]; byte-- > 0;) {
+            char digits[3];
+            std::snprintf(digits, sizeof(digits), "%02x", bytes[byte]);
+            line += digits;
+        }
+        line += "\"";
+    }
+    line += "]}\n";
+    if (!seen.emplace(line, true).second) return;
+    if (FILE* file = std::fopen(path, "a")) {
+        std::fputs(line.c_str(), file);
+        std::fclose(file);
+    }
+}
+
 } // namespace
 
 EXPORT int cuInit(unsigned) { return SUCCESS; }
@@ -269,6 +303,7 @@ EXPORT int cuLaunchKernel(void* pointer, unsigned grid_x, unsigned grid_y, unsig
                 grid_x <= 0x7fffffff && grid_y <= 65535 && grid_z <= 65535 &&
                 int(dynamic_shared) <= function.max_dynamic_shared;
     if (!fits) return INVALID_VALUE;
+    note_launch(*function.kernel, {grid_x, grid_y, grid_z, x, y, z}, dynamic_shared, arguments);
     failure = gradus::launch(*function.kernel, {grid_x, grid_y, grid_z}, {x, y, z}, dynamic_shared, arguments);
     broken = !failure.empty();
     return broken ? LAUNCH_FAILED : SUCCESS;

@@ -22,6 +22,19 @@ pub enum Sanitizer {
 }
 
 impl Sanitizer {
+    /// The one that `GRADUS_EMULATOR_SANITIZER` names.
+    ///
+    /// # Panics
+    /// Where it names none that there is.
+    pub fn from_environment() -> Sanitizer {
+        match std::env::var("GRADUS_EMULATOR_SANITIZER").as_deref() {
+            Err(_) | Ok("") => Sanitizer::None,
+            Ok("address") => Sanitizer::Address,
+            Ok("thread") => Sanitizer::Thread,
+            Ok(other) => panic!("GRADUS_EMULATOR_SANITIZER={other}: it is address or thread"),
+        }
+    }
+
     fn flags(self) -> &'static [&'static str] {
         match self {
             Sanitizer::None => &[],

@@ -46,13 +46,16 @@ pub struct Emulator(Library);
 /// The emulator, built from the sources if they have changed. `None` where this machine has no C++ compiler, with a line on
 /// standard error; where `GRADUS_COMPLETE` is set, as in the gate, that is an error.
 ///
+/// With `GRADUS_EMULATOR_SANITIZER=address` or `thread` it is built with that sanitizer, whose own library has to be loaded before all
+/// others then (`LD_PRELOAD`).
+///
 /// # Panics
 /// With the compiler's message, where a kernel does not compile.
 pub fn load() -> Option<&'static Emulator> {
     static LOADED: OnceLock<Option<Emulator>> = OnceLock::new();
     LOADED
         .get_or_init(|| {
-            let path = build(Sanitizer::None)?;
+            let path = build(Sanitizer::from_environment())?;
             // SAFETY: the library is the one that was just built; loading it runs the registration of its kernels, which
             // touches nothing but memory of its own. It stays loaded until the process ends.
             let library = unsafe { Library::new(&path) };

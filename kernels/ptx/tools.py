@@ -13,7 +13,6 @@ FOLDER = ROOT / "target" / "cuda-tools"
 
 NVRTC = "nvidia-cuda-nvrtc-cu12==12.0.140"
 PTXAS = "nvidia-cuda-nvcc-cu12==12.9.86"
-CUOBJDUMP = "nvidia-cuda-cuobjdump==13.4.92"
 NVDISASM = "nvidia-cuda-nvdisasm==13.5.37"
 RACES = "SentryWard==0.1.1"
 

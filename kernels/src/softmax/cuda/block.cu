@@ -30,11 +30,11 @@ template <bool LOG> __device__ void backward(u32 c, const float* y, const float*
     for (u32 i = threadIdx.x; i < c; i += blockDim.x) dx[i] = LOG ? dy[i] - expf(y[i]) * sum : y[i] * (dy[i] - sum);
 }
 
-extern "C" __global__ void softmax_block_forward(u32 c, const float* x, float* y) { forward<false>(c, x, y); }
-extern "C" __global__ void softmax_block_log_forward(u32 c, const float* x, float* y) { forward<true>(c, x, y); }
-extern "C" __global__ void softmax_block_backward(u32 c, const float* y, const float* dy, float* dx) {
+extern "C" __global__ void __launch_bounds__(256) softmax_block_forward(u32 c, const float* x, float* y) { forward<false>(c, x, y); }
+extern "C" __global__ void __launch_bounds__(256) softmax_block_log_forward(u32 c, const float* x, float* y) { forward<true>(c, x, y); }
+extern "C" __global__ void __launch_bounds__(256) softmax_block_backward(u32 c, const float* y, const float* dy, float* dx) {
     backward<false>(c, y, dy, dx);
 }
-extern "C" __global__ void softmax_block_log_backward(u32 c, const float* y, const float* dy, float* dx) {
+extern "C" __global__ void __launch_bounds__(256) softmax_block_log_backward(u32 c, const float* y, const float* dy, float* dx) {
     backward<true>(c, y, dy, dx);
 }

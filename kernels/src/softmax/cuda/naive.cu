@@ -33,13 +33,13 @@ template <bool LOG> __device__ void backward(u32 rows, u32 c, const float* y, co
     for (u32 i = 0; i < c; i++) dx[i] = LOG ? dy[i] - expf(y[i]) * sum : y[i] * (dy[i] - sum);
 }
 
-extern "C" __global__ void softmax_naive_forward(u32 rows, u32 c, const float* x, float* y) { forward<false>(rows, c, x, y); }
-extern "C" __global__ void softmax_naive_log_forward(u32 rows, u32 c, const float* x, float* y) {
+extern "C" __global__ void __launch_bounds__(256) softmax_naive_forward(u32 rows, u32 c, const float* x, float* y) { forward<false>(rows, c, x, y); }
+extern "C" __global__ void __launch_bounds__(256) softmax_naive_log_forward(u32 rows, u32 c, const float* x, float* y) {
     forward<true>(rows, c, x, y);
 }
-extern "C" __global__ void softmax_naive_backward(u32 rows, u32 c, const float* y, const float* dy, float* dx) {
+extern "C" __global__ void __launch_bounds__(256) softmax_naive_backward(u32 rows, u32 c, const float* y, const float* dy, float* dx) {
     backward<false>(rows, c, y, dy, dx);
 }
-extern "C" __global__ void softmax_naive_log_backward(u32 rows, u32 c, const float* y, const float* dy, float* dx) {
+extern "C" __global__ void __launch_bounds__(256) softmax_naive_log_backward(u32 rows, u32 c, const float* y, const float* dy, float* dx) {
     backward<true>(rows, c, y, dy, dx);
 }

@@ -1,0 +1,120 @@
+"""Looks for races in the PTX of the kernels with SentryWard, a static checker by others: it follows every order of the threads, for one size.
+
+    GRADUS_EMULATOR_LAUNCHES=target/launches.jsonl cargo test -p gradus-kernels --features cuda --test cuda
+    python3 kernels/ptx/races.py target/launches.jsonl            check, and write kernels/ptx/races.tsv
+    python3 kernels/ptx/races.py target/launches.jsonl --check    fail where a kernel that was proven free of races is not any more
+
+The first command writes down with which sizes the tests launch each kernel; of these the smallest that has two blocks and two warps is taken.
+A race is an error in both cases. The checker does not decide everything: where it cannot tell whether two addresses are the same, or takes
+longer than a minute, the table says `undecided`. What it never sees are races between the lanes of a warp that run in step.
+"""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+import tools
+
+PTX = tools.ROOT / "kernels" / "ptx"
+TABLE = PTX / "races.tsv"
+SECONDS = 60
+
+
+def smallest_launches(path: pathlib.Path) -> dict:
+    """Of each kernel the launch to check."""
+    best = {}
+    for line in path.read_text().splitlines():
+        launch = json.loads(line)
+        size = launch["size"]
+        blocks, threads = size[0] * size[1] * size[2], size[3] * size[4] * size[5]
+        numbers = [int(a, 16) for a in launch["arguments"] if a != "memory" and len(a) <= 8]
+        cost = (blocks < 2, threads < 64, blocks * threads, sum(n for n in numbers if n < 1 << 24))
+        name = launch["kernel"]
+        if name not in best or cost < best[name][0]:
+            best[name] = (cost, launch)
+    return {name: launch for name, (_, launch) in best.items()}
+
+
+def parameter_types(ptx: str, kernel: str) -> list:
+    begin = ptx.index(f".entry {kernel}(")
+    lines = ptx[begin : ptx.index("\n)", begin)].splitlines()
+    return [re.search(r"\.param (?:\.align \d+ )?\.(\w+) (\w+)(?:\[(\d+)\])?", line).groups() for line in lines if ".param" in line]
+
+
+def question(ptx: str, launch: dict) -> dict:
+    """What SentryWard is asked: the sizes, the numbers, and that different arguments are different memory."""
+    arguments, declarations = [], []
+    for (kind, name, array), value in zip(parameter_types(ptx, launch["kernel"]), launch["arguments"]):
+        if value == "memory":
+            declarations.append({"parameter": name, "type": "pointer", "space": "global", "object": name})
+        elif array:
+            raise ValueError("a struct is passed by value")
+        elif kind == "u64" and int(value, 16) == 0 and f"cvta.to.global.u64" in ptx:
+            arguments.append({"parameter": name, "type": "u64", "value": 0})
+        elif kind == "f32":
+            arguments.append({"parameter": name, "type": "u32", "value": int(value, 16)})
+        else:
+            arguments.append({"parameter": name, "type": kind, "value": int(value, 16)})
+    size = launch["size"]
+    sizes = {"grid_dim": size[:3], "block_dim": size[3:], "cluster_dim": [1, 1, 1], "dynamic_shared_bytes": launch["shared"]}
+    return {
+        "schema": "spverify.kernel-input/v1",
+        "entry": launch["kernel"],
+        "launch": sizes,
+        "arguments": arguments,
+        "declarations": declarations,
+    }
+
+
+def check(path: pathlib.Path, launch: dict, package: pathlib.Path) -> tuple:
+    """(verdict, reason) of one kernel."""
+    try:
+        asked = question(path.read_text(), launch)
+    except ValueError as error:
+        return "undecided", str(error)
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(asked, file)
+        file.flush()
+        command = [sys.executable, "-m", "sentryward", path, "--input", file.name, "--timeout", str(SECONDS)]
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(package)})
+    answer = json.loads(done.stdout)
+    result = answer["result"]
+    if result == "race_free":
+        return "free", ""
+    found = answer.get("diagnostics") or [{}]
+    reason = found[0].get("code", result)
+    definite = result in ("potential_race", "race") or answer["checks"].get("synchronization") == "failed"
+    return ("race" if definite else "undecided"), reason
+
+
+def main() -> None:
+    launches = smallest_launches(pathlib.Path(sys.argv[1]))
+    package = tools.installed(tools.RACES)
+    files = {name: path for path in sorted(PTX.glob("*.ptx")) for name in re.findall(r"\.entry (\w+)\(", path.read_text())}
+    never = sorted(set(files) - set(launches))
+    if never:
+        sys.exit(f"no test launches {', '.join(never)}")
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        verdicts = dict(zip(files, pool.map(lambda name: check(files[name], launches[name], package), files)))
+    races = [name for name, (verdict, _) in verdicts.items() if verdict == "race"]
+    if races:
+        sys.exit(f"races in {', '.join(f'{name} ({verdicts[name][1]})' for name in races)}")
+    lines = [f"{name}\t{verdict}\t{reason}\n" for name, (verdict, reason) in verdicts.items()]
+    if "--check" not in sys.argv[2:]:
+        TABLE.write_text("".join(lines))
+    else:
+        proven = {line.split("\t")[0] for line in TABLE.read_text().splitlines() if "\tfree\t" in line}
+        lost = sorted(name for name in proven if verdicts.get(name, ("gone",))[0] != "free")
+        if lost:
+            sys.exit(f"no longer proven free of races: {', '.join(lost)}; if that is meant, write {TABLE.name} anew")
+    free = sum(verdict == "free" for verdict, _ in verdicts.values())
+    print(f"{free} of {len(verdicts)} kernels are proven free of races, {len(verdicts) - free} undecided")
+
+
+if __name__ == "__main__":
+    main()
