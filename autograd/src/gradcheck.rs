@@ -94,9 +94,11 @@ impl Op {
     }
 }
 
-/// A constant of a case, such as indices or a mask, on the device of its inputs.
+/// A constant of a case, such as indices or a mask, on the device of its inputs and, but for indices, of their type.
 pub fn beside(inputs: &[Var], constant: &Tensor) -> Tensor {
-    constant.to_device(inputs[0].value().device())
+    let input = inputs[0].value();
+    let constant = if constant.dtype().is_float() { constant.to_dtype(input.dtype()) } else { constant.clone() };
+    constant.to_device(input.device())
 }
 
 /// Fixed values between −1 and 1.

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
+mod agreement;
 pub mod gradcheck;
 mod kept;
 pub mod ops;

@@ -1,7 +1,7 @@
 //! Rotary position embedding. A rotation is orthogonal, so the gradient is the rotation by the negative angles, and nothing
 //! is saved but the angles.
 
-use crate::gradcheck::{Case, Op};
+use crate::gradcheck::{Case, Op, beside};
 use crate::tape::Backward;
 use crate::var::{Var, record};
 use gradus_tensor::Tensor;
@@ -50,7 +50,8 @@ const ROPE: &Op = &Op {
                     let values: Vec<f64> = angles.iter().map(|&angle| f(angle)).collect();
                     Tensor::from_slice(&values, &[positions, pairs])
                 });
-                x[0].rope(heads, &Rotation { cos, sin, pairing }.to_device(x[0].value().device()))
+                let [cos, sin] = [cos, sin].map(|table| beside(x, &table));
+                x[0].rope(heads, &Rotation { cos, sin, pairing })
             })
         };
         let view = case("a transposed view", &[2, 2, 3, 4], 2, 2, Pairing::HalfSplit).function;

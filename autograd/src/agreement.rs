@@ -1,0 +1,43 @@
+//! Operations on another device held against those of the CPU: outputs and gradients of the cases of the gradient check.
+//!
+//! A device that computes in `f32` alone cannot be checked by differences. Its results are compared with the exact ones, in `f64`,
+//! and may be at most twice as far from them as those of the CPU in `f32` (`gradus_kernels::oracle`).
+
+use crate::gradcheck::{Case, Op, values};
+use crate::{Tape, Var};
+use gradus_kernels::oracle;
+use gradus_tensor::{DType, Device, Tensor};
+
+impl Op {
+    /// Whether the operation does on `device` in `f32` what it does on the CPU, forward and backward, in every case.
+    ///
+    /// # Errors
+    /// A line for each case that fails.
+    pub fn agrees_on(&self, device: &Device) -> Result<(), String> {
+        let failed = |case: &Case| agrees(device, case).err().map(|problem| format!("{}: {}: {problem}", self.name, case.name));
+        let failures: Vec<String> = (self.cases)().iter().filter_map(failed).collect();
+        if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
+    }
+}
+
+fn agrees(device: &Device, case: &Case) -> Result<(), String> {
+    let exact = results(&Device::Cpu, DType::F64, case);
+    let [plain, got] = [&Device::Cpu, device].map(|device| results(device, DType::F32, case));
+    for (i, ((exact, plain), got)) in exact.iter().zip(&plain).zip(&got).enumerate() {
+        let what = if i == 0 { "the output".into() } else { format!("the gradient of input {}", i - 1) };
+        let narrow = |x: &[f64]| x.iter().map(|&x| x as f32).collect::<Vec<_>>();
+        oracle::check(&narrow(got), &narrow(plain), exact).map_err(|problem| format!("{what}: {problem}"))?;
+    }
+    Ok(())
+}
+
+/// The output, and the gradient of each input.
+fn results(device: &Device, dtype: DType, case: &Case) -> Vec<Vec<f64>> {
+    let tape = Tape::new();
+    let leaves: Vec<Var> = case.inputs.iter().map(|x| tape.leaf(x.to_dtype(dtype).to_device(device))).collect();
+    let y = (case.function)(&tape, &leaves);
+    let weights = Tensor::from_slice(&values(99, y.value().len()), y.shape()).to_dtype(dtype);
+    let gradients = tape.backward_from(&y, weights.to_device(device));
+    let gradient = |(leaf, x): (&Var, &Tensor)| gradients.get(leaf).map_or(vec![0.0; x.len()], Tensor::to_f64_vec);
+    std::iter::once(y.value().to_f64_vec()).chain(leaves.iter().zip(&case.inputs).map(gradient)).collect()
+}
