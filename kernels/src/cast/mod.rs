@@ -10,6 +10,8 @@
 //!
 //! In bf16 denormal numbers become zero, as in the instructions that compute with it ([`crate::simd::bf16`]).
 
+#[cfg(feature = "cuda")]
+pub mod cuda;
 #[cfg(test)]
 mod tests;
 

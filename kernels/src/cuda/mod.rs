@@ -45,4 +45,7 @@ pub struct CudaRung<F> {
     pub needs: Capability,
 }
 
+pub use crate::cast::cuda as cast;
+pub use crate::elementwise::cuda as elementwise;
+pub use crate::optimizer::cuda as optimizer;
 pub use crate::softmax::cuda as softmax;

@@ -13,9 +13,13 @@ use std::{
 
 /// The headers that kernels include, each before those that it includes; NVRTC gets their text in the place of the first
 /// `#include`, and nothing in that of the others.
-const HEADERS: [(&str, &str); 3] = [
+const HEADERS: [(&str, &str); 7] = [
     ("#include \"tensor_cores.cuh\"", include_str!("tensor_cores.cuh")),
     ("#include \"philox.cuh\"", include_str!("philox.cuh")),
+    ("#include \"functions.cuh\"", include_str!("functions.cuh")),
+    ("#include \"numbers.cuh\"", include_str!("numbers.cuh")),
+    ("#include \"quad.cuh\"", include_str!("quad.cuh")),
+    ("#include \"strides.cuh\"", include_str!("strides.cuh")),
     ("#include \"gradus.cuh\"", include_str!("gradus.cuh")),
 ];
 
@@ -37,7 +41,8 @@ pub(super) fn ptx(module: &Module, capability: Capability) -> Result<String> {
     let options = [architecture.as_str(), "--std=c++17", "--fmad=true"];
     let mut hasher = DefaultHasher::new();
     (&source, options).hash(&mut hasher);
-    let folder = std::env::var_os("GRADUS_CUDA_CACHE").map_or_else(|| std::env::temp_dir().join("gradus-cuda"), PathBuf::from);
+    let folder =
+        std::env::var_os("GRADUS_CUDA_CACHE").map_or_else(|| std::env::temp_dir().join("gradus-cuda"), PathBuf::from);
     let kept = folder.join(format!("{:016x}.ptx", hasher.finish()));
     if let Ok(text) = fs::read_to_string(&kept) {
         return Ok(text);

@@ -44,7 +44,7 @@ pub(super) fn assert_no_overlap(shape: &[usize], strides: &[usize]) {
 }
 
 /// The sorted dimensions of x and y, asserted.
-fn prepare(shape: &[usize], x: usize, x_strides: &[usize], y: usize, y_strides: &[usize]) -> Dims<2> {
+pub(super) fn prepare(shape: &[usize], x: usize, x_strides: &[usize], y: usize, y_strides: &[usize]) -> Dims<2> {
     assert_no_overlap(shape, y_strides);
     Dims::new(shape, [x_strides, y_strides], [x, y]).sorted_by(1)
 }

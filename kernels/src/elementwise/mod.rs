@@ -14,6 +14,8 @@
 
 mod binary;
 mod copy;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub(crate) mod dims;
 mod functions;
 pub mod naive;

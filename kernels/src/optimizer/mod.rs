@@ -12,6 +12,8 @@
 //! Each has a ladder of the same three rungs: naive (the specification), simd, threads.
 
 pub mod adamw;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod naive;
 pub mod norm;
 pub mod sgd;

@@ -1,5 +1,8 @@
 //! Every rung on CUDA against the oracle, on the emulator, in several orders of its threads. Where there is a card, the same tests run
 //! on it with `GRADUS_CUDA_TESTS=device`.
 
+mod cast;
 mod device;
+mod elementwise;
+mod optimizer;
 mod softmax;
