@@ -46,6 +46,9 @@ pub struct CudaRung<F> {
 }
 
 pub use crate::cast::cuda as cast;
+pub use crate::dropout::cuda as dropout;
 pub use crate::elementwise::cuda as elementwise;
+pub use crate::kv_cache::cuda as kv_cache;
 pub use crate::optimizer::cuda as optimizer;
+pub use crate::rope::cuda as rope;
 pub use crate::softmax::cuda as softmax;

@@ -49,8 +49,11 @@ pub(crate) use module;
 /// All files of kernels, which tests and tables go through.
 pub static MODULES: &[&[&Module]] = &[
     crate::cast::cuda::MODULES,
+    crate::dropout::cuda::MODULES,
     crate::elementwise::cuda::MODULES,
+    crate::kv_cache::cuda::MODULES,
     crate::optimizer::cuda::MODULES,
+    crate::rope::cuda::MODULES,
     crate::softmax::cuda::MODULES,
 ];
 

@@ -10,6 +10,8 @@
 //!
 //! The ladder: [`naive`], [`simd`], [`threads`].
 
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod naive;
 pub mod simd;
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! `past` + T of a cache \[B,Hkv,room,D\]. It moves 2·B·T·Hkv·D elements, rows of D at a time, once a layer and token, so
 //! there is no ladder: it is little beside reading the whole cache, which decoding does for every token.
 
+#[cfg(feature = "cuda")]
+pub mod cuda;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +30,17 @@ pub struct Place {
     pub past: usize,
 }
 
+impl Place {
+    /// Panics where there is no room, or a length is not that of its shape.
+    #[track_caller]
+    fn check(&self, qkv: usize, k: usize, v: usize) {
+        let Place { b, t, h, h_kv, d, room, past } = *self;
+        assert!(t <= room && past <= room - t, "no room for {t} positions behind {past} of {room}");
+        assert_eq!(qkv, b * t * (h + 2 * h_kv) * d, "the length of qkv");
+        assert_eq!((k, v), (b * h_kv * room * d, b * h_kv * room * d), "the lengths of k and v");
+    }
+}
+
 /// Writes keys and values of the new positions behind those that are there, rounded to the type of the cache.
 ///
 /// # Panics
@@ -41,11 +54,9 @@ pub struct Place {
 /// assert_eq!((k, v), ([0.0, 2.0], [0.0, 3.0]));
 /// ```
 pub fn push<X: Number, C: Number>(place: Place, qkv: &[X], k: &mut [C], v: &mut [C]) {
-    let Place { b, t, h, h_kv, d, room, past } = place;
+    let Place { t, h, h_kv, d, room, past, .. } = place;
     let heads = h + 2 * h_kv;
-    assert!(t <= room && past <= room - t, "no room for {t} positions behind {past} of {room}");
-    assert_eq!(qkv.len(), b * t * heads * d, "the length of qkv");
-    assert_eq!((k.len(), v.len()), (b * h_kv * room * d, b * h_kv * room * d), "the lengths of k and v");
+    place.check(qkv.len(), k.len(), v.len());
     if qkv.is_empty() {
         return;
     }

@@ -3,6 +3,9 @@
 
 mod cast;
 mod device;
+mod dropout;
 mod elementwise;
+mod kv_cache;
 mod optimizer;
+mod rope;
 mod softmax;
