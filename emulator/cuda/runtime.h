@@ -25,14 +25,15 @@ struct Register {
     explicit Register(Kernel kernel) { kernels().push_back(std::move(kernel)); }
 };
 
+// Of internal linkage, because two files may have structs of the same name.
 template <class... A, size_t... I>
-void call_with(void (*kernel)(A...), void** arguments, std::index_sequence<I...>) {
+static void call_with(void (*kernel)(A...), void** arguments, std::index_sequence<I...>) {
     kernel(*static_cast<std::decay_t<A>*>(arguments[I])...);
 }
-template <class... A> void call(void (*kernel)(A...), void** arguments) {
+template <class... A> static void call(void (*kernel)(A...), void** arguments) {
     call_with(kernel, arguments, std::index_sequence_for<A...>());
 }
-template <class... A> std::vector<size_t> sizes(void (*)(A...)) { return {sizeof(std::decay_t<A>)...}; }
+template <class... A> static std::vector<size_t> sizes(void (*)(A...)) { return {sizeof(std::decay_t<A>)...}; }
 
 // In which order the threads of a block go on.
 struct Schedule {

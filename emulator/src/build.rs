@@ -6,6 +6,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
     process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 /// What the library is compiled with, to find errors while kernels run.
@@ -44,8 +45,20 @@ impl Sanitizer {
     }
 }
 
-const FLAGS: [&str; 8] =
-    ["-std=c++17", "-O1", "-g1", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas"];
+/// The last two end the process where a pointer is used that is no multiple of what its type is aligned to, as vector loads have to
+/// be on a card.
+const FLAGS: [&str; 10] = [
+    "-std=c++17",
+    "-O1",
+    "-g1",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-ffp-contract=off",
+    "-Wall",
+    "-Wno-unknown-pragmas",
+    "-fsanitize=alignment",
+    "-fsanitize-undefined-trap-on-error",
+];
 
 /// The path of the library, built if the sources have changed; `None` where there is no C++ compiler, with a line on standard
 /// error.
@@ -54,23 +67,43 @@ const FLAGS: [&str; 8] =
 /// With the compiler's message, where a kernel does not compile; where `GRADUS_COMPLETE` is set and there is no compiler; where
 /// the folder `target` cannot be written.
 pub fn build(sanitizer: Sanitizer) -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in a workspace");
-    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
-    if Command::new(&compiler).arg("--version").output().is_err() {
-        assert!(
-            std::env::var_os("GRADUS_COMPLETE").is_none(),
-            "{compiler}: there is no C++ compiler for the CUDA emulator"
-        );
-        eprintln!("not tested: the CUDA kernels, for there is no C++ compiler ({compiler})");
-        return None;
-    }
-    Some(Build { root: root.into(), compiler, sanitizer }.library())
+    Some(Build { sanitizer, ..Build::new()? }.library())
+}
+
+/// One line of a kernel that is not what it should be, to see whether the tests of an operation notice.
+#[derive(Clone, Copy, Debug)]
+pub struct Bug<'a> {
+    /// The file under `kernels/src`.
+    pub file: &'a str,
+    /// A text that stands in it once.
+    pub right: &'a str,
+    /// What stands in its place.
+    pub wrong: &'a str,
+}
+
+/// A library with the kernels of one operation alone, a folder of `kernels/src`, and with a bug in them, if there is one.
+///
+/// # Panics
+/// As [`build`]; where the text that the bug replaces does not stand in its file, or more than once.
+pub fn build_operation(operation: &str, bug: Option<Bug<'_>>) -> Option<PathBuf> {
+    let seeded = bug.map(|bug| {
+        let path = Path::new("kernels/src").join(bug.file);
+        let build = Build::new()?;
+        let text = read(&build.root.join(&path));
+        assert_eq!(text.matches(bug.right).count(), 1, "{}: {:?} is to stand there once", bug.file, bug.right);
+        Some((path, text.replace(bug.right, bug.wrong)))
+    });
+    Some(Build { operation: operation.into(), seeded: seeded.flatten(), ..Build::new()? }.library())
 }
 
 struct Build {
     root: PathBuf,
     compiler: String,
     sanitizer: Sanitizer,
+    /// The folder of the kernels; empty for all of them.
+    operation: String,
+    /// A file with another text, its path in the workspace.
+    seeded: Option<(PathBuf, String)>,
 }
 
 /// One file for the compiler.
@@ -79,25 +112,48 @@ struct Unit {
     text: String,
 }
 
+impl Unit {
+    fn is_kernel(&self) -> bool {
+        self.name.ends_with(".cu")
+    }
+}
+
 impl Build {
+    /// All kernels as they are; `None` where there is no compiler.
+    fn new() -> Option<Build> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in a workspace");
+        let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
+        if Command::new(&compiler).arg("--version").output().is_err() {
+            let complete = std::env::var_os("GRADUS_COMPLETE").is_some();
+            assert!(!complete, "{compiler}: there is no C++ compiler for the CUDA emulator");
+            eprintln!("not tested: the CUDA kernels, for there is no C++ compiler ({compiler})");
+            return None;
+        }
+        let (sanitizer, operation, seeded) = (Sanitizer::None, String::new(), None);
+        Some(Build { root: root.into(), compiler, sanitizer, operation, seeded })
+    }
+
     fn library(&self) -> PathBuf {
         let folder = self.root.join("target/emulator");
         fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-        let headers = self.headers();
-        let objects: Vec<PathBuf> =
-            self.units().iter().map(|unit| folder.join(self.object_name(unit, &headers))).collect();
+        let headers = [self.headers("emulator/cuda", "h"), self.headers("kernels/src", "cuh")];
+        let units = self.units();
+        let objects: Vec<PathBuf> = units.iter().map(|unit| folder.join(self.object_name(unit, &headers))).collect();
         let library = folder.join(format!("{:016x}", hash(&objects))).join("libcuda.so");
         if library.exists() {
             return library;
         }
+        let copies = self.seeded.as_ref().map(|_| self.copied_headers(&folder, &headers));
+        let missing = units.iter().zip(&objects).filter(|(_, object)| !object.exists()).collect::<Vec<_>>();
+        let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
-            let compiled: Vec<_> = self
-                .units()
-                .into_iter()
-                .zip(&objects)
-                .filter(|(_, object)| !object.exists())
-                .map(|(unit, object)| scope.spawn(move || self.compile(&unit, object)))
-                .collect();
+            let work = || {
+                while let Some((unit, object)) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    self.compile(unit, object, copies.as_deref());
+                }
+            };
+            let at_once = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+            let compiled: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
             compiled.into_iter().for_each(|one| one.join().expect("a kernel compiles"));
         });
         self.link(&objects, &library);
@@ -111,7 +167,7 @@ impl Build {
             text: format!("#include {:?}\n", self.root.join("emulator/cuda").join(name)),
         });
         let mut kernels = Vec::new();
-        find(&self.root.join("kernels/src"), "cu", &mut kernels);
+        find(&self.root.join("kernels/src").join(&self.operation), "cu", &mut kernels);
         own.into_iter().chain(kernels.iter().map(|path| self.kernel(path))).collect()
     }
 
@@ -119,39 +175,76 @@ impl Build {
         let relative = path.strip_prefix(&self.root).expect("a path in the workspace").to_string_lossy().into_owned();
         let id: String = relative.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         let section = format!("shared_{:016x}", hash(&id));
-        let registered: String = names(&read(path))
+        let source = self.read(path);
+        // Where there may be a bug the text itself, for a header with a bug would not be looked for before the one beside the file.
+        let included = if self.operation.is_empty() {
+            format!("#include {path:?}\n")
+        } else {
+            format!("#line 1 {path:?}\n{source}\n")
+        };
+        let registered: String = names(&source)
             .iter()
             .map(|name| format!("GRADUS_REGISTER({name}, __start_{section}, __stop_{section});\n"))
             .collect();
         let text = format!(
-            "#define GRADUS_SHARED_SECTION \"{section}\"\n#include \"runtime.h\"\n#include {path:?}\n\
+            "#define GRADUS_SHARED_SECTION \"{section}\"\n#include \"runtime.h\"\n{included}\
              extern \"C\" __attribute__((weak, visibility(\"hidden\"))) unsigned char __start_{section}[], __stop_{section}[];\n\
              {registered}"
         );
         Unit { name: relative, text }
     }
 
-    fn headers(&self) -> Vec<String> {
+    /// The texts of the headers in a folder.
+    fn headers(&self, folder: &str, extension: &str) -> Vec<String> {
         let mut paths = Vec::new();
-        find(&self.root.join("emulator/cuda"), "h", &mut paths);
-        find(&self.root.join("kernels/src"), "cuh", &mut paths);
-        paths.iter().map(|path| read(path)).collect()
+        find(&self.root.join(folder), extension, &mut paths);
+        paths.iter().map(|path| self.read(path)).collect()
     }
 
-    fn object_name(&self, unit: &Unit, headers: &[String]) -> String {
-        let source =
-            read(&self.root.join(if unit.name.ends_with(".cu") { "" } else { "emulator/cuda" }).join(&unit.name));
+    /// The text of a file, with the bug where it has one.
+    fn read(&self, path: &Path) -> String {
+        match &self.seeded {
+            Some((seeded, text)) if self.root.join(seeded) == path => text.clone(),
+            _ => read(path),
+        }
+    }
+
+    /// A folder with the headers of all kernels, one of which may have a bug.
+    fn copied_headers(&self, folder: &Path, texts: &impl Hash) -> PathBuf {
+        let folder = folder.join(format!("headers-{:016x}", hash(texts)));
+        fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let mut headers = Vec::new();
+        find(&self.root.join("kernels/src"), "cuh", &mut headers);
+        for header in headers {
+            let copy = folder.join(header.file_name().expect("a file"));
+            let temporary = copy.with_extension(format!("{}.tmp", std::process::id()));
+            let written = fs::write(&temporary, self.read(&header));
+            written.unwrap_or_else(|error| panic!("{}: {error}", temporary.display()));
+            rename(&temporary, &copy);
+        }
+        folder
+    }
+
+    /// `headers`: the texts of those of the emulator and of those of the kernels.
+    fn object_name(&self, unit: &Unit, headers: &[Vec<String>; 2]) -> String {
+        let (folder, headers) = if unit.is_kernel() { ("", &headers[..]) } else { ("emulator/cuda", &headers[..1]) };
+        let source = self.read(&self.root.join(folder).join(&unit.name));
         let stem = Path::new(&unit.name).file_stem().expect("a file").to_string_lossy().into_owned();
         format!("{stem}-{:016x}.o", hash(&(&unit.text, source, headers, FLAGS, self.sanitizer, &self.compiler)))
     }
 
-    fn compile(&self, unit: &Unit, object: &Path) {
+    /// `headers`: a folder of headers that come before those beside the sources.
+    fn compile(&self, unit: &Unit, object: &Path, headers: Option<&Path>) {
         let temporary = object.with_extension(format!("{}.tmp", std::process::id()));
         let source = temporary.with_extension("cpp");
         fs::write(&source, &unit.text).unwrap_or_else(|error| panic!("{}: {error}", source.display()));
+        let beside = Path::new(&unit.name).parent().filter(|_| unit.is_kernel()).map(|folder| self.root.join(folder));
+        let usual = ["emulator/cuda", "kernels/src/cuda"].map(|folder| self.root.join(folder));
         let mut command = Command::new(&self.compiler);
         command.args(FLAGS).args(self.sanitizer.flags());
-        command.arg("-I").arg(self.root.join("emulator/cuda")).arg("-I").arg(self.root.join("kernels/src/cuda"));
+        for folder in headers.map(Path::to_path_buf).into_iter().chain(usual).chain(beside) {
+            command.arg("-I").arg(folder);
+        }
         run(command.arg("-c").arg(&source).arg("-o").arg(&temporary));
         fs::remove_file(&source).ok();
         rename(&temporary, object);

@@ -10,10 +10,10 @@
 
 mod build;
 
-pub use build::{Sanitizer, build};
+pub use build::{Bug, Sanitizer, build, build_operation};
 
 use libloading::{Library, Symbol};
-use std::{ffi::CString, sync::OnceLock};
+use std::{ffi::CString, path::PathBuf, sync::OnceLock};
 
 /// In which order the threads of a block go on, each as far as it can. A kernel computes the same in all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +38,8 @@ impl Schedule {
 #[derive(Debug)]
 pub struct Emulator(Library);
 
-/// The emulator, built from the sources if they have changed. `None` where this machine has no C++ compiler, with a line on
-/// standard error; where `GRADUS_COMPLETE` is set, as in the gate, that is an error.
+/// The emulator, built from the sources if they have changed, or the library that `GRADUS_EMULATOR_LIBRARY` names. `None` where this
+/// machine has no C++ compiler, with a line on standard error; where `GRADUS_COMPLETE` is set, as in the gate, that is an error.
 ///
 /// With `GRADUS_EMULATOR_SANITIZER=address` or `thread` it is built with that sanitizer, whose own library has to be loaded before all
 /// others then (`LD_PRELOAD`).
@@ -50,7 +50,8 @@ pub fn load() -> Option<&'static Emulator> {
     static LOADED: OnceLock<Option<Emulator>> = OnceLock::new();
     LOADED
         .get_or_init(|| {
-            let path = build(Sanitizer::from_environment())?;
+            let given = std::env::var_os("GRADUS_EMULATOR_LIBRARY").map(PathBuf::from);
+            let path = given.or_else(|| build(Sanitizer::from_environment()))?;
             // SAFETY: the library is the one that was just built; loading it runs the registration of its kernels, which
             // touches nothing but memory of its own. It stays loaded until the process ends.
             let library = unsafe { Library::new(&path) };

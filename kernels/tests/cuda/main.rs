@@ -8,4 +8,5 @@ mod elementwise;
 mod kv_cache;
 mod optimizer;
 mod rope;
+mod seeded_bugs;
 mod softmax;

@@ -110,7 +110,13 @@ fn the_sum_of_squares_is_that_of_the_specification() {
             });
         }
     }
-    let mut sum = device.output::<f64>(1);
+    // More blocks than the last one has threads.
+    let g = values(2, 600_000);
+    let (exact, input, mut sum) = (naive::sum_of_squares(&g), device.upload(&g), device.output::<f64>(1));
+    cuda::sum_of_squares_to(&device.gpu, input.slice(0..g.len()), sum.slice_mut(0..1)).unwrap();
+    let got = sum.to_host::<f64>().unwrap()[0];
+    assert!((got - exact).abs() <= 1e-12 * exact, "{got:e}, {exact:e}");
+
     for (special, is) in [(f32::NAN, f64::is_nan as fn(f64) -> bool), (f32::NEG_INFINITY, |x| x == f64::INFINITY)] {
         let g = device.upload(&[1.0, special, 2.0]);
         cuda::sum_of_squares_to(&device.gpu, g.slice(0..3), sum.slice_mut(0..1)).unwrap();

@@ -1,0 +1,144 @@
+//! Whether the tests would notice: each of these bugs is one line of a kernel, with which a test has to fail.
+//!
+//! The emulator is built with the kernels of one operation and the bug in them, and this program is started once more, on that library,
+//! with the one test that should fail. Without a bug the same test passes, on a library that was built in the same way.
+
+use gradus_emulator::{Bug, build_operation};
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+/// An operation, one of its tests, and bugs that it has to notice.
+type Case<'a> = (&'a str, &'a str, &'a [Bug<'a>]);
+
+const CASES: &[Case<'_>] = &[
+    (
+        "softmax",
+        "softmax::every_rung_agrees_with_the_oracle",
+        &[
+            // A missing barrier: before a sum across a block is read, and before its memory is written again.
+            Bug {
+                file: "cuda/gradus.cuh",
+                right: "scratch[warp_index()] = value;\n    __syncthreads();\n    return warp_sum",
+                wrong: "scratch[warp_index()] = value;\n    return warp_sum",
+            },
+            Bug {
+                file: "cuda/gradus.cuh",
+                right: "value = warp_sum(value);\n    __syncthreads(); // the last use of the scratch is over\n",
+                wrong: "value = warp_sum(value);\n",
+            },
+            // A bound that is off by one: a row too many, which ends the process at the page behind the buffer.
+            Bug {
+                file: "softmax/cuda/naive.cu",
+                right: "if (row >= rows) return;\n    x += u64(row) * c;\n    y += u64(row) * c;\n    float largest",
+                wrong: "if (row > rows) return;\n    x += u64(row) * c;\n    y += u64(row) * c;\n    float largest",
+            },
+            // The largest number is lost where a row of −∞ alone begins.
+            Bug {
+                file: "softmax/cuda/block.cu",
+                right: "float shift = largest == -INF ? 0.0f : largest,",
+                wrong: "float shift = largest,",
+            },
+        ],
+    ),
+    (
+        "elementwise",
+        "elementwise::every_unary_rung_meets_the_oracle",
+        &[
+            // A tail that is dropped: what is no whole four elements is not written.
+            Bug {
+                file: "cuda/quad.cuh",
+                right: "if (k < count) at[k] = quad.of[k];",
+                wrong: "if (count == 4) at[k] = quad.of[k];",
+            },
+            Bug {
+                file: "elementwise/cuda/naive.cu",
+                right: "if (i < n) y[i] = unary_of",
+                wrong: "if (i <= n) y[i] = unary_of",
+            },
+            // Two functions that have changed their places.
+            Bug { file: "cuda/functions.cuh", right: "FUNCTION(Exp, expf(x), ", wrong: "FUNCTION(Exp, logf(x), " },
+        ],
+    ),
+    (
+        "elementwise",
+        "elementwise::select_takes_where_the_condition_is_not_zero",
+        // Swapped arguments.
+        &[
+            Bug {
+                file: "elementwise/cuda/naive.cu",
+                right: "== 0.0f ? b[at[2]] : a[at[1]]",
+                wrong: "== 0.0f ? a[at[1]] : b[at[2]]",
+            },
+            Bug {
+                file: "elementwise/cuda/vector.cu",
+                right: "== 0.0f ? right.of[k] : left.of[k]",
+                wrong: "== 0.0f ? left.of[k] : right.of[k]",
+            },
+        ],
+    ),
+    (
+        "elementwise",
+        "elementwise::copies_move_every_element_and_no_other",
+        &[
+            Bug { file: "elementwise/cuda/tiles.cu", right: "    __syncthreads();\n", wrong: "" },
+            // The tail of a matrix whose sides are no multiples of a tile.
+            Bug {
+                file: "elementwise/cuda/tiles.cu",
+                right: "(plane.rows + TILE - 1) / TILE",
+                wrong: "plane.rows / TILE",
+            },
+            Bug { file: "elementwise/cuda/tiles.cu", right: "tile[lane][i];", wrong: "tile[i][lane];" },
+        ],
+    ),
+    (
+        "optimizer",
+        "optimizer::the_sum_of_squares_is_that_of_the_specification",
+        &[Bug { file: "optimizer/cuda/norm.cu", right: "    __syncthreads();\n", wrong: "" }],
+    ),
+    (
+        "dropout",
+        "dropout::every_rung_gives_the_bits_of_the_specification",
+        // The wrong word of a block of Philox, and a load of two elements where there is one.
+        &[
+            Bug {
+                file: "dropout/cuda/group.cu",
+                right: "apply_pair(words.y, threshold, scale, i + 16",
+                wrong: "apply_pair(words.z, threshold, scale, i + 16",
+            },
+            Bug { file: "dropout/cuda/group.cu", right: "i + 1 < n && (", wrong: "(" },
+        ],
+    ),
+];
+
+/// Runs a test of this program on another library.
+fn run(test: &str, library: &Path) -> Output {
+    let program = std::env::current_exe().expect("this program");
+    let mut command = Command::new(program);
+    command.args(["--exact", test, "--test-threads=1"]).env("GRADUS_EMULATOR_LIBRARY", library);
+    command.env("RUST_BACKTRACE", "0").output().expect("it runs")
+}
+
+fn text(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned()).concat()
+}
+
+#[test]
+fn every_bug_makes_a_test_fail() {
+    if std::env::var_os("GRADUS_CUDA_TESTS").is_some() {
+        return; // bugs are for the emulator
+    }
+    for &(operation, test, bugs) in CASES {
+        let Some(library) = build_operation(operation, None) else { return };
+        let output = run(test, &library);
+        assert!(output.status.success(), "{test} without a bug: {}", text(&output));
+        assert!(text(&output).contains("test result: ok. 1 passed"), "{test} is no test: {}", text(&output));
+        for &bug in bugs {
+            let library = build_operation(operation, Some(bug)).expect("a compiler that was there before");
+            let output = run(test, &library);
+            assert!(!output.status.success(), "{test} does not notice {bug:?}");
+            assert!(!text(&output).contains("not a kernel of the emulator"), "{test}, {bug:?}: {}", text(&output));
+        }
+    }
+}
