@@ -101,8 +101,14 @@ __device__ __forceinline__ void store_quad(float (*tile)[WIDTH], u32 line, u32 s
 
 // Reads 8 lines of a step: 4 from the first on, and 4 a distance further.
 template <u32 DISTANCE> __device__ __forceinline__ void read_eight(float (&to)[8], const float* from) {
-    *reinterpret_cast<float4*>(&to[0]) = *reinterpret_cast<const float4*>(from);
-    *reinterpret_cast<float4*>(&to[4]) = *reinterpret_cast<const float4*>(from + DISTANCE);
+#pragma unroll
+    for (u32 half = 0; half < 2; half++) {
+        float4 quad = *reinterpret_cast<const float4*>(from + half * DISTANCE);
+        to[4 * half] = quad.x;
+        to[4 * half + 1] = quad.y;
+        to[4 * half + 2] = quad.z;
+        to[4 * half + 3] = quad.w;
+    }
 }
 
 // sum[r][q] += a[r]·b[q]: 64 multiply-adds for 16 numbers.
@@ -128,7 +134,8 @@ __device__ __forceinline__ void put_eight(const Sizes& s, const Place& place, fl
             u32 j = column + half * ACROSS, left = s.n - place.j;
             float* to = c + u64(i) * s.n + j;
             if (vectors && !add && j < left && left - j >= 4) {
-                *reinterpret_cast<float4*>(to) = *reinterpret_cast<const float4*>(&sum[r][4 * half]);
+                const float* from = &sum[r][4 * half];
+                *reinterpret_cast<float4*>(to) = make_float4(from[0], from[1], from[2], from[3]);
                 continue;
             }
 #pragma unroll

@@ -159,6 +159,11 @@ macro_rules! common {
                 self.address
             }
 
+            /// Whether it begins at a multiple of so many bytes.
+            pub(crate) fn is_aligned(&self, bytes: u64) -> bool {
+                self.address % bytes == 0
+            }
+
             /// The part `range` of it.
             ///
             /// # Panics

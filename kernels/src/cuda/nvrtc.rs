@@ -13,7 +13,8 @@ use std::{
 
 /// The headers that kernels include, each before those that it includes; NVRTC gets their text in the place of the first
 /// `#include`, and nothing in that of the others.
-const HEADERS: [(&str, &str); 4] = [
+const HEADERS: [(&str, &str); 5] = [
+    ("#include \"matmul_mma.cuh\"", include_str!("matmul_mma.cuh")),
     ("#include \"matmul.cuh\"", include_str!("matmul.cuh")),
     ("#include \"tensor_cores.cuh\"", include_str!("tensor_cores.cuh")),
     ("#include \"philox.cuh\"", include_str!("philox.cuh")),

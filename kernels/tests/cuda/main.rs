@@ -2,4 +2,5 @@
 //! on it with `GRADUS_CUDA_TESTS=device`.
 
 mod device;
+mod matmul;
 mod softmax;

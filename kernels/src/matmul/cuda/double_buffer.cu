@@ -10,6 +10,11 @@
 
 constexpr u32 STEPS = 8;
 
+// A row of lines for each step, twice.
+template <u32 LINES> struct Tiles {
+    float a[2][STEPS][LINES + 4], b[2][STEPS][LINES + 4];
+};
+
 // The quads of a tile that a thread has on their way.
 template <u32 QUADS> struct Loaded {
     float4 quad[QUADS];
@@ -35,9 +40,9 @@ __device__ __forceinline__ void store(const Loaded<QUADS>& from, float (*tile)[L
     }
 }
 
-template <u32 LINES, u32 THREADS, bool A_STEPS, bool B_STEPS> __device__ void product(PRODUCT, u32 per_part) {
-    constexpr u32 QUADS = LINES * STEPS / 4 / THREADS, WIDTH = LINES + 4, ACROSS = LINES / 64;
-    __shared__ __align__(16) float a_tile[2][STEPS][WIDTH], b_tile[2][STEPS][WIDTH];
+template <u32 LINES, u32 THREADS, bool A_STEPS, bool B_STEPS>
+__device__ void product(Tiles<LINES>& tiles, PRODUCT, u32 per_part) {
+    constexpr u32 QUADS = LINES * STEPS / 4 / THREADS, ACROSS = LINES / 64;
     Place place = place_of<LINES, LINES>(s, blockIdx.x);
     u32 start = blockIdx.y * per_part;
     Panel<float> of_a = panel_of_a(s, a, at, place, start, per_part), of_b = panel_of_b(s, b, bt, place, start, per_part);
@@ -47,10 +52,10 @@ template <u32 LINES, u32 THREADS, bool A_STEPS, bool B_STEPS> __device__ void pr
     Loaded<QUADS> next_a, next_b;
     load<LINES, THREADS, A_STEPS>(of_a, a_vectors, 0, next_a);
     load<LINES, THREADS, B_STEPS>(of_b, b_vectors, 0, next_b);
-    store<LINES, THREADS, A_STEPS>(next_a, a_tile[0]);
-    store<LINES, THREADS, B_STEPS>(next_b, b_tile[0]);
+    store<LINES, THREADS, A_STEPS>(next_a, tiles.a[0]);
+    store<LINES, THREADS, B_STEPS>(next_b, tiles.b[0]);
     __syncthreads();
-    u32 count = of_a.steps == 0 ? 0 : tiles(of_a.steps, STEPS);
+    u32 count = of_a.steps == 0 ? 0 : (of_a.steps - 1) / STEPS + 1;
     for (u32 tile = 0; tile < count; tile++) {
         bool more = tile + 1 < count;
         if (more) {
@@ -59,13 +64,13 @@ template <u32 LINES, u32 THREADS, bool A_STEPS, bool B_STEPS> __device__ void pr
         }
 #pragma unroll
         for (u32 p = 0; p < STEPS; p++) {
-            read_eight<16>(a_part, &a_tile[tile % 2][p][i]);
-            read_eight<32>(b_part, &b_tile[tile % 2][p][j]);
+            read_eight<16>(a_part, &tiles.a[tile % 2][p][i]);
+            read_eight<32>(b_part, &tiles.b[tile % 2][p][j]);
             multiply_eight(sum, a_part, b_part);
         }
         if (more) {
-            store<LINES, THREADS, A_STEPS>(next_a, a_tile[(tile + 1) % 2]);
-            store<LINES, THREADS, B_STEPS>(next_b, b_tile[(tile + 1) % 2]);
+            store<LINES, THREADS, A_STEPS>(next_a, tiles.a[(tile + 1) % 2]);
+            store<LINES, THREADS, B_STEPS>(next_b, tiles.b[(tile + 1) % 2]);
         }
         __syncthreads();
     }
@@ -73,26 +78,34 @@ template <u32 LINES, u32 THREADS, bool A_STEPS, bool B_STEPS> __device__ void pr
 }
 
 extern "C" __global__ void __launch_bounds__(256) matmul_double_buffer_nn(PRODUCT, u32 per_part) {
-    product<128, 256, true, false>(HANDED_ON, per_part);
+    __shared__ __align__(16) Tiles<128> tiles;
+    product<128, 256, true, false>(tiles, HANDED_ON, per_part);
 }
 extern "C" __global__ void __launch_bounds__(256) matmul_double_buffer_nt(PRODUCT, u32 per_part) {
-    product<128, 256, true, true>(HANDED_ON, per_part);
+    __shared__ __align__(16) Tiles<128> tiles;
+    product<128, 256, true, true>(tiles, HANDED_ON, per_part);
 }
 extern "C" __global__ void __launch_bounds__(256) matmul_double_buffer_tn(PRODUCT, u32 per_part) {
-    product<128, 256, false, false>(HANDED_ON, per_part);
+    __shared__ __align__(16) Tiles<128> tiles;
+    product<128, 256, false, false>(tiles, HANDED_ON, per_part);
 }
 extern "C" __global__ void __launch_bounds__(256) matmul_double_buffer_tt(PRODUCT, u32 per_part) {
-    product<128, 256, false, true>(HANDED_ON, per_part);
+    __shared__ __align__(16) Tiles<128> tiles;
+    product<128, 256, false, true>(tiles, HANDED_ON, per_part);
 }
 extern "C" __global__ void __launch_bounds__(64) matmul_double_buffer_small_nn(PRODUCT, u32 per_part) {
-    product<64, 64, true, false>(HANDED_ON, per_part);
+    __shared__ __align__(16) Tiles<64> tiles;
+    product<64, 64, true, false>(tiles, HANDED_ON, per_part);
 }
 extern "C" __global__ void __launch_bounds__(64) matmul_double_buffer_small_nt(PRODUCT, u32 per_part) {
-    product<64, 64, true, true>(HANDED_ON, per_part);
+    __shared__ __align__(16) Tiles<64> tiles;
+    product<64, 64, true, true>(tiles, HANDED_ON, per_part);
 }
 extern "C" __global__ void __launch_bounds__(64) matmul_double_buffer_small_tn(PRODUCT, u32 per_part) {
-    product<64, 64, false, false>(HANDED_ON, per_part);
+    __shared__ __align__(16) Tiles<64> tiles;
+    product<64, 64, false, false>(tiles, HANDED_ON, per_part);
 }
 extern "C" __global__ void __launch_bounds__(64) matmul_double_buffer_small_tt(PRODUCT, u32 per_part) {
-    product<64, 64, false, true>(HANDED_ON, per_part);
+    __shared__ __align__(16) Tiles<64> tiles;
+    product<64, 64, false, true>(tiles, HANDED_ON, per_part);
 }

@@ -68,8 +68,7 @@ template <class T, bool ROUND, u32 ROWS> __device__ void along_steps(FEW_ROWS(T)
 }
 
 // A lane for a column of C, a warp for a part of the steps.
-template <class T, bool ROUND, u32 ROWS> __device__ void along_lines(FEW_ROWS(T)) {
-    __shared__ float part[WARPS][ROWS][WARP];
+template <class T, bool ROUND, u32 ROWS> __device__ void along_lines(float (*part)[ROWS][WARP], FEW_ROWS(T)) {
     u32 across = tiles(s.n, WARP), batch = blockIdx.x / across, j = blockIdx.x % across * WARP + lane_index();
     a += batch * at.batch;
     b += batch * bt.batch + j * bt.col;
@@ -96,13 +95,31 @@ template <class T, bool ROUND, u32 ROWS> __device__ void along_lines(FEW_ROWS(T)
 
 extern "C" __global__ void matmul_few_rows_steps_1(FEW_ROWS(float)) { along_steps<float, false, 1>(FEW_ROWS_ON); }
 extern "C" __global__ void matmul_few_rows_steps_8(FEW_ROWS(float)) { along_steps<float, false, 8>(FEW_ROWS_ON); }
-extern "C" __global__ void matmul_few_rows_lines_1(FEW_ROWS(float)) { along_lines<float, false, 1>(FEW_ROWS_ON); }
-extern "C" __global__ void matmul_few_rows_lines_8(FEW_ROWS(float)) { along_lines<float, false, 8>(FEW_ROWS_ON); }
+extern "C" __global__ void matmul_few_rows_lines_1(FEW_ROWS(float)) {
+    __shared__ float part[WARPS][1][WARP];
+    along_lines<float, false, 1>(part, FEW_ROWS_ON);
+}
+extern "C" __global__ void matmul_few_rows_lines_8(FEW_ROWS(float)) {
+    __shared__ float part[WARPS][8][WARP];
+    along_lines<float, false, 8>(part, FEW_ROWS_ON);
+}
 extern "C" __global__ void matmul_few_rows_rounded_steps_1(FEW_ROWS(float)) { along_steps<float, true, 1>(FEW_ROWS_ON); }
 extern "C" __global__ void matmul_few_rows_rounded_steps_8(FEW_ROWS(float)) { along_steps<float, true, 8>(FEW_ROWS_ON); }
-extern "C" __global__ void matmul_few_rows_rounded_lines_1(FEW_ROWS(float)) { along_lines<float, true, 1>(FEW_ROWS_ON); }
-extern "C" __global__ void matmul_few_rows_rounded_lines_8(FEW_ROWS(float)) { along_lines<float, true, 8>(FEW_ROWS_ON); }
+extern "C" __global__ void matmul_few_rows_rounded_lines_1(FEW_ROWS(float)) {
+    __shared__ float part[WARPS][1][WARP];
+    along_lines<float, true, 1>(part, FEW_ROWS_ON);
+}
+extern "C" __global__ void matmul_few_rows_rounded_lines_8(FEW_ROWS(float)) {
+    __shared__ float part[WARPS][8][WARP];
+    along_lines<float, true, 8>(part, FEW_ROWS_ON);
+}
 extern "C" __global__ void matmul_few_rows_stored_steps_1(FEW_ROWS(u16)) { along_steps<u16, true, 1>(FEW_ROWS_ON); }
 extern "C" __global__ void matmul_few_rows_stored_steps_8(FEW_ROWS(u16)) { along_steps<u16, true, 8>(FEW_ROWS_ON); }
-extern "C" __global__ void matmul_few_rows_stored_lines_1(FEW_ROWS(u16)) { along_lines<u16, true, 1>(FEW_ROWS_ON); }
-extern "C" __global__ void matmul_few_rows_stored_lines_8(FEW_ROWS(u16)) { along_lines<u16, true, 8>(FEW_ROWS_ON); }
+extern "C" __global__ void matmul_few_rows_stored_lines_1(FEW_ROWS(u16)) {
+    __shared__ float part[WARPS][1][WARP];
+    along_lines<u16, true, 1>(part, FEW_ROWS_ON);
+}
+extern "C" __global__ void matmul_few_rows_stored_lines_8(FEW_ROWS(u16)) {
+    __shared__ float part[WARPS][8][WARP];
+    along_lines<u16, true, 8>(part, FEW_ROWS_ON);
+}

@@ -31,19 +31,27 @@ pub(super) fn run(gpu: &Gpu, products: Products<'_>) -> Result<()> {
     }
     let products = products.folded();
     let Shape { m, n, .. } = products.shape;
-    let turned = Shape { m: n, n: m, ..products.shape };
     if are_few(products.shape) {
-        let rows = Strides { batch: m * n, row: n, col: 1 };
-        launch(gpu, F32, products, rows)
-    } else if are_few(turned) {
-        // Cᵀ = Bᵀ·Aᵀ: the few columns of B are the rows.
-        let swap = |strides: Strides| Strides { row: strides.col, col: strides.row, ..strides };
-        let Products { a, a_strides, b, b_strides, c, add, .. } = products;
-        let turned = Products { shape: turned, a: b, a_strides: swap(b_strides), b: a, b_strides: swap(a_strides), c, add };
-        launch(gpu, F32, turned, Strides { batch: m * n, row: 1, col: n })
-    } else {
-        tiles::split_k(gpu, products)
+        return launch(gpu, F32, products, Strides { batch: m * n, row: n, col: 1 });
     }
+    match few_columns(gpu, F32, products)? {
+        Some(products) => tiles::split_k(gpu, products),
+        None => Ok(()),
+    }
+}
+
+/// Few columns, where they are few: the rows of Cᵀ = Bᵀ·Aᵀ. Else the products come back.
+pub(super) fn few_columns<'a>(gpu: &Gpu, names: Names, products: Products<'a>) -> Result<Option<Products<'a>>> {
+    let Shape { m, n, .. } = products.shape;
+    let shape = Shape { m: n, n: m, ..products.shape };
+    if !are_few(shape) {
+        return Ok(Some(products));
+    }
+    let swap = |strides: Strides| Strides { row: strides.col, col: strides.row, ..strides };
+    let Products { a, a_strides, b, b_strides, c, add, .. } = products;
+    let turned = Products { shape, a: b, a_strides: swap(b_strides), b: a, b_strides: swap(a_strides), c, add };
+    launch(gpu, names, turned, Strides { batch: m * n, row: 1, col: n })?;
+    Ok(None)
 }
 
 /// Few rows, of C with these steps.

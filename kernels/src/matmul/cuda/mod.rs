@@ -30,6 +30,15 @@ pub(crate) const MODULES: &[&Module] = &[
     &tiles::DOUBLE_BUFFER,
     &tiles::SPLIT_K,
     &few_rows::FEW_ROWS,
+    &bf16::NAIVE,
+    &bf16::ROUNDED,
+    &bf16::MMA,
+    &bf16::CP_ASYNC,
+    &bf16::PADDED,
+    &bf16::SWIZZLED,
+    &bf16::LDMATRIX,
+    &bf16::TWO_STAGES,
+    &bf16::THREE_STAGES,
 ];
 
 /// A batch of products, the argument of a rung: C\[b\] = A\[b\]·B\[b\], or C\[b\] += A\[b\]·B\[b\] with `add`.
