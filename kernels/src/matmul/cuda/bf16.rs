@@ -37,16 +37,31 @@ const fn ladder<B: Right>() -> [CudaRung<Run<B>>; 10] {
     const ANY: Capability = Capability::SM_75;
     const CORES: Capability = Capability::SM_80;
     [
-        rung("naive", "the definition: operands rounded when they are read, one thread an element of C", naive::<B>, ANY),
+        rung(
+            "naive",
+            "the definition: operands rounded when they are read, one thread an element of C",
+            naive::<B>,
+            ANY,
+        ),
         rung("rounded", "operands rounded once, into scratch memory, for the ladder of f32", rounded::<B>, ANY),
         rung("mma", "tensor cores: 4096 FLOPs for an instruction", mma::<B>, CORES),
         rung("cp_async", "tiles copied asynchronously, past the registers", cp_async::<B>, CORES),
         rung("padded", "lines 80 bytes apart in shared memory: no bank conflicts", padded::<B>, CORES),
         rung("swizzled", "chunks of a line change places instead: no shared memory lost", swizzled::<B>, CORES),
         rung("ldmatrix", "fragments read four matrices at a time", ldmatrix::<B>, CORES),
-        rung("two_stages", "the next tile is copied while this one is multiplied; long sums in parts", two_stages::<B>, CORES),
+        rung(
+            "two_stages",
+            "the next tile is copied while this one is multiplied; long sums in parts",
+            two_stages::<B>,
+            CORES,
+        ),
         rung("three_stages", "two tiles on their way while one is multiplied", three_stages::<B>, CORES),
-        rung("few_rows", "few rows: B read once and straight into registers; else the best that the card has", run::<B>, ANY),
+        rung(
+            "few_rows",
+            "few rows: B read once and straight into registers; else the best that the card has",
+            run::<B>,
+            ANY,
+        ),
     ]
 }
 

@@ -11,10 +11,8 @@ pub(super) static FEW_ROWS: Module = module!("matmul", "few_rows");
 /// The kernels of one kind of operands: along the steps and along the lines, for one row and for several.
 pub(super) type Names = [[&'static str; 2]; 2];
 
-const F32: Names = [
-    ["matmul_few_rows_steps_1", "matmul_few_rows_steps_8"],
-    ["matmul_few_rows_lines_1", "matmul_few_rows_lines_8"],
-];
+const F32: Names =
+    [["matmul_few_rows_steps_1", "matmul_few_rows_steps_8"], ["matmul_few_rows_lines_1", "matmul_few_rows_lines_8"]];
 
 /// The most rows.
 const ROWS: usize = 8;

@@ -68,11 +68,19 @@ pub static CUDA_RUNGS: [CudaRung<Run>; 9] = [
     rung("naive", "one thread an element of C, neighbouring threads along a column", tiles::naive),
     rung("coalesced", "neighbouring threads along a row: they read and write neighbouring elements", tiles::coalesced),
     rung("shared_tile", "tiles of A and B in shared memory: each load serves 32 multiply-adds", tiles::shared_tile),
-    rung("register_tile", "8×8 elements of C in a thread's registers: 16 shared loads for 64 multiply-adds", tiles::register_tile),
+    rung(
+        "register_tile",
+        "8×8 elements of C in a thread's registers: 16 shared loads for 64 multiply-adds",
+        tiles::register_tile,
+    ),
     rung("vector_loads", "loads of 16 bytes; operands transposed on the way into shared memory", tiles::vector_loads),
     rung("warp_tile", "a tile of C for each warp: its lanes read fewer different numbers", tiles::warp_tile),
     rung("double_buffer", "the next tile is loaded while this one is multiplied", tiles::double_buffer),
-    rung("split_k", "long sums with few blocks of C are cut into parts, which are added in a fixed order", tiles::split_k),
+    rung(
+        "split_k",
+        "long sums with few blocks of C are cut into parts, which are added in a fixed order",
+        tiles::split_k,
+    ),
     rung("few_rows", "few rows or columns: a warp a column, B read once and straight into registers", few_rows::run),
 ];
 

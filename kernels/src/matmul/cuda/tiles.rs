@@ -20,7 +20,8 @@ type Layouts = [&'static str; 4];
 
 const VECTOR_LOADS_NAMES: Layouts =
     ["matmul_vector_loads_nn", "matmul_vector_loads_nt", "matmul_vector_loads_tn", "matmul_vector_loads_tt"];
-const WARP_TILE_NAMES: Layouts = ["matmul_warp_tile_nn", "matmul_warp_tile_nt", "matmul_warp_tile_tn", "matmul_warp_tile_tt"];
+const WARP_TILE_NAMES: Layouts =
+    ["matmul_warp_tile_nn", "matmul_warp_tile_nt", "matmul_warp_tile_tn", "matmul_warp_tile_tt"];
 const LARGE_NAMES: Layouts =
     ["matmul_double_buffer_nn", "matmul_double_buffer_nt", "matmul_double_buffer_tn", "matmul_double_buffer_tt"];
 const SMALL_NAMES: Layouts = [
