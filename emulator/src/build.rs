@@ -99,6 +99,7 @@ impl Build {
         });
         let mut kernels = Vec::new();
         find(&self.root.join("kernels/src"), "cu", &mut kernels);
+        find(&self.root.join("kernels/tests/cuda"), "cu", &mut kernels);
         own.into_iter().chain(kernels.iter().map(|path| self.kernel(path))).collect()
     }
 

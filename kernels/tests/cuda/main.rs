@@ -2,5 +2,6 @@
 //! on it with `GRADUS_CUDA_TESTS=device`.
 
 mod device;
+mod fragments;
 mod matmul;
 mod softmax;
