@@ -17,7 +17,7 @@
 #define __device__ [[maybe_unused]] static
 #define __forceinline__ inline
 #define __launch_bounds__(...)
-#define __align__(n) alignas(n)
+#define __align__(n) __attribute__((aligned(n)))
 // Of each file's shared arrays the linker makes one section, which is filled with NaN before a block begins.
 #define __shared__ static __attribute__((section(GRADUS_SHARED_SECTION)))
 

@@ -11,14 +11,22 @@ struct MatrixFragments {
 // Number `index` of two in a register.
 inline float half_of(uint32_t pair, unsigned index) { return __uint_as_float((index ? pair >> 16 : pair & 0xffffu) << 16); }
 
-// Who holds A[row][k] and B[k][column] of a product 16×8×16.
-inline float a_element(const Exchange& all, unsigned row, unsigned k, int line) {
-    const unsigned holder = row % 8 * 4 + k % 8 / 2, which = row / 8 + k / 8 * 2;
-    return half_of(all.of<MatrixFragments>(holder, line).a[which], k % 2);
+// Row `row` of A, and column `column` of B, of a product 16×8×16, gathered from the lanes that hold them.
+inline void a_row(float (&to)[16], const Exchange& all, unsigned row, int line) {
+    for (unsigned pair = 0; pair < 8; pair++) {
+        const unsigned holder = row % 8 * 4 + pair % 4, which = row / 8 + pair / 4 * 2;
+        const uint32_t both = all.of<MatrixFragments>(holder, line).a[which];
+        to[2 * pair] = half_of(both, 0);
+        to[2 * pair + 1] = half_of(both, 1);
+    }
 }
-inline float b_element(const Exchange& all, unsigned k, unsigned column, int line) {
-    const unsigned holder = column * 4 + k % 8 / 2;
-    return half_of(all.of<MatrixFragments>(holder, line).b[k / 8], k % 2);
+inline void b_column(float (&to)[16], const Exchange& all, unsigned column, int line) {
+    for (unsigned pair = 0; pair < 8; pair++) {
+        const unsigned holder = column * 4 + pair % 4;
+        const uint32_t both = all.of<MatrixFragments>(holder, line).b[pair / 4];
+        to[2 * pair] = half_of(both, 0);
+        to[2 * pair + 1] = half_of(both, 1);
+    }
 }
 
 inline void load_four(uint32_t (&r)[4], const void* row, bool transposed, int line) {
@@ -50,9 +58,13 @@ inline void gradus_mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b
     std::memcpy(mine.b, b, sizeof(b));
     const gradus::Exchange& all = gradus::exchange(0xffffffffu, &mine, sizeof(mine), line);
     const unsigned g = gradus::lane() / 4, t = gradus::lane() % 4;
+    float rows[2][16], columns[2][16];
+    for (unsigned i = 0; i < 2; i++) {
+        gradus::a_row(rows[i], all, g + 8 * i, line);
+        gradus::b_column(columns[i], all, 2 * t + i, line);
+    }
     for (unsigned i = 0; i < 4; i++) {
-        const unsigned row = g + i / 2 * 8, column = 2 * t + i % 2;
-        for (unsigned k = 0; k < 16; k++) c[i] += gradus::a_element(all, row, k, line) * gradus::b_element(all, k, column, line);
+        for (unsigned k = 0; k < 16; k++) c[i] += rows[i / 2][k] * columns[i % 2][k];
     }
 }
 

@@ -168,6 +168,9 @@ impl Build {
         });
         let mut kernels = Vec::new();
         find(&self.root.join("kernels/src").join(&self.operation), "cu", &mut kernels);
+        if self.operation.is_empty() {
+            find(&self.root.join("kernels/tests/cuda"), "cu", &mut kernels); // kernels that only tests have
+        }
         own.into_iter().chain(kernels.iter().map(|path| self.kernel(path))).collect()
     }
 

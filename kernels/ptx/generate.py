@@ -4,6 +4,7 @@
     python3 kernels/ptx/generate.py --check    fail where they are not those of the sources, and compile for other cards too
 
 A file `kernels/src/OP/cuda/NAME.cu` becomes `OP_NAME.ptx`, for compute capability 7.5; `NAME.sm_80.cu` becomes `OP_NAME.sm_80.ptx`.
+Kernels for tests alone, `kernels/tests/cuda/NAME.cu`, become `tests_NAME.ptx`.
 """
 
 import ctypes
@@ -15,6 +16,7 @@ import tools
 
 SOURCES = tools.ROOT / "kernels" / "src"
 OUTPUT = tools.ROOT / "kernels" / "ptx"
+TESTS = tools.ROOT / "kernels" / "tests" / "cuda"
 HEADERS = SOURCES / "cuda"
 # What every file has to compile for as well, from its own capability on.
 ALSO = ["75", "80", "90"]
@@ -31,7 +33,7 @@ class Nvrtc:
     def compile(self, path: pathlib.Path, capability: str) -> str:
         """The PTX of a file; ends the program with the compiler's messages where there is an error or a warning."""
         program = ctypes.c_void_p()
-        name = str(path.relative_to(SOURCES)).encode()
+        name = str(path.relative_to(SOURCES.parent)).removeprefix("src/").encode()
         self.library.nvrtcCreateProgram(ctypes.byref(program), path.read_bytes(), name, 0, None, None)
         options = [f"--gpu-architecture=compute_{capability}", "--std=c++17", "--fmad=true", f"--include-path={HEADERS}"]
         array = (ctypes.c_char_p * len(options))(*[option.encode() for option in options])
@@ -53,7 +55,7 @@ class Nvrtc:
 
 def kernels():
     """Of each file of kernels its path, the name of its PTX and the capability that it needs."""
-    for path in sorted(SOURCES.glob("*/cuda/*.cu")):
+    for path in sorted(SOURCES.glob("*/cuda/*.cu")) + sorted(TESTS.glob("*.cu")):
         stem = path.name.removesuffix(".cu")
         needs = re.search(r"\.sm_(\w+)$", stem)
         yield path, f"{path.parts[-3]}_{stem}.ptx", needs.group(1) if needs else "75"

@@ -238,6 +238,11 @@ impl<E: Pod> SliceMut<'_, E> {
 }
 
 impl<E: Pod> Slice<'_, E> {
+    /// Whether it begins at a multiple of so many bytes.
+    pub(crate) fn is_aligned(&self, bytes: u64) -> bool {
+        self.address.is_multiple_of(bytes)
+    }
+
     /// Copies the elements to the host, once all that was launched before is done.
     ///
     /// # Errors

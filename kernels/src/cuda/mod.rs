@@ -45,10 +45,12 @@ pub struct CudaRung<F> {
     pub needs: Capability,
 }
 
+// The operations, under the paths that they have on the CPU.
 pub use crate::cast::cuda as cast;
 pub use crate::dropout::cuda as dropout;
 pub use crate::elementwise::cuda as elementwise;
 pub use crate::kv_cache::cuda as kv_cache;
+pub use crate::matmul::cuda as matmul;
 pub use crate::optimizer::cuda as optimizer;
 pub use crate::rope::cuda as rope;
 pub use crate::softmax::cuda as softmax;

@@ -52,6 +52,7 @@ pub static MODULES: &[&[&Module]] = &[
     crate::dropout::cuda::MODULES,
     crate::elementwise::cuda::MODULES,
     crate::kv_cache::cuda::MODULES,
+    crate::matmul::cuda::MODULES,
     crate::optimizer::cuda::MODULES,
     crate::rope::cuda::MODULES,
     crate::softmax::cuda::MODULES,

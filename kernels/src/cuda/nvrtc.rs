@@ -8,19 +8,24 @@ use std::{
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     path::PathBuf,
-    ptr::{null, null_mut},
+    ptr::null_mut,
 };
 
-/// The headers that kernels include, each before those that it includes; NVRTC gets their text in the place of the first
-/// `#include`, and nothing in that of the others.
-const HEADERS: [(&str, &str); 7] = [
-    ("#include \"tensor_cores.cuh\"", include_str!("tensor_cores.cuh")),
-    ("#include \"philox.cuh\"", include_str!("philox.cuh")),
-    ("#include \"functions.cuh\"", include_str!("functions.cuh")),
-    ("#include \"numbers.cuh\"", include_str!("numbers.cuh")),
-    ("#include \"quad.cuh\"", include_str!("quad.cuh")),
-    ("#include \"strides.cuh\"", include_str!("strides.cuh")),
-    ("#include \"gradus.cuh\"", include_str!("gradus.cuh")),
+macro_rules! headers {
+    ($($name:literal),* $(,)?) => { &[$(($name, include_str!($name))),*] };
+}
+
+/// The headers that kernels include, which NVRTC is given with their names.
+const HEADERS: &[(&str, &str)] = headers![
+    "functions.cuh",
+    "gradus.cuh",
+    "matmul.cuh",
+    "matmul_mma.cuh",
+    "numbers.cuh",
+    "philox.cuh",
+    "quad.cuh",
+    "strides.cuh",
+    "tensor_cores.cuh",
 ];
 
 /// The libraries that are tried, the newest first.
@@ -34,20 +39,17 @@ pub(super) fn asked_for() -> bool {
 
 /// The PTX of a module for a device of this capability.
 pub(super) fn ptx(module: &Module, capability: Capability) -> Result<String> {
-    let source = HEADERS.iter().fold(module.source.to_owned(), |source, (include, text)| {
-        source.replacen(include, text, 1).replace(include, "")
-    });
     let architecture = format!("--gpu-architecture=compute_{}{}", capability.major, capability.minor);
     let options = [architecture.as_str(), "--std=c++17", "--fmad=true"];
     let mut hasher = DefaultHasher::new();
-    (&source, options).hash(&mut hasher);
+    (module.source, HEADERS, options).hash(&mut hasher);
     let folder =
         std::env::var_os("GRADUS_CUDA_CACHE").map_or_else(|| std::env::temp_dir().join("gradus-cuda"), PathBuf::from);
     let kept = folder.join(format!("{:016x}.ptx", hasher.finish()));
     if let Ok(text) = fs::read_to_string(&kept) {
         return Ok(text);
     }
-    let text = Compiler::load()?.compile(module.file, &source, &options)?;
+    let text = Compiler::load()?.compile(module.file, module.source, &options)?;
     // What cannot be kept is compiled again the next time.
     let temporary = kept.with_extension(format!("{}.tmp", std::process::id()));
     if fs::create_dir_all(&folder).and_then(|()| fs::write(&temporary, &text)).is_ok() {
@@ -81,10 +83,10 @@ impl Compiler {
     }
 
     fn compile(&self, file: &str, source: &str, options: &[&str]) -> Result<String> {
-        let c_string = |text: &str| CString::new(text).expect("a source without zero bytes");
         let (text, name) = (c_string(source), c_string(file));
-        let options: Vec<CString> = options.iter().map(|option| c_string(option)).collect();
-        let pointers: Vec<*const c_char> = options.iter().map(|option| option.as_ptr()).collect();
+        let options = Strings::new(options.iter().copied());
+        let headers = Strings::new(HEADERS.iter().map(|header| header.1));
+        let names = Strings::new(HEADERS.iter().map(|header| header.0));
         type Create = unsafe extern "C" fn(
             *mut Program,
             *const c_char,
@@ -103,12 +105,12 @@ impl Compiler {
                 &raw mut program,
                 text.as_ptr(),
                 name.as_ptr(),
-                0,
-                null(),
-                null(),
+                HEADERS.len() as c_int,
+                headers.pointers.as_ptr(),
+                names.pointers.as_ptr(),
             );
-            let status =
-                self.function::<Compile>("nvrtcCompileProgram")?(program, pointers.len() as c_int, pointers.as_ptr());
+            let compile = self.function::<Compile>("nvrtcCompileProgram")?;
+            let status = compile(program, options.pointers.len() as c_int, options.pointers.as_ptr());
             let result = if status == 0 {
                 self.text(program, "nvrtcGetPTXSize", "nvrtcGetPTX")
             } else {
@@ -135,5 +137,37 @@ impl Compiler {
             self.function::<Get>(name)?(program, text.as_mut_ptr().cast());
             Ok(CStr::from_bytes_until_nul(&text).expect("a zero byte at the end").to_string_lossy().into_owned())
         }
+    }
+}
+
+fn c_string(text: &str) -> CString {
+    CString::new(text).expect("a text without zero bytes")
+}
+
+/// Texts as C takes them: an array of pointers to them.
+struct Strings {
+    _texts: Vec<CString>,
+    pointers: Vec<*const c_char>,
+}
+
+impl Strings {
+    fn new<'a>(texts: impl Iterator<Item = &'a str>) -> Strings {
+        let texts: Vec<CString> = texts.map(c_string).collect();
+        let pointers = texts.iter().map(|text| text.as_ptr()).collect();
+        Strings { _texts: texts, pointers }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_header_is_given_to_the_compiler() {
+        let files = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cuda")).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.filter(|name| name.ends_with(".cuh")).collect();
+        names.sort_unstable();
+        assert!(HEADERS.iter().map(|header| header.0).eq(names.iter().map(String::as_str)), "{names:?}");
     }
 }

@@ -5,9 +5,11 @@
 #pragma once
 #include "gradus.cuh"
 
-// x rounded to bf16: to nearest, halves to even. NaN stays NaN.
+// x rounded to bf16: to nearest, halves to even. NaN stays NaN, and a denormal number becomes a zero of its sign, as on the CPU
+// (`simd::bf16::round`).
 __device__ __forceinline__ u16 to_bf16(float x) {
     u32 bits = __float_as_uint(x);
+    if ((bits & 0x7f800000u) == 0) return u16(bits >> 16 & 0x8000u);
     if ((bits & 0x7fffffffu) > 0x7f800000u) return u16(bits >> 16 | 0x40u);
     return u16((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }

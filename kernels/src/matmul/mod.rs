@@ -42,6 +42,8 @@
 pub mod bf16;
 mod block;
 pub mod blocked;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod dot_tiles;
 pub mod gemv;
 mod micro_in_place;

@@ -50,24 +50,30 @@ pub(super) fn span(counts: [usize; 3], strides: Strides) -> Option<usize> {
     counts.iter().zip(steps).try_fold(1_usize, |end, (&count, step)| end.checked_add((count - 1).checked_mul(step)?))
 }
 
+/// Panics unless operands of these lengths, read with these strides, have all elements of the shape, and C has exactly its own.
+pub(super) fn expect(shape: Shape, a: (usize, Strides), b: (usize, Strides), c: usize) {
+    let Shape { batch, m, n, k } = shape;
+    let check = |name, counts, (len, strides): (usize, Strides)| {
+        let enough = span(counts, strides).is_some_and(|end| end <= len);
+        assert!(enough, "matmul: {name}, {len} elements, {strides:?}: {shape:?}");
+    };
+    check("A", [batch, m, k], a);
+    check("B", [batch, k, n], b);
+    let outputs = if c == 0 && [batch, m, n].contains(&0) {
+        Some(0)
+    } else {
+        batch.checked_mul(m).and_then(|rows| rows.checked_mul(n))
+    };
+    assert_eq!(Some(c), outputs, "matmul: elements of C, contiguous: {shape:?}");
+}
+
 impl<E: Float, B> Products<'_, E, B> {
     /// Checks the slices against the shape, sets C to zero unless it is added to where K = 0, and says whether there is
     /// anything left to do.
     pub(super) fn begin(&mut self) -> bool {
-        let shape = self.shape;
-        let Shape { batch, m, n, k } = shape;
-        let check = |name, counts, strides, len| {
-            let enough = span(counts, strides).is_some_and(|end| end <= len);
-            assert!(enough, "matmul: {name}, {len} elements, {strides:?}: {shape:?}");
-        };
-        check("A", [batch, m, k], self.a.strides, self.a.data.len());
-        check("B", [batch, k, n], self.b.strides, self.b.data.len());
-        let outputs = if self.c.is_empty() && [batch, m, n].contains(&0) {
-            Some(0)
-        } else {
-            batch.checked_mul(m).and_then(|rows| rows.checked_mul(n))
-        };
-        assert_eq!(Some(self.c.len()), outputs, "matmul: elements of C, contiguous: {shape:?}");
+        let (a, b) = (&self.a, &self.b);
+        expect(self.shape, (a.data.len(), a.strides), (b.data.len(), b.strides), self.c.len());
+        let k = self.shape.k;
         if k == 0 && !self.add {
             self.c.fill(E::zero());
         }
