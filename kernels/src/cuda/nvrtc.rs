@@ -11,9 +11,11 @@ use std::{
     ptr::{null, null_mut},
 };
 
-/// The headers that kernels include; NVRTC gets their text in the place of the `#include`.
-const HEADERS: [(&str, &str); 2] = [
+/// The headers that kernels include, each before those that it includes; NVRTC gets their text in the place of the first
+/// `#include`, and nothing in that of the others.
+const HEADERS: [(&str, &str); 3] = [
     ("#include \"tensor_cores.cuh\"", include_str!("tensor_cores.cuh")),
+    ("#include \"philox.cuh\"", include_str!("philox.cuh")),
     ("#include \"gradus.cuh\"", include_str!("gradus.cuh")),
 ];
 
@@ -28,7 +30,9 @@ pub(super) fn asked_for() -> bool {
 
 /// The PTX of a module for a device of this capability.
 pub(super) fn ptx(module: &Module, capability: Capability) -> Result<String> {
-    let source = HEADERS.iter().fold(module.source.to_owned(), |source, (include, text)| source.replacen(include, text, 1));
+    let source = HEADERS.iter().fold(module.source.to_owned(), |source, (include, text)| {
+        source.replacen(include, text, 1).replace(include, "")
+    });
     let architecture = format!("--gpu-architecture=compute_{}{}", capability.major, capability.minor);
     let options = [architecture.as_str(), "--std=c++17", "--fmad=true"];
     let mut hasher = DefaultHasher::new();
