@@ -45,4 +45,5 @@ pub struct CudaRung<F> {
     pub needs: Capability,
 }
 
+pub use crate::attention::cuda as attention;
 pub use crate::softmax::cuda as softmax;

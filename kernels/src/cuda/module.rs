@@ -47,7 +47,7 @@ macro_rules! module {
 pub(crate) use module;
 
 /// All files of kernels, which tests and tables go through.
-pub static MODULES: &[&[&Module]] = &[crate::softmax::cuda::MODULES];
+pub static MODULES: &[&[&Module]] = &[crate::attention::cuda::MODULES, crate::softmax::cuda::MODULES];
 
 /// A kernel on a device.
 pub(super) struct Function {

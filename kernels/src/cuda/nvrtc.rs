@@ -13,7 +13,8 @@ use std::{
 
 /// The headers that kernels include, each before those that it includes; NVRTC gets their text in the place of the first
 /// `#include`, and nothing in that of the others.
-const HEADERS: [(&str, &str); 3] = [
+const HEADERS: [(&str, &str); 4] = [
+    ("#include \"attention.cuh\"", include_str!("../attention/cuda/attention.cuh")),
     ("#include \"tensor_cores.cuh\"", include_str!("tensor_cores.cuh")),
     ("#include \"philox.cuh\"", include_str!("philox.cuh")),
     ("#include \"gradus.cuh\"", include_str!("gradus.cuh")),
