@@ -131,7 +131,11 @@ impl<'a, E, C> Inputs<'a, E, C> {
     /// # Panics
     /// Where a slice is too short for its shape and strides, Hkv does not divide H, or p is not in \[0, 1).
     pub fn new(shape: Shape, options: Options<'a>, q: View<'a, E>, k: View<'a, C>, v: View<'a, C>) -> Self {
-        expect_inputs(shape, &options, [(q.data.len(), q.strides), (k.data.len(), k.strides), (v.data.len(), v.strides)]);
+        expect_inputs(
+            shape,
+            &options,
+            [(q.data.len(), q.strides), (k.data.len(), k.strides), (v.data.len(), v.strides)],
+        );
         Inputs { shape, options, q, k, v }
     }
 

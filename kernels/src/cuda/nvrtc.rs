@@ -13,7 +13,8 @@ use std::{
 
 /// The headers that kernels include, each before those that it includes; NVRTC gets their text in the place of the first
 /// `#include`, and nothing in that of the others.
-const HEADERS: [(&str, &str); 4] = [
+const HEADERS: [(&str, &str); 5] = [
+    ("#include \"decode.cuh\"", include_str!("../attention/cuda/decode.cuh")),
     ("#include \"attention.cuh\"", include_str!("../attention/cuda/attention.cuh")),
     ("#include \"tensor_cores.cuh\"", include_str!("tensor_cores.cuh")),
     ("#include \"philox.cuh\"", include_str!("philox.cuh")),
@@ -38,7 +39,8 @@ pub(super) fn ptx(module: &Module, capability: Capability) -> Result<String> {
     let options = [architecture.as_str(), "--std=c++17", "--fmad=true"];
     let mut hasher = DefaultHasher::new();
     (&source, options).hash(&mut hasher);
-    let folder = std::env::var_os("GRADUS_CUDA_CACHE").map_or_else(|| std::env::temp_dir().join("gradus-cuda"), PathBuf::from);
+    let folder =
+        std::env::var_os("GRADUS_CUDA_CACHE").map_or_else(|| std::env::temp_dir().join("gradus-cuda"), PathBuf::from);
     let kept = folder.join(format!("{:016x}.ptx", hasher.finish()));
     if let Ok(text) = fs::read_to_string(&kept) {
         return Ok(text);

@@ -14,7 +14,11 @@ pub type Backward = for<'a> fn(&Gpu, &Inputs<'a>, &Saved<'a>, [Output<'_>; 3]) -
 /// The backward ladder.
 pub static BACKWARD_CUDA_RUNGS: [CudaRung<Backward>; 2] = [
     rung("naive", "the definition: probabilities and dS as matrices in memory", naive),
-    rung("recompute", "scores computed again in tiles, one owner for every gradient: no matrices in memory, no atomics", recompute),
+    rung(
+        "recompute",
+        "scores computed again in tiles, one owner for every gradient: no matrices in memory, no atomics",
+        recompute,
+    ),
 ];
 
 const fn rung(name: &'static str, idea: &'static str, run: Backward) -> CudaRung<Backward> {
@@ -37,7 +41,8 @@ fn naive(gpu: &Gpu, inputs: &Inputs<'_>, saved: &Saved<'_>, [dq, dk, dv]: [Outpu
     let [dqs, dks, dvs] = [dq.strides, dk.strides, dv.strides].map(steps);
     let mask = inputs.options.mask.map(|mask| mask.keep);
     let (mut delta, rows) = scratch::<f32>(gpu, &[b, h, tq])?;
-    let ((mut dropped, len), (mut ds, _)) = (scratch::<f32>(gpu, &[b, h, tq, tk])?, scratch::<f32>(gpu, &[b, h, tq, tk])?);
+    let ((mut dropped, len), (mut ds, _)) =
+        (scratch::<f32>(gpu, &[b, h, tq, tk])?, scratch::<f32>(gpu, &[b, h, tq, tk])?);
     let size = |sizes: &[usize]| Size::threads(product(sizes), THREADS);
     // SAFETY: threads past the last number return; the others write one number of each matrix, of which there are B·H·Tq·Tk, of δ, or of
     // the gradients. `Inputs`, `Saved` and `Output` have shown that all rows lie in their memory.
@@ -89,8 +94,10 @@ fn recompute(gpu: &Gpu, inputs: &Inputs<'_>, saved: &Saved<'_>, [dq, dk, dv]: [O
     let mask = inputs.options.mask.map(|mask| mask.keep);
     let (delta, rows) = delta(gpu, inputs, saved)?;
     let chunks = d.div_ceil(COLUMNS);
-    let size = |owners: [usize; 3]| Ok(Size::blocks(blocks(&[owners[0], owners[1], owners[2].div_ceil(TILE), chunks])?, 256));
-    let operands = (inputs.q.data, inputs.k.data, inputs.v.data, saved.d_o.data, saved.lse, delta.slice::<f32>(0..rows));
+    let size =
+        |owners: [usize; 3]| Ok(Size::blocks(blocks(&[owners[0], owners[1], owners[2].div_ceil(TILE), chunks])?, 256));
+    let operands =
+        (inputs.q.data, inputs.k.data, inputs.v.data, saved.d_o.data, saved.lse, delta.slice::<f32>(0..rows));
     let (a0, a1, a2, a3, a4, a5) = operands;
     let c = chunks as u32;
     // SAFETY: there is a block for each 16 keys, or queries, of a head and 64 columns. It reads rows of queries before Tq and of keys before

@@ -1,6 +1,7 @@
 //! The forward ladder.
 
 use super::arguments::{Inputs, Output, Problem, blocks, product, scratch, steps};
+use super::decoding;
 use crate::attention::Shape;
 use crate::cuda::{Capability, CudaRung, Gpu, Module, Result, Size, SliceMut, module};
 
@@ -22,13 +23,13 @@ const fn rung(name: &'static str, idea: &'static str, run: Forward) -> CudaRung<
 
 /// The best rung for these sizes.
 pub(super) fn best(gpu: &Gpu, inputs: &Inputs<'_>, o: Output<'_>, lse: SliceMut<'_, f32>) -> Result<()> {
-    tiled(gpu, inputs, o, lse)
+    if decoding::is_decoding(inputs) { decoding::best(gpu, inputs, o, lse) } else { tiled(gpu, inputs, o, lse) }
 }
 
 /// The threads of a block where each computes one number.
 const THREADS: u32 = 256;
 
-fn naive(gpu: &Gpu, inputs: &Inputs<'_>, o: Output<'_>, mut lse: SliceMut<'_, f32>) -> Result<()> {
+pub(super) fn naive(gpu: &Gpu, inputs: &Inputs<'_>, o: Output<'_>, mut lse: SliceMut<'_, f32>) -> Result<()> {
     let (problem, Shape { b, h, tq, tk, d, .. }) = (Problem::new(inputs)?.0, inputs.shape);
     let [q, k, v, os] = [inputs.q.strides, inputs.k.strides, inputs.v.strides, o.strides].map(steps);
     let mask = inputs.options.mask.map(|mask| mask.keep);
@@ -50,7 +51,7 @@ fn naive(gpu: &Gpu, inputs: &Inputs<'_>, o: Output<'_>, mut lse: SliceMut<'_, f3
 pub(super) const TILE: usize = 16;
 pub(super) const COLUMNS: usize = 64;
 
-fn tiled(gpu: &Gpu, inputs: &Inputs<'_>, o: Output<'_>, lse: SliceMut<'_, f32>) -> Result<()> {
+pub(super) fn tiled(gpu: &Gpu, inputs: &Inputs<'_>, o: Output<'_>, lse: SliceMut<'_, f32>) -> Result<()> {
     let (problem, Shape { b, h, tq, d, .. }) = (Problem::new(inputs)?.0, inputs.shape);
     let [q, k, v, os] = [inputs.q.strides, inputs.k.strides, inputs.v.strides, o.strides].map(steps);
     let mask = inputs.options.mask.map(|mask| mask.keep);

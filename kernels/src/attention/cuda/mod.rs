@@ -6,13 +6,16 @@
 //! | --- | --- | --- |
 //! | forward | [`FORWARD_CUDA_RUNGS`] | `naive.cu`, `tiled.cu` |
 //! | backward | [`BACKWARD_CUDA_RUNGS`] | `naive_backward.cu`, `recompute.cu` |
+//! | decoding | [`DECODE_CUDA_RUNGS`], [`bf16_cache::DECODE_CUDA_RUNGS`] | `decode_warp.cu`, `decode_split.cu` |
 
 mod arguments;
 mod backward;
+pub mod decoding;
 mod forward;
 
 pub use arguments::{Inputs, Options, Output, Saved, View};
 pub use backward::{BACKWARD_CUDA_RUNGS, Backward};
+pub use decoding::{DECODE_CUDA_RUNGS, bf16_cache};
 pub use forward::{FORWARD_CUDA_RUNGS, Forward};
 
 use super::{Shape, Strides, assert_contiguous, contiguous, view};
@@ -20,7 +23,8 @@ use crate::cuda::{Gpu, Module, Result, Slice, SliceMut};
 use arguments::packed;
 
 /// The files of kernels.
-pub(crate) const MODULES: &[&Module] = &[&forward::NAIVE, &forward::TILED, &backward::NAIVE, &backward::RECOMPUTE];
+pub(crate) const MODULES: &[&Module] =
+    &[&forward::NAIVE, &forward::TILED, &backward::NAIVE, &backward::RECOMPUTE, &decoding::WARP, &decoding::SPLIT];
 
 /// O and lse from Q, K and V, by the best rung, as [`crate::attention::forward`].
 ///

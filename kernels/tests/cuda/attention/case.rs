@@ -142,7 +142,8 @@ impl Case {
         let [queries, keys] = self.strides();
         let buffers = [&self.q, &self.k, &self.v, &self.d_o].map(|x| device.upload(x));
         let mask = self.keep.as_ref().map(|(keep, strides)| (device.upload(keep), keep.len(), *strides));
-        let mask = mask.as_ref().map(|(buffer, len, strides)| MaskOf { keep: buffer.slice(0..*len), strides: *strides });
+        let mask =
+            mask.as_ref().map(|(buffer, len, strides)| MaskOf { keep: buffer.slice(0..*len), strides: *strides });
         let Options { scale, causal, window, dropout, .. } = self.options();
         let view = |i: usize, len: usize, strides| ViewOf { data: buffers[i].slice(0..len), strides };
         let views = [
@@ -180,7 +181,8 @@ impl Case {
             let o = ViewOf { data: o_buffer.slice(0..o.len()), strides: queries };
             let saved = cuda::Saved::new(self.shape, o, lse_buffer.slice(0..lse.len()), d_o);
             let [dq, dk, dv] = &mut buffers;
-            let [mut dq, mut dk, mut dv] = [dq.slice_mut(0..lens[0]), dk.slice_mut(0..lens[1]), dv.slice_mut(0..lens[2])];
+            let [mut dq, mut dk, mut dv] =
+                [dq.slice_mut(0..lens[0]), dk.slice_mut(0..lens[1]), dv.slice_mut(0..lens[2])];
             let gradients = [
                 cuda::Output::new("dq", &mut dq, [b, h, tq], queries, d),
                 cuda::Output::new("dk", &mut dk, [b, h_kv, tk], keys, d),

@@ -28,7 +28,8 @@ fn packed_and_strided_give_the_same_bits() {
     let shape = square(2, 3, 35, 20);
     let (gpu, s, (qkv, parts)) = (&device.gpu, contiguous(shape), packed_and_parts(shape));
     let (len, rows) = (parts[0].len(), shape.b * shape.h * shape.tq);
-    let (qkv_buffer, buffers, d_o) = (device.upload(&qkv), parts.each_ref().map(|x| device.upload(x)), device.upload(&values(2, len)));
+    let (qkv_buffer, buffers, d_o) =
+        (device.upload(&qkv), parts.each_ref().map(|x| device.upload(x)), device.upload(&values(2, len)));
     let apart = || buffers.each_ref().map(|x| ViewOf { data: x.slice(0..len), strides: s });
 
     let [mut o, mut o2] = [(); 2].map(|()| device.upload(&vec![POISON; len]));
