@@ -186,7 +186,7 @@ void prepare(Fiber& fiber) {
 #if defined(__x86_64__)
     // As gradus_switch leaves a stack: six registers, then the address it returns to. A function is entered with the
     // stack 8 bytes off a multiple of 16.
-    void** top = reinterpret_cast<void**>(fiber.stack + STACK) - 2;
+    void** top = reinterpret_cast<void**>(fiber.stack + STACK) - 1;
     *--top = reinterpret_cast<void*>(&fiber_body);
     for (int i = 0; i < 6; i++) *--top = nullptr;
     fiber.context = top;

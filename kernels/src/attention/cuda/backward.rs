@@ -1,24 +1,26 @@
 //! The backward ladder.
 
 use super::arguments::{Inputs, Output, Problem, Saved, blocks, product, scratch, steps};
-use super::forward::{COLUMNS, TILE};
+use super::forward::{COLUMNS, TILE, WIDTHS, tiles_bytes, width};
 use crate::attention::Shape;
 use crate::cuda::{Buffer, Capability, CudaRung, Gpu, Module, Result, Size, module};
 
 pub(super) static NAIVE: Module = module!("attention", "naive_backward");
 pub(super) static RECOMPUTE: Module = module!("attention", "recompute");
+pub(super) static REGISTER: Module = module!("attention", "register_backward");
 
 /// A backward rung: `(gpu, inputs, saved, [dq, dk, dv])`.
 pub type Backward = for<'a> fn(&Gpu, &Inputs<'a>, &Saved<'a>, [Output<'_>; 3]) -> Result<()>;
 
 /// The backward ladder.
-pub static BACKWARD_CUDA_RUNGS: [CudaRung<Backward>; 2] = [
+pub static BACKWARD_CUDA_RUNGS: [CudaRung<Backward>; 3] = [
     rung("naive", "the definition: probabilities and dS as matrices in memory", naive),
     rung(
         "recompute",
         "scores computed again in tiles, one owner for every gradient: no matrices in memory, no atomics",
         recompute,
     ),
+    rung("register", "register tiles of scores, dP and gradients; tiles that nobody sees are skipped", register),
 ];
 
 const fn rung(name: &'static str, idea: &'static str, run: Backward) -> CudaRung<Backward> {
@@ -27,7 +29,7 @@ const fn rung(name: &'static str, idea: &'static str, run: Backward) -> CudaRung
 
 /// The best rung for these sizes.
 pub(super) fn best(gpu: &Gpu, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) -> Result<()> {
-    recompute(gpu, inputs, saved, gradients)
+    register(gpu, inputs, saved, gradients)
 }
 
 /// The threads of a block where each computes one number, or a warp one row.
@@ -107,5 +109,39 @@ fn recompute(gpu: &Gpu, inputs: &Inputs<'_>, saved: &Saved<'_>, [dq, dk, dv]: [O
         gpu.launch(&RECOMPUTE, "attention_recompute_dk_dv", size([b, h_kv, tk])?, arguments)?;
         let arguments = (problem, q, k, v, gs, dqs, c, mask, a0, a1, a2, a3, a4, a5, dq.data);
         gpu.launch(&RECOMPUTE, "attention_recompute_dq", size([b, h, tq])?, arguments)
+    }
+}
+
+/// Of each width the rows that a block of `register_backward.cu` owns, those that go by at a time, and the kernels of both passes.
+const REGISTER_KERNELS: [(usize, usize, [&str; 2]); 4] = [
+    (64, 64, ["attention_register_dk_dv_16", "attention_register_dq_16"]),
+    (64, 64, ["attention_register_dk_dv_32", "attention_register_dq_32"]),
+    (64, 32, ["attention_register_dk_dv_64", "attention_register_dq_64"]),
+    (32, 16, ["attention_register_dk_dv_128", "attention_register_dq_128"]),
+];
+
+pub(super) fn register(gpu: &Gpu, inputs: &Inputs<'_>, saved: &Saved<'_>, gradients: [Output<'_>; 3]) -> Result<()> {
+    let Some(width) = width(inputs.shape.d) else { return recompute(gpu, inputs, saved, gradients) };
+    let (problem, Shape { b, h, h_kv, tq, tk, .. }) = (Problem::new(inputs)?.0, inputs.shape);
+    let [q, k, v, gs] = [inputs.q.strides, inputs.k.strides, inputs.v.strides, saved.d_o.strides].map(steps);
+    let [dqs, dks, dvs] = gradients.each_ref().map(|gradient| steps(gradient.strides));
+    let [dq, dk, dv] = gradients.map(|gradient| gradient.data);
+    let mask = inputs.options.mask.map(|mask| mask.keep);
+    let (delta, rows) = delta(gpu, inputs, saved)?;
+    let (own, others, kernels) = REGISTER_KERNELS[width];
+    let bytes = tiles_bytes(WIDTHS[width], own, others, 2, 2);
+    let size = |owners: [usize; 3]| {
+        Ok(Size::blocks(blocks(&[owners[0], owners[1], owners[2].div_ceil(own)])?, 256).shared(bytes))
+    };
+    let (a0, a1, a2, a3) = (inputs.q.data, inputs.k.data, inputs.v.data, saved.d_o.data);
+    let (lse, delta) = (saved.lse, delta.slice::<f32>(0..rows));
+    // SAFETY: there is a block for each `own` keys, or queries, of a head, with shared memory for two tiles of them, two of the others, and
+    // the weights. It reads rows of queries before Tq and of keys before Tk and columns before D, and writes such rows and columns;
+    // `Inputs`, `Saved` and `Output` have shown that they lie in their memory.
+    unsafe {
+        let arguments = (problem, q, k, v, gs, dks, dvs, mask, a0, a1, a2, a3, lse, delta, dk, dv);
+        gpu.launch(&REGISTER, kernels[0], size([b, h_kv, tk])?, arguments)?;
+        let arguments = (problem, q, k, v, gs, dqs, mask, a0, a1, a2, a3, lse, delta, dq);
+        gpu.launch(&REGISTER, kernels[1], size([b, h, tq])?, arguments)
     }
 }

@@ -7,14 +7,16 @@ use crate::cuda::{Capability, CudaRung, Gpu, Module, Result, Size, SliceMut, mod
 
 pub(super) static NAIVE: Module = module!("attention", "naive");
 pub(super) static TILED: Module = module!("attention", "tiled");
+pub(super) static REGISTER: Module = module!("attention", "register");
 
 /// A forward rung: `(gpu, inputs, o, lse)`; lse is \[B,H,Tq\].
 pub type Forward = for<'a> fn(&Gpu, &Inputs<'a>, Output<'_>, SliceMut<'_, f32>) -> Result<()>;
 
 /// The forward ladder.
-pub static FORWARD_CUDA_RUNGS: [CudaRung<Forward>; 2] = [
+pub static FORWARD_CUDA_RUNGS: [CudaRung<Forward>; 3] = [
     rung("naive", "the definition: scores as matrices in memory, in three kernels", naive),
     rung("tiled", "keys and values in shared memory, softmax corrected from tile to tile: no scores in memory", tiled),
+    rung("register", "register tiles of scores and outputs; tiles that nobody sees are skipped", register),
 ];
 
 const fn rung(name: &'static str, idea: &'static str, run: Forward) -> CudaRung<Forward> {
@@ -23,7 +25,7 @@ const fn rung(name: &'static str, idea: &'static str, run: Forward) -> CudaRung<
 
 /// The best rung for these sizes.
 pub(super) fn best(gpu: &Gpu, inputs: &Inputs<'_>, o: Output<'_>, lse: SliceMut<'_, f32>) -> Result<()> {
-    if decoding::is_decoding(inputs) { decoding::best(gpu, inputs, o, lse) } else { tiled(gpu, inputs, o, lse) }
+    if decoding::is_decoding(inputs) { decoding::best(gpu, inputs, o, lse) } else { register(gpu, inputs, o, lse) }
 }
 
 /// The threads of a block where each computes one number.
@@ -62,4 +64,49 @@ pub(super) fn tiled(gpu: &Gpu, inputs: &Inputs<'_>, o: Output<'_>, lse: SliceMut
     // SAFETY: there is a block for each head, 16 queries and 64 columns. It reads rows of queries before Tq and of keys before Tk and
     // columns before D, and writes such rows and columns of O and lse; `Inputs` and `Output` have shown that they lie in their memory.
     unsafe { gpu.launch(&TILED, "attention_tiled_forward", size, arguments) }
+}
+
+/// The sizes of a head that the fast rungs are compiled for; a head is padded to the next.
+pub(super) const WIDTHS: [usize; 4] = [16, 32, 64, 128];
+
+/// The number of the width that D columns are padded to; `None` where there is none so large.
+pub(super) fn width(d: usize) -> Option<usize> {
+    WIDTHS.iter().position(|&width| d <= width)
+}
+
+/// The rows of so many numbers in `register.cuh`, which are four longer in shared memory.
+const fn padded_rows(rows: usize, numbers: usize) -> usize {
+    rows * (numbers + 4)
+}
+
+/// The shared memory of register tiles: of each width the bytes for `kept` tiles of the block's own rows, `passing` tiles of those that go
+/// by, and the weights of the one for the other.
+pub(super) fn tiles_bytes(width: usize, own: usize, others: usize, kept: usize, passing: usize) -> usize {
+    4 * (kept * padded_rows(own, width) + passing * padded_rows(others, width) + padded_rows(own, others))
+}
+
+/// Of each width, how many keys `register.cu` has in a tile, and the kernel.
+const REGISTER_KERNELS: [(usize, &str); 4] = [
+    (64, "attention_register_forward_16"),
+    (64, "attention_register_forward_32"),
+    (64, "attention_register_forward_64"),
+    (32, "attention_register_forward_128"),
+];
+
+/// The queries of a block of `register.cu`.
+const QUERIES: usize = 64;
+
+pub(super) fn register(gpu: &Gpu, inputs: &Inputs<'_>, o: Output<'_>, lse: SliceMut<'_, f32>) -> Result<()> {
+    let Some(width) = width(inputs.shape.d) else { return tiled(gpu, inputs, o, lse) };
+    let (problem, Shape { b, h, tq, .. }) = (Problem::new(inputs)?.0, inputs.shape);
+    let [q, k, v, os] = [inputs.q.strides, inputs.k.strides, inputs.v.strides, o.strides].map(steps);
+    let mask = inputs.options.mask.map(|mask| mask.keep);
+    let (keys, kernel) = REGISTER_KERNELS[width];
+    let size = Size::blocks(blocks(&[b, h, tq.div_ceil(QUERIES)])?, 256);
+    let size = size.shared(tiles_bytes(WIDTHS[width], QUERIES, keys, 1, 1));
+    let arguments = (problem, q, k, v, os, mask, inputs.q.data, inputs.k.data, inputs.v.data, o.data, lse);
+    // SAFETY: there is a block for each head and 64 queries, with shared memory for a tile of queries, one of keys or values, and the
+    // weights. It reads rows of queries before Tq and of keys before Tk and columns before D, and writes such rows and columns of O
+    // and lse; `Inputs` and `Output` have shown that they lie in their memory.
+    unsafe { gpu.launch(&REGISTER, kernel, size, arguments) }
 }

@@ -4,8 +4,8 @@
 //!
 //! | pass | ladder | files |
 //! | --- | --- | --- |
-//! | forward | [`FORWARD_CUDA_RUNGS`] | `naive.cu`, `tiled.cu` |
-//! | backward | [`BACKWARD_CUDA_RUNGS`] | `naive_backward.cu`, `recompute.cu` |
+//! | forward | [`FORWARD_CUDA_RUNGS`] | `naive.cu`, `tiled.cu`, `register.cu` |
+//! | backward | [`BACKWARD_CUDA_RUNGS`] | `naive_backward.cu`, `recompute.cu`, `register_backward.cu` |
 //! | decoding | [`DECODE_CUDA_RUNGS`], [`bf16_cache::DECODE_CUDA_RUNGS`] | `decode_warp.cu`, `decode_split.cu` |
 
 mod arguments;

@@ -29,7 +29,7 @@ fn negative_scales() {
 #[test]
 fn every_rung_over_odd_shapes() {
     let Some(device) = device() else { return };
-    for (t, d) in [(2, 1), (7, 33), (33, 20), (65, 8), (17, 65), (20, 128), (9, 150)] {
+    for (t, d) in [(2, 1), (7, 33), (33, 20), (65, 8), (17, 65), (40, 128), (9, 150), (100, 48)] {
         check(&device, "causal", &Case::new(square(1, 2, t, d)));
     }
 }
