@@ -35,7 +35,9 @@ class Nvrtc:
         program = ctypes.c_void_p()
         name = str(path.relative_to(SOURCES.parent)).removeprefix("src/").encode()
         self.library.nvrtcCreateProgram(ctypes.byref(program), path.read_bytes(), name, 0, None, None)
-        options = [f"--gpu-architecture=compute_{capability}", "--std=c++17", "--fmad=true", f"--include-path={HEADERS}"]
+        options = [f"--gpu-architecture=compute_{capability}", "--std=c++17", "--fmad=true",
+                   f"--include-path={HEADERS}",
+                   f"--include-path={path.parent}"]
         array = (ctypes.c_char_p * len(options))(*[option.encode() for option in options])
         status = self.library.nvrtcCompileProgram(program, len(options), array)
         log = self.text(program, "nvrtcGetProgramLogSize", "nvrtcGetProgramLog")

@@ -48,6 +48,8 @@
 mod amx;
 pub mod bf16;
 mod blocks;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod decoding;
 pub mod ladder;
 mod one_by_one;
@@ -273,13 +275,19 @@ fn elements(sizes: [usize; 4]) -> Option<usize> {
 }
 
 fn packed_inputs<'a>(shape: Shape, options: &Options<'a>, qkv: &'a [f32]) -> Inputs<'a> {
-    let Shape { b, h, h_kv, tq, tk, d } = shape;
-    assert!(h == h_kv && tq == tk, "attention: packed operands have one T and one H: {shape:?}");
-    assert_packed(qkv.len(), [b, h, tq], d);
-    let c = h * d;
-    let strides = Strides { b: tq * 3 * c, h: d, t: 3 * c };
+    let strides = packed_strides(shape, qkv.len());
+    let c = shape.h * shape.d;
     let [q, k, v] = [0, c, 2 * c].map(|start| view(qkv.get(start..).unwrap_or_default(), strides));
     Inputs::new(shape, *options, q, k, v)
+}
+
+/// The strides of each part of \[B,T,3,H,D\] memory, which has `len` elements.
+fn packed_strides(shape: Shape, len: usize) -> Strides {
+    let Shape { b, h, h_kv, tq, tk, d } = shape;
+    assert!(h == h_kv && tq == tk, "attention: packed operands have one T and one H: {shape:?}");
+    assert_packed(len, [b, h, tq], d);
+    let c = h * d;
+    Strides { b: tq * 3 * c, h: d, t: 3 * c }
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 //! A model keeps q, k and v in one \[B,T,3,H,D\] buffer, as one matrix product writes them. Reading them through
 //! strides costs nothing. Copying them into separate tensors would cost as much traffic as attention itself.
 
-use super::{Mask, Options, Shape, Strides};
+use super::{MaskOf, Options, OptionsOf, Shape, Strides};
 use crate::{
     Float,
+    memory::Elements,
     prefetch::{prefetch, prefetch_write},
     rows::is_far,
 };
@@ -130,18 +131,11 @@ impl<'a, E, C> Inputs<'a, E, C> {
     /// # Panics
     /// Where a slice is too short for its shape and strides, Hkv does not divide H, or p is not in \[0, 1).
     pub fn new(shape: Shape, options: Options<'a>, q: View<'a, E>, k: View<'a, C>, v: View<'a, C>) -> Self {
-        let Shape { b, h, h_kv, tq, tk, d } = shape;
-        assert!(h == 0 || h_kv != 0 && h.is_multiple_of(h_kv), "attention: {h} heads share {h_kv} key heads");
-        assert_holds("q", q.data.len(), [b, h, tq], q.strides, d);
-        for (name, view) in [("k", &k), ("v", &v)] {
-            assert_holds(name, view.data.len(), [b, h_kv, tk], view.strides, d);
-        }
-        if let Some(Mask { keep, strides: [b_stride, h_stride, t] }) = options.mask {
-            assert_holds("mask", keep.len(), [b, h, tq], Strides { b: b_stride, h: h_stride, t }, tk);
-        }
-        if let Some(dropout) = options.dropout {
-            assert!((0.0..1.0).contains(&dropout.p), "attention: dropout probability {}", dropout.p);
-        }
+        expect_inputs(
+            shape,
+            &options,
+            [(q.data.len(), q.strides), (k.data.len(), k.strides), (v.data.len(), v.strides)],
+        );
         Inputs { shape, options, q, k, v }
     }
 
@@ -211,12 +205,40 @@ impl<'a, E, C> Inputs<'a, E, C> {
 impl<'a, E: Float> Saved<'a, E> {
     /// The results of the forward pass, checked like [`Inputs::new`].
     pub fn new(shape: Shape, o: View<'a, E>, lse: &'a [E], d_o: View<'a, E>) -> Self {
-        let rows = [shape.b, shape.h, shape.tq];
-        assert_holds("o", o.data.len(), rows, o.strides, shape.d);
-        assert_holds("d_o", d_o.data.len(), rows, d_o.strides, shape.d);
-        assert_lse(shape, lse.len());
+        expect_saved(shape, (o.data.len(), o.strides), lse.len(), (d_o.data.len(), d_o.strides));
         Saved { o, lse, d_o }
     }
+}
+
+/// Refuses what [`Inputs::new`] does: of q, k and v the elements of the memory, and where the rows lie.
+pub(super) fn expect_inputs(shape: Shape, options: &OptionsOf<impl Elements>, [q, k, v]: [(usize, Strides); 3]) {
+    let Shape { b, h, h_kv, tq, tk, d } = shape;
+    assert!(h == 0 || h_kv != 0 && h.is_multiple_of(h_kv), "attention: {h} heads share {h_kv} key heads");
+    assert_holds("q", q.0, [b, h, tq], q.1, d);
+    for (name, (len, strides)) in [("k", k), ("v", v)] {
+        assert_holds(name, len, [b, h_kv, tk], strides, d);
+    }
+    if let Some(MaskOf { keep, strides: [b_stride, h_stride, t] }) = &options.mask {
+        assert_holds("mask", keep.count(), [b, h, tq], Strides { b: *b_stride, h: *h_stride, t: *t }, tk);
+    }
+    if let Some(dropout) = options.dropout {
+        assert!((0.0..1.0).contains(&dropout.p), "attention: dropout probability {}", dropout.p);
+    }
+}
+
+/// Refuses what [`Saved::new`] does.
+pub(super) fn expect_saved(shape: Shape, o: (usize, Strides), lse: usize, d_o: (usize, Strides)) {
+    let rows = [shape.b, shape.h, shape.tq];
+    assert_holds("o", o.0, rows, o.1, shape.d);
+    assert_holds("d_o", d_o.0, rows, d_o.1, shape.d);
+    assert_lse(shape, lse);
+}
+
+/// Refuses what [`Output::new`] does.
+pub(super) fn expect_output(name: &str, len: usize, sizes: [usize; 3], strides: Strides, d: usize) {
+    assert_holds(name, len, sizes, strides, d);
+    let steps = [strides.b, strides.h, strides.t];
+    assert!(nested(sizes, steps, d), "attention: rows of {name} overlap: {sizes:?} × {d} with {steps:?}");
 }
 
 pub(super) fn assert_lse(shape: Shape, len: usize) {
@@ -262,9 +284,8 @@ impl<'a, E> Output<'a, E> {
     /// # Panics
     /// Where `data` is too short, or where the strides do not nest, so that two rows might share an element.
     pub fn new(name: &str, data: &'a mut [E], sizes: [usize; 3], strides: Strides, d: usize) -> Self {
-        assert_holds(name, data.len(), sizes, strides, d);
+        expect_output(name, data.len(), sizes, strides, d);
         let strides = [strides.b, strides.h, strides.t];
-        assert!(nested(sizes, strides, d), "attention: rows of {name} overlap: {sizes:?} × {d} with {strides:?}");
         Output { data: data.as_mut_ptr(), sizes, strides, d, memory: PhantomData }
     }
 

@@ -48,6 +48,7 @@ pub(crate) use module;
 
 /// All files of kernels, which tests and tables go through.
 pub static MODULES: &[&[&Module]] = &[
+    crate::attention::cuda::MODULES,
     crate::cast::cuda::MODULES,
     crate::dropout::cuda::MODULES,
     crate::elementwise::cuda::MODULES,

@@ -1,0 +1,6 @@
+//! Attention: every rung of every ladder against the definition in `f64`.
+
+mod case;
+mod decoding;
+mod entry;
+mod rungs;

@@ -1,0 +1,56 @@
+//! The ladders of `f32`.
+
+use super::case::{Case, DROPOUT, square};
+use crate::device::{Device, device};
+use gradus_kernels::attention::{Shape, cuda};
+
+fn check(device: &Device, what: &str, case: &Case) {
+    case.check(device, what, &cuda::FORWARD_CUDA_RUNGS, &cuda::BACKWARD_CUDA_RUNGS);
+}
+
+#[test]
+fn every_rung_in_small_in_every_schedule() {
+    let Some(device) = device() else { return };
+    device.in_every_schedule(|schedule| {
+        for (what, case) in Case::variety() {
+            check(&device, &format!("{what}, {schedule}"), &case);
+        }
+    });
+}
+
+#[test]
+fn negative_scales() {
+    let Some(device) = device() else { return };
+    for (what, case) in Case::variety() {
+        check(&device, what, &Case { scale: -case.scale, ..case });
+    }
+}
+
+#[test]
+fn every_rung_over_odd_shapes() {
+    let Some(device) = device() else { return };
+    for (t, d) in [(2, 1), (7, 33), (33, 20), (65, 8), (17, 65), (40, 128), (9, 150), (100, 48)] {
+        check(&device, "causal", &Case::new(square(1, 2, t, d)));
+    }
+}
+
+#[test]
+fn every_rung_over_several_tiles() {
+    let Some(device) = device() else { return };
+    for (tq, tk) in [(33, 130), (130, 33), (65, 64)] {
+        let case = || Case::new(Shape { b: 1, h: 2, h_kv: 1, tq, tk, d: 12 });
+        check(&device, "full", &Case { causal: false, ..case() });
+        check(&device, "window and dropout", &Case { window: Some(20), dropout: Some(DROPOUT), ..case() });
+        check(&device, "mask and dropout", &Case { causal: false, dropout: Some(DROPOUT), ..case() }.masked(true));
+        check(&device, "window, not causal", &Case { window: Some(6), causal: false, ..case() }.masked(false));
+    }
+}
+
+#[test]
+fn empty_operands() {
+    let Some(device) = device() else { return };
+    for (b, h, tq, tk, d) in [(0, 2, 3, 3, 4), (1, 0, 3, 3, 4), (1, 2, 0, 3, 4), (1, 2, 3, 0, 4), (1, 2, 3, 3, 0)] {
+        let shape = Shape { b, h, h_kv: h.max(1), tq, tk, d };
+        check(&device, "empty", &Case { dropout: Some(DROPOUT), causal: false, ..Case::new(shape) }.masked(true));
+    }
+}
