@@ -30,6 +30,7 @@ ARCHITECTURES = {
 }
 REGISTERS = 65536  # of a multiprocessor, given to a warp in units of 256
 LEAST_WARPS = 8  # of a multiprocessor: two for each of its four schedulers
+PROBLEMS = []  # all that is wrong, one line each
 INSTRUCTIONS = {"mma.sync": "HMMA", "ldmatrix": "LDSM", "cp.async.": "LDGSTS"}
 
 
@@ -80,7 +81,7 @@ def read(path: pathlib.Path, folder: pathlib.Path) -> list[Kernel]:
             kernel.shared = int(shared[1]) if shared else 0
             spilled = [int(n) for n in re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", part).groups()]
             if any(spilled):
-                sys.exit(f"{kernel.name} for sm_{architecture} spills: {spilled[0]} bytes stored and {spilled[1]} loaded")
+                PROBLEMS.append(f"{kernel.name} for sm_{architecture} spills: {spilled[0]} bytes stored and {spilled[1]} loaded")
         if architecture == "80":
             check_instructions(cubin, list(kernels.values()))
     return list(kernels.values())
@@ -97,7 +98,7 @@ def check_instructions(cubin: pathlib.Path, kernels: list[Kernel]) -> None:
     for kernel, word, instruction in wanted:
         begin = code.index(f".text.{kernel.name}")
         if instruction not in code[begin : code.find(".section", begin + 10)]:
-            sys.exit(f"{kernel.name}: {word} did not become {instruction}")
+            PROBLEMS.append(f"{kernel.name}: {word} did not become {instruction}")
 
 
 def table(kernels: list[Kernel]) -> str:
@@ -126,10 +127,13 @@ def main() -> None:
             kernels += read(path, pathlib.Path(folder))
     for kernel in kernels:
         if kernel.threads is None or kernel.threads % 32:
-            sys.exit(f"{kernel.name}: __launch_bounds__ has to name its threads, whole warps")
+            PROBLEMS.append(f"{kernel.name}: __launch_bounds__ has to name its threads, whole warps")
+            continue
         for architecture in kernel.registers:
             if kernel.warps(architecture) < LEAST_WARPS:
-                sys.exit(f"{kernel.name} for sm_{architecture}: a multiprocessor holds {kernel.warps(architecture)} of its warps")
+                PROBLEMS.append(f"{kernel.name} for sm_{architecture}: a multiprocessor holds {kernel.warps(architecture)} of its warps")
+    if PROBLEMS:
+        sys.exit("\n".join(PROBLEMS))
     text = table(kernels)
     if "--check" not in sys.argv[1:]:
         TABLE.write_text(text)
