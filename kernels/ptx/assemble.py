@@ -96,8 +96,8 @@ def check_instructions(cubin: pathlib.Path, kernels: list[Kernel]) -> None:
     nvdisasm.chmod(0o755)
     code = subprocess.run([nvdisasm, "-c", cubin], capture_output=True, text=True, check=True).stdout
     for kernel, word, instruction in wanted:
-        begin = code.index(f".text.{kernel.name}")
-        if instruction not in code[begin : code.find(".section", begin + 10)]:
+        begin = code.index(f"\n.text.{kernel.name}:")
+        if instruction not in code[begin : code.find(".section", begin) % (len(code) + 1)]:
             PROBLEMS.append(f"{kernel.name}: {word} did not become {instruction}")
 
 
