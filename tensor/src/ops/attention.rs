@@ -219,8 +219,9 @@ pub fn packed_backward(
     check_saved(&[shape.b, shape.tq, shape.h * shape.d], shape, output, lse, d_output)?;
     let mask = options.mask("attention_backward", shape, qkv)?;
     if qkv.dtype() != DType::F32 || shape.h != shape.h_kv {
-        let heads =
-            |t: &Tensor| Ok(t.contiguous().try_reshape(&[shape.b, shape.tq, shape.h, shape.d])?.permute(&[0, 2, 1, 3]));
+        let heads = |t: &Tensor| -> Result<Tensor> {
+            Ok(t.contiguous().try_reshape(&[shape.b, shape.tq, shape.h, shape.d])?.permute(&[0, 2, 1, 3]))
+        };
         let attended = Attended { output: heads(output)?, log_sum_exp: lse.clone() };
         let [q, k, v] = unpacked(qkv, shape)?;
         let gradients = backward(&q, &k, &v, &attended, &heads(d_output)?, options)?;
