@@ -100,11 +100,16 @@ impl Case {
         }
     }
 
-    /// Every rung, and the function of the contract, against the oracle.
+    /// Every rung against the oracle.
     fn check(&self, device: &Device, schedule: &str) {
+        self.check_from(0, device, schedule);
+    }
+
+    /// The rungs from this one on.
+    fn check_from(&self, first: usize, device: &Device, schedule: &str) {
         let ([a, b, c], strides) = self.data();
         let expected = self.expected(&a, &b, &c, strides);
-        for rung in &CUDA_RUNGS {
+        for rung in &CUDA_RUNGS[first..] {
             let got = self.run(device, rung.run, &a, &b, &c, strides, AROUND);
             self.compare(&format!("{}, {schedule}", rung.name), &got, &expected);
         }
@@ -208,15 +213,16 @@ fn batches_and_broadcasts() {
 #[test]
 fn long_sums_are_cut() {
     let Some(device) = device() else { return };
+    let first = CUDA_RUNGS.iter().position(|rung| rung.name == "split_k").unwrap();
     for layouts in LAYOUTS {
         for (sizes, add) in [([70, 65, 1031], true), ([33, 70, 2048], false)] {
             let case = Case { add, ..Case::new(1, sizes, layouts) };
-            case.check(&device, "one schedule");
-            Case { eighths: false, ..case }.check(&device, "one schedule");
+            case.check_from(first, &device, "one schedule");
+            Case { eighths: false, ..case }.check_from(first, &device, "one schedule");
         }
     }
     let case = Case::new(3, [9, 65, 777], (Transposed, Plain));
-    device.in_every_schedule(|schedule| case.check(&device, schedule));
+    device.in_every_schedule(|schedule| case.check_from(first, &device, schedule));
 }
 
 #[test]
