@@ -120,7 +120,8 @@ fn special_values_are_not_lost() {
     for (m, n) in [(9, 50), (8, 50), (40, 7)] {
         let case = Case { add: false, ..Case::new(1, [m, n, 3], (Plain, Plain)) };
         let ([mut a, mut b, c], strides) = case.data();
-        (a.fill(0.0), b.fill(1.0));
+        a.fill(0.0);
+        b.fill(1.0);
         (a[0], a[4], a[8], a[9]) = (f32::NAN, f32::INFINITY, f32::MAX, 1e-40);
         (a[12], a[13]) = (f32::INFINITY, f32::NEG_INFINITY);
         let halves: Vec<bf16> = b.iter().map(|&x| round(x)).collect();

@@ -247,7 +247,8 @@ fn not_a_number_and_infinity_are_not_lost_and_do_not_spread() {
     for (m, n) in [(9, 50), (4, 50), (70, 90), (90, 7)] {
         let case = Case { add: false, ..Case::new(1, [m, n, 3], (Plain, Plain)) };
         let ([mut a, mut b, c], strides) = case.data();
-        (a.fill(0.0), b.fill(1.0));
+        a.fill(0.0);
+        b.fill(1.0);
         (a[0], a[4]) = (f32::NAN, f32::INFINITY);
         for rung in &CUDA_RUNGS {
             let c = case.run(&device, rung.run, &a, &b, &c, strides, AROUND);
