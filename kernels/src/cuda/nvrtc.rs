@@ -39,8 +39,7 @@ pub(super) fn ptx(module: &Module, capability: Capability) -> Result<String> {
     let options = [architecture.as_str(), "--std=c++17", "--fmad=true"];
     let mut hasher = DefaultHasher::new();
     (&source, options).hash(&mut hasher);
-    let folder =
-        std::env::var_os("GRADUS_CUDA_CACHE").map_or_else(|| std::env::temp_dir().join("gradus-cuda"), PathBuf::from);
+    let folder = std::env::var_os("GRADUS_CUDA_CACHE").map_or_else(|| std::env::temp_dir().join("gradus-cuda"), PathBuf::from);
     let kept = folder.join(format!("{:016x}.ptx", hasher.finish()));
     if let Ok(text) = fs::read_to_string(&kept) {
         return Ok(text);
