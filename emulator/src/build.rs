@@ -44,10 +44,7 @@ pub fn build(sanitizer: Sanitizer) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in a workspace");
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
     if Command::new(&compiler).arg("--version").output().is_err() {
-        assert!(
-            std::env::var_os("GRADUS_COMPLETE").is_none(),
-            "{compiler}: there is no C++ compiler for the CUDA emulator"
-        );
+        assert!(std::env::var_os("GRADUS_COMPLETE").is_none(), "{compiler}: there is no C++ compiler for the CUDA emulator");
         eprintln!("not tested: the CUDA kernels, for there is no C++ compiler ({compiler})");
         return None;
     }
@@ -71,8 +68,7 @@ impl Build {
         let folder = self.root.join("target/emulator");
         fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         let headers = self.headers();
-        let objects: Vec<PathBuf> =
-            self.units().iter().map(|unit| folder.join(self.object_name(unit, &headers))).collect();
+        let objects: Vec<PathBuf> = self.units().iter().map(|unit| folder.join(self.object_name(unit, &headers))).collect();
         let library = folder.join(format!("{:016x}", hash(&objects))).join("libcuda.so");
         if library.exists() {
             return library;
@@ -127,8 +123,7 @@ impl Build {
     }
 
     fn object_name(&self, unit: &Unit, headers: &[String]) -> String {
-        let source =
-            read(&self.root.join(if unit.name.ends_with(".cu") { "" } else { "emulator/cuda" }).join(&unit.name));
+        let source = read(&self.root.join(if unit.name.ends_with(".cu") { "" } else { "emulator/cuda" }).join(&unit.name));
         let stem = Path::new(&unit.name).file_stem().expect("a file").to_string_lossy().into_owned();
         format!("{stem}-{:016x}.o", hash(&(&unit.text, source, headers, FLAGS, self.sanitizer, &self.compiler)))
     }
