@@ -3,7 +3,7 @@
 use super::{AROUND, Broadcast, Case, Gaps, LAYOUTS, OneRow, Plain, Transposed, refuses_wrong_lengths};
 use crate::device::{Device, device};
 use gradus_kernels::{
-    cuda::{Gpu, Result},
+    cuda::{CudaRung, Gpu, Result},
     matmul::{
         bf16::naive::rounded,
         cuda::{
@@ -14,6 +14,11 @@ use gradus_kernels::{
     simd::bf16::round,
 };
 use half::bf16;
+
+/// The rungs that the device has the instructions for.
+fn on<'a, F>(device: &'a Device, rungs: &'a [CudaRung<F>]) -> impl Iterator<Item = &'a CudaRung<F>> {
+    rungs.iter().filter(|rung| rung.needs <= device.gpu.properties().capability)
+}
 
 impl Case {
     /// Every rung, with B in either type, against the oracle: the product of rounded operands.
@@ -26,12 +31,12 @@ impl Case {
         let first = BF16_CUDA_RUNGS.iter().position(|rung| rung.name == first).unwrap();
         let ([a, b, c], strides) = self.data();
         let expected = self.expected(&rounded(&a), &rounded(&b), &c, strides);
-        for rung in &BF16_CUDA_RUNGS[first..] {
+        for rung in on(device, &BF16_CUDA_RUNGS[first..]) {
             let got = self.run(device, rung.run, &a, &b, &c, strides, AROUND);
             self.compare(&format!("{}, {schedule}", rung.name), &got, &expected);
         }
         let halves: Vec<bf16> = b.iter().map(|&x| round(x)).collect();
-        for rung in &STORED_CUDA_RUNGS[first..] {
+        for rung in on(device, &STORED_CUDA_RUNGS[first..]) {
             let got = self.run(device, rung.run, &a, &halves, &c, strides, bf16::NAN);
             self.compare(&format!("stored, {}, {schedule}", rung.name), &got, &expected);
         }
@@ -125,9 +130,10 @@ fn special_values_are_not_lost() {
         (a[0], a[4], a[8], a[9]) = (f32::NAN, f32::INFINITY, f32::MAX, 1e-40);
         (a[12], a[13]) = (f32::INFINITY, f32::NEG_INFINITY);
         let halves: Vec<bf16> = b.iter().map(|&x| round(x)).collect();
-        let of_f32 = BF16_CUDA_RUNGS.iter().map(|r| (r.name, case.run(&device, r.run, &a, &b, &c, strides, AROUND)));
-        let of_bf16 =
-            STORED_CUDA_RUNGS.iter().map(|r| (r.name, case.run(&device, r.run, &a, &halves, &c, strides, bf16::NAN)));
+        let of_f32 =
+            on(&device, &BF16_CUDA_RUNGS).map(|r| (r.name, case.run(&device, r.run, &a, &b, &c, strides, AROUND)));
+        let of_bf16 = on(&device, &STORED_CUDA_RUNGS)
+            .map(|r| (r.name, case.run(&device, r.run, &a, &halves, &c, strides, bf16::NAN)));
         for (name, c) in of_f32.chain(of_bf16) {
             let row = |i: usize| &c[n * i..n * (i + 1)];
             assert!(row(0).iter().all(|x| x.is_nan()), "{name}");
@@ -164,6 +170,7 @@ fn wrong_lengths_are_refused() {
     if device().is_none() {
         return;
     }
+    // Lengths are checked before anything is loaded, on every card.
     BF16_CUDA_RUNGS.iter().for_each(|rung| refuses_wrong_lengths(rung.name, rung.run));
     STORED_CUDA_RUNGS.iter().for_each(|rung| refuses_wrong_lengths(rung.name, rung.run));
 }
