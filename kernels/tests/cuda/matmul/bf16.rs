@@ -1,6 +1,8 @@
 //! Operands rounded to bf16, B in `f32` or stored in bf16.
 
-use super::{AROUND, Broadcast, Case, Gaps, LAYOUTS, OneRow, Plain, Transposed, refuses_wrong_lengths};
+use super::{
+    AROUND, Broadcast, Case, Gaps, LAYOUTS, OneRow, Plain, Transposed, Wide, WideTransposed, refuses_wrong_lengths,
+};
 use crate::device::{Device, device};
 use gradus_kernels::{
     cuda::{CudaRung, Gpu, Result},
@@ -59,7 +61,7 @@ fn sizes_around_the_tiles() {
     let Some(device) = device() else { return };
     let sizes = [[65, 129, 33], [130, 66, 70], [64, 128, 96], [128, 34, 136]];
     for (index, sizes) in sizes.into_iter().enumerate() {
-        for layouts in LAYOUTS.into_iter().chain([(Gaps, Gaps)]) {
+        for layouts in LAYOUTS.into_iter().chain([(Gaps, Gaps), (Wide, WideTransposed)]) {
             let case = Case { add: index % 2 == 1, ..Case::new(1, sizes, layouts) };
             Case { offset: 8, ..case }.check_bf16(&device, "one schedule");
         }
