@@ -25,6 +25,7 @@
 //! 7. [`unpacked`]: operands read in place (`micro_in_place`), few rows by `dot_tiles`, packing and products in
 //!    `two_phases` of one parallel region
 //! 8. [`bf16`]: operands rounded to bf16
+//! 9. `cuda`, with the feature of that name: the ladders of a card, in CUDA C
 //!
 //! From `packed` on, both precisions share the loops around the micro-kernel; `packed_kernel` holds what differs between
 //! precisions and instruction sets.

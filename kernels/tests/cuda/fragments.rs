@@ -1,12 +1,13 @@
-//! Which lane holds which element of a matrix that tensor cores multiply: the table of the PTX manual, written out here from its text, against
-//! `mma` and `ldmatrix` as the emulator has them, and on a card against the card. The kernels and the emulator share their formulas,
-//! so that products alone would not show a wrong one on the emulator.
+//! Which lane holds which element of a matrix that tensor cores multiply: the table of the PTX manual, written out here from its
+//! text, against `mma` and `ldmatrix` as the emulator has them, and on a card against the card. The kernels and the emulator share
+//! their formulas, so that products alone would not show a wrong one on the emulator.
 
-use crate::device::device;
+use crate::device::{Device, device};
 use cudarc::driver::{
     result::{self, module},
     sys,
 };
+use gradus_kernels::cuda::Capability;
 use half::bf16;
 use std::ffi::{CString, c_void};
 
@@ -35,8 +36,16 @@ fn c_position(lane: usize, i: usize) -> (usize, usize) {
 }
 
 /// Some rows of the figures of the manual, literally: (lane, number, row, column).
-const FIGURE_OF_A: [(usize, usize, usize, usize); 8] =
-    [(0, 0, 0, 0), (3, 1, 0, 7), (0, 4, 0, 8), (3, 5, 0, 15), (0, 2, 8, 0), (0, 6, 8, 8), (31, 1, 7, 7), (31, 7, 15, 15)];
+const FIGURE_OF_A: [(usize, usize, usize, usize); 8] = [
+    (0, 0, 0, 0),
+    (3, 1, 0, 7),
+    (0, 4, 0, 8),
+    (3, 5, 0, 15),
+    (0, 2, 8, 0),
+    (0, 6, 8, 8),
+    (31, 1, 7, 7),
+    (31, 7, 15, 15),
+];
 const FIGURE_OF_B: [(usize, usize, usize, usize); 6] =
     [(0, 0, 0, 0), (0, 1, 1, 0), (3, 1, 7, 0), (0, 2, 8, 0), (31, 3, 15, 7), (28, 0, 0, 7)];
 const FIGURE_OF_C: [(usize, usize, usize, usize); 5] =
@@ -50,7 +59,12 @@ fn the_tables_are_those_of_the_figures() {
 }
 
 /// Launches a test kernel for one warp with arrays to read and one to write, which comes back.
-fn launch<R: Copy + Default, W: Copy + Default>(name: &str, inputs: &[&[R]], outputs: usize, number: Option<u32>) -> Vec<W> {
+fn launch<R: Copy + Default, W: Copy + Default>(
+    name: &str,
+    inputs: &[&[R]],
+    outputs: usize,
+    number: Option<u32>,
+) -> Vec<W> {
     let (text, name) = (CString::new(PTX).unwrap(), CString::new(name).unwrap());
     let mut output = vec![W::default(); outputs];
     // SAFETY: a device is open and its context current on this thread; the kernels read and write 32 lanes of the arrays, as many as
@@ -88,11 +102,17 @@ fn registers(per_lane: usize, of: impl Fn(usize, usize) -> f32) -> Vec<u32> {
         .collect()
 }
 
+/// A device that has the instructions, whose context is current on this thread.
+fn device_with_tensor_cores() -> Option<Device> {
+    let device = device().filter(|device| device.gpu.properties().capability >= Capability::SM_80)?;
+    drop(device.upload(&[0_u32]));
+    Some(device)
+}
+
 /// A has a single 1, at each of its 256 places in turn, and all elements of B are different: one row of C is the row of B.
 #[test]
 fn mma_has_the_fragments_of_the_manual() {
-    let Some(device) = device() else { return };
-    drop(device.upload(&[0_u32])); // makes the context current
+    let Some(_device) = device_with_tensor_cores() else { return };
     let value = |k: usize, j: usize| (8 * k + j + 1) as f32;
     let b = registers(2, |lane, i| {
         let (k, j) = b_position(lane, i);
@@ -114,8 +134,7 @@ fn mma_has_the_fragments_of_the_manual() {
 /// "Each row of 8 elements is held by 4 consecutive threads": row r of a matrix by lanes 4r to 4r + 3, two elements each.
 #[test]
 fn ldmatrix_has_the_fragments_of_the_manual() {
-    let Some(device) = device() else { return };
-    drop(device.upload(&[0_u32]));
+    let Some(_device) = device_with_tensor_cores() else { return };
     let matrices: Vec<u16> = (0..256).map(|i| i + 1000).collect();
     for transposed in [0, 1] {
         let r: Vec<u32> = launch("test_fragments_matrices", &[&matrices], 4 * LANES, Some(transposed));

@@ -12,7 +12,7 @@ use super::{
     tiles::{self, Cut, MOST_PARTS, add_parts, blocks, cut},
 };
 use crate::{
-    cuda::{Buffer, Capability, CudaRung, Gpu, Module, Result, Size, Slice, SliceMut, module, narrow},
+    cuda::{Buffer, Capability, CudaRung, Error, Gpu, Module, Result, Size, Slice, SliceMut, module, narrow},
     matmul::{Shape, Strides},
 };
 use bytemuck::Pod;
@@ -201,8 +201,11 @@ impl<'a, E: Pod> Lines<'a, E> {
     /// Rounded into memory of their own, as type `T`, with `padded` steps, of which the last are zeros.
     fn rounded<T: Pod>(self, gpu: &Gpu, kernel: &'static str, padded: usize) -> Result<Buffer> {
         let Lines { data, strides, batch, lines, steps: count } = self;
-        let len = batch * lines * padded;
-        let mut buffer = Buffer::new(gpu, len * size_of::<T>())?;
+        // A matrix that is broadcast from few elements may have more than there are numbers for.
+        let bytes = batch.checked_mul(lines).and_then(|all| all.checked_mul(padded)?.checked_mul(size_of::<T>()));
+        let bytes = bytes.ok_or(Error::TooLarge { what: "an operand", size: usize::MAX })?;
+        let mut buffer = Buffer::new(gpu, bytes)?;
+        let len = bytes / size_of::<T>();
         let blocks = batch * lines.div_ceil(32) * padded.div_ceil(32);
         let size = Size::blocks(narrow("the number of blocks", blocks)?, 256);
         let sizes = (narrow("lines", lines)?, narrow("steps", count)?, narrow("steps", padded)?);
@@ -264,6 +267,7 @@ impl Kernel {
         }
         let products = products.folded();
         let shape = products.shape;
+        let [batch, m, n, _] = products.sizes()?;
         let padded = shape.k.next_multiple_of(8);
         let (of_a, of_b) = (Lines::<B>::of_a(&products), Lines::of_b(&products));
         let a = of_a.rounded::<bf16>(gpu, f32::ROUNDED[0], padded)?;
@@ -284,7 +288,6 @@ impl Kernel {
         let cut = self.cut(gpu, shape);
         let name = if cut.tile == 128 { self.large } else { self.small.unwrap_or(self.large) };
         let blocks = narrow("the number of blocks", blocks(shape, cut.tile))?;
-        let [batch, m, n, _] = products.sizes()?;
         let sizes = [batch, m, n, narrow("k", padded)?];
         let per_part = narrow("k", cut.per_part)?;
         add_parts(gpu, products.c, products.add, cut.parts, |c, add| {

@@ -135,10 +135,11 @@ fn in_parts(gpu: &Gpu, products: Products<'_>, most_parts: usize) -> Result<()> 
         return Ok(());
     }
     let products = products.folded();
-    let cut = cut(products.shape, gpu.properties().multiprocessors, most_parts, 8);
+    let (sizes, shape) = (products.sizes()?, products.shape);
+    let cut = cut(shape, gpu.properties().multiprocessors, most_parts, 8);
     let (names, threads) = if cut.tile == 128 { (LARGE_NAMES, 256) } else { (SMALL_NAMES, 64) };
     let name = of_layout(names, &products);
-    let (sizes, shape, per_part) = (products.sizes()?, products.shape, narrow("k", cut.per_part)?);
+    let per_part = narrow("k", cut.per_part)?;
     let Products { a, a_strides, b, b_strides, c, add, .. } = products;
     let [at, bt] = [steps(a_strides), steps(b_strides)];
     add_parts(gpu, c, add, cut.parts, |c, add| {
@@ -168,5 +169,29 @@ pub(super) fn add_parts(
     // SAFETY: a thread reads its element of each of the parts, which have as many elements as C, and writes that of C.
     unsafe {
         gpu.launch(&SPLIT_K, "matmul_split_k_sum", size, (c.len() as u64, parts as u32, partial, c, u32::from(add)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cover_the_sum_and_none_is_empty() {
+        for k in [0, 1, 7, 8, 255, 256, 511, 512, 513, 4096, 65_537] {
+            for (m, n) in [(1, 1), (64, 65), (128, 128), (768, 768), (5000, 4000)] {
+                for (multiprocessors, step) in [(1, 8), (4, 32), (132, 8), (132, 32)] {
+                    let shape = Shape { batch: 1, m, n, k };
+                    let cut = cut(shape, multiprocessors, MOST_PARTS, step);
+                    assert!(cut.per_part.is_multiple_of(step) && cut.parts * cut.per_part >= k, "{shape:?}: {cut:?}");
+                    assert!(
+                        cut.parts <= MOST_PARTS && (cut.parts == 1 || (cut.parts - 1) * cut.per_part < k),
+                        "{cut:?}"
+                    );
+                    assert!(cut.parts == 1 || cut.per_part >= LEAST_STEPS, "{shape:?}: {cut:?}");
+                    assert!(cut.parts == 1 || blocks(shape, cut.tile) < multiprocessors, "{shape:?}: {cut:?}");
+                }
+            }
+        }
     }
 }
