@@ -98,6 +98,15 @@ const CASES: &[Case<'_>] = &[
         &[Bug { file: "optimizer/cuda/norm.cu", right: "    __syncthreads();\n", wrong: "" }],
     ),
     (
+        "rope",
+        "rope::every_rung_keeps_to_the_oracle",
+        // The position of another head, and a rotation the wrong way round.
+        &[
+            Bug { file: "rope/cuda/naive.cu", right: "row / shape.h % shape.t", wrong: "row % shape.t" },
+            Bug { file: "rope/cuda/pairs.cu", right: "b * cosine + a * sine", wrong: "b * cosine - a * sine" },
+        ],
+    ),
+    (
         "dropout",
         "dropout::every_rung_gives_the_bits_of_the_specification",
         // The wrong word of a block of Philox, and a load of two elements where there is one.
