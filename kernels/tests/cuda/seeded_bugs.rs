@@ -83,6 +83,7 @@ const CASES: &[Case<'_>] = &[
         "elementwise::copies_move_every_element_and_no_other",
         &[
             Bug { file: "elementwise/cuda/tiles.cu", right: "    __syncthreads();\n", wrong: "" },
+            Bug { file: "elementwise/cuda/rows.cu", right: "if (left >= PART && (", wrong: "if ((" },
             // The tail of a matrix whose sides are no multiples of a tile.
             Bug {
                 file: "elementwise/cuda/tiles.cu",
