@@ -112,6 +112,13 @@ struct Unit {
     text: String,
 }
 
+/// A header, and its text with the bug, if it has one.
+#[derive(PartialEq, Eq, Hash)]
+struct Header {
+    name: String,
+    text: String,
+}
+
 impl Unit {
     fn is_kernel(&self) -> bool {
         self.name.ends_with(".cu")
@@ -136,9 +143,10 @@ impl Build {
     fn library(&self) -> PathBuf {
         let folder = self.root.join("target/emulator");
         fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-        let headers = [self.headers("emulator/cuda", "h"), self.headers("kernels/src", "cuh")];
+        let (own, headers) = (self.headers("emulator/cuda", "h"), self.headers("kernels/src", "cuh"));
         let units = self.units();
-        let objects: Vec<PathBuf> = units.iter().map(|unit| folder.join(self.object_name(unit, &headers))).collect();
+        let name = |unit| folder.join(self.object_name(unit, [&own, &headers]));
+        let objects: Vec<PathBuf> = units.iter().map(name).collect();
         let library = folder.join(format!("{:016x}", hash(&objects))).join("libcuda.so");
         if library.exists() {
             return library;
@@ -197,11 +205,12 @@ impl Build {
         Unit { name: relative, text }
     }
 
-    /// The texts of the headers in a folder.
-    fn headers(&self, folder: &str, extension: &str) -> Vec<String> {
+    /// The headers in a folder.
+    fn headers(&self, folder: &str, extension: &str) -> Vec<Header> {
         let mut paths = Vec::new();
         find(&self.root.join(folder), extension, &mut paths);
-        paths.iter().map(|path| self.read(path)).collect()
+        let name = |path: &Path| path.file_name().expect("a file").to_string_lossy().into_owned();
+        paths.iter().map(|path| Header { name: name(path), text: self.read(path) }).collect()
     }
 
     /// The text of a file, with the bug where it has one.
@@ -213,27 +222,26 @@ impl Build {
     }
 
     /// A folder with the headers of all kernels, one of which may have a bug.
-    fn copied_headers(&self, folder: &Path, texts: &impl Hash) -> PathBuf {
-        let folder = folder.join(format!("headers-{:016x}", hash(texts)));
+    fn copied_headers(&self, folder: &Path, headers: &[Header]) -> PathBuf {
+        let folder = folder.join(format!("headers-{:016x}", hash(&headers)));
         fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-        let mut headers = Vec::new();
-        find(&self.root.join("kernels/src"), "cuh", &mut headers);
         for header in headers {
-            let copy = folder.join(header.file_name().expect("a file"));
+            let copy = folder.join(&header.name);
             let temporary = copy.with_extension(format!("{}.tmp", std::process::id()));
-            let written = fs::write(&temporary, self.read(&header));
+            let written = fs::write(&temporary, &header.text);
             written.unwrap_or_else(|error| panic!("{}: {error}", temporary.display()));
             rename(&temporary, &copy);
         }
         folder
     }
 
-    /// `headers`: the texts of those of the emulator and of those of the kernels.
-    fn object_name(&self, unit: &Unit, headers: &[Vec<String>; 2]) -> String {
-        let (folder, headers) = if unit.is_kernel() { ("", &headers[..]) } else { ("emulator/cuda", &headers[..1]) };
+    /// A name that changes with all that the object is made of. `headers`: those of the emulator, and those of the kernels.
+    fn object_name(&self, unit: &Unit, headers: [&[Header]; 2]) -> String {
+        let folder = if unit.is_kernel() { "" } else { "emulator/cuda" };
         let source = self.read(&self.root.join(folder).join(&unit.name));
         let stem = Path::new(&unit.name).file_stem().expect("a file").to_string_lossy().into_owned();
-        format!("{stem}-{:016x}.o", hash(&(&unit.text, source, headers, FLAGS, self.sanitizer, &self.compiler)))
+        let made_of = (&unit.text, &source, headers[0], included(&source, headers[1]));
+        format!("{stem}-{:016x}.o", hash(&(made_of, FLAGS, self.sanitizer, &self.compiler)))
     }
 
     /// `headers`: a folder of headers that come before those beside the sources.
@@ -263,6 +271,20 @@ impl Build {
         run(command.args(objects).arg("-o").arg(&temporary).arg("-lpthread"));
         rename(&temporary, library);
     }
+}
+
+/// The headers that a text includes, and those that these include.
+fn included<'a>(source: &'a str, headers: &'a [Header]) -> Vec<&'a Header> {
+    let (mut found, mut texts) = (Vec::new(), vec![source]);
+    while let Some(text) = texts.pop() {
+        for header in headers.iter().filter(|header| text.contains(&format!("#include \"{}\"", header.name))) {
+            if !found.contains(&header) {
+                found.push(header);
+                texts.push(&header.text);
+            }
+        }
+    }
+    found
 }
 
 /// The names of the kernels in a file.

@@ -11,7 +11,8 @@
 //! The two forms share no function, because one judges the other. Made from the table: the enum with [`Unary::ALL`], the rungs,
 //! and in the crate `autograd` a method, an operation of the tape and the cases of its gradient check. What a
 //! function and its derivative are at 0, ±∞ and NaN stands in [`corners`](crate::corners), which does not compile without a
-//! row for each. Vector functions such as `math::exp` and their accuracy are in [`simd::math`](crate::simd::math).
+//! row for each. In CUDA C the table is `cuda/functions.cuh`, a line each in the same order, which the tests on CUDA compare with this
+//! one. Vector functions such as `math::exp` and their accuracy are in [`simd::math`](crate::simd::math).
 
 /// Calls the macro `$generate` with the table of functions of one number.
 #[doc(hidden)]

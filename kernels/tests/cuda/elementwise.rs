@@ -273,6 +273,8 @@ fn copies() -> Vec<(Vec<usize>, [Vec<usize>; 2])> {
         (vec![5, 7], [vec![7, 1], vec![7, 1]]),
         (vec![5, 7], [vec![7, 1], vec![20, 1]]), // into a wider matrix, as concat does
         (vec![5, 7], [vec![20, 1], vec![7, 1]]), // out of one, as split does
+        (vec![3, 24], [vec![32, 1], vec![24, 1]]), // rows of whole 16 bytes
+        (vec![3, 5, 9], [vec![64, 9, 1], vec![45, 9, 1]]),
         (vec![5, 7], [vec![1, 5], vec![7, 1]]),
         (vec![7, 5], [vec![5, 1], vec![1, 7]]),
         (vec![32, 64], [vec![1, 32], vec![64, 1]]),

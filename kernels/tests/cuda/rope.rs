@@ -40,10 +40,11 @@ fn tables(shape: Shape) -> [Vec<f32>; 2] {
 #[test]
 fn every_rung_keeps_to_the_oracle() {
     let Some(device) = device() else { return };
-    for shape in SHAPES.map(shape_of) {
+    // Beside a large number the error of the others does not count, so there are none at first.
+    for (shape, extreme) in SHAPES.map(shape_of).into_iter().flat_map(|shape| [(shape, false), (shape, true)]) {
         let len = shape.b * shape.t * shape.h * shape.d;
         let (mut x, [cos, sin]) = (values(1, len), tables(shape));
-        if len > 64 {
+        if extreme && len > 64 {
             (x[3], x[40]) = (1e30, 1e-40);
         }
         let [of_x, of_cos, of_sin] = [&x, &cos, &sin].map(|numbers| device.upload(numbers));

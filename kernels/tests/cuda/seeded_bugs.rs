@@ -83,6 +83,7 @@ const CASES: &[Case<'_>] = &[
         "elementwise::copies_move_every_element_and_no_other",
         &[
             Bug { file: "elementwise/cuda/tiles.cu", right: "    __syncthreads();\n", wrong: "" },
+            Bug { file: "elementwise/cuda/rows.cu", right: "if (left >= PART && (", wrong: "if ((" },
             // The tail of a matrix whose sides are no multiples of a tile.
             Bug {
                 file: "elementwise/cuda/tiles.cu",
@@ -93,9 +94,61 @@ const CASES: &[Case<'_>] = &[
         ],
     ),
     (
+        "matmul",
+        "matmul::every_rung_in_every_schedule",
+        &[
+            Bug {
+                file: "matmul/cuda/shared_tile.cu",
+                right: "        __syncthreads(); // the tiles are overwritten\n",
+                wrong: "",
+            },
+            Bug {
+                file: "matmul/cuda/double_buffer.cu",
+                right: "        __syncthreads();\n    }\n    put_eight",
+                wrong: "    }\n    put_eight",
+            },
+        ],
+    ),
+    (
+        "matmul",
+        "matmul::bf16::every_rung_in_every_schedule",
+        &[
+            // A wait that lets the copies of this tile be on their way as well.
+            Bug {
+                file: "cuda/matmul_mma.cuh",
+                right: "copy_async_wait<STAGES - 2>();",
+                wrong: "copy_async_wait<STAGES - 1>();",
+            },
+            // A wrong fragment: the upper eight steps in the place of the lower eight rows.
+            Bug {
+                file: "cuda/matmul_mma.cuh",
+                right: "u32 line = row + 16 * m + group + r % 2 * 8;",
+                wrong: "u32 line = row + 16 * m + group + r / 2 * 8;",
+            },
+        ],
+    ),
+    (
+        "attention",
+        "attention::rungs::every_rung_in_small_in_every_schedule",
+        &[Bug {
+            file: "attention/cuda/tiled.cu",
+            right: "        __syncthreads(); // the keys are read by all, and the values may take their place\n",
+            wrong: "",
+        }],
+    ),
+    (
         "optimizer",
         "optimizer::the_sum_of_squares_is_that_of_the_specification",
         &[Bug { file: "optimizer/cuda/norm.cu", right: "    __syncthreads();\n", wrong: "" }],
+    ),
+    (
+        "rope",
+        "rope::every_rung_keeps_to_the_oracle",
+        // The position of another head, and a rotation the wrong way round.
+        &[
+            Bug { file: "rope/cuda/naive.cu", right: "row / shape.h % shape.t", wrong: "row % shape.t" },
+            Bug { file: "rope/cuda/pairs.cu", right: "b * cosine + a * sine", wrong: "b * cosine - a * sine" },
+        ],
     ),
     (
         "dropout",

@@ -1,6 +1,9 @@
 //! From any strides to any strides, for elements of 2, 4 and 8 bytes, which are moved as numbers of as many bits.
 
-use super::{NAIVE, NAIVE_IDEA, THREADS, TILES, strided::axes};
+use super::{
+    NAIVE, NAIVE_IDEA, ROWS, THREADS, TILES,
+    strided::{Rows, axes, rows},
+};
 use crate::cuda::{Capability, CudaRung, Gpu, Result, Size, Slice, SliceMut, narrow};
 use crate::elementwise::{MAX_DIMS, copy::prepare, dims::Dims};
 use bytemuck::Pod;
@@ -8,16 +11,18 @@ use bytemuck::Pod;
 /// A rung of [`copy()`]: `(gpu, shape, x, x_strides, y, y_strides)`
 pub type Copy<E = f32> = fn(&Gpu, &[usize], Slice<'_, E>, &[usize], SliceMut<'_, E>, &[usize]) -> Result<()>;
 
+const ROWS_IDEA: &str = "rows that lie together on both sides are moved by 16 bytes a thread, for elements of any size";
 const TILES_IDEA: &str =
     "what transposes goes by tiles of 32×32 through shared memory, so that both sides are coalesced";
 
 /// The ladder of [`copy()`].
-pub static COPY_CUDA_RUNGS: [CudaRung<Copy>; 2] = rungs();
+pub static COPY_CUDA_RUNGS: [CudaRung<Copy>; 3] = rungs();
 
 /// The ladder for elements of any type.
-const fn rungs<E: Pod>() -> [CudaRung<Copy<E>>; 2] {
+const fn rungs<E: Pod>() -> [CudaRung<Copy<E>>; 3] {
     [
         CudaRung { name: "naive", idea: NAIVE_IDEA, run: naive::<E>, needs: Capability::SM_75 },
+        CudaRung { name: "rows", idea: ROWS_IDEA, run: whole_rows::<E>, needs: Capability::SM_75 },
         CudaRung { name: "tiles", idea: TILES_IDEA, run: tiles::<E>, needs: Capability::SM_75 },
     ]
 }
@@ -57,6 +62,30 @@ fn elements<E: Pod>(gpu: &Gpu, dims: &Dims<2>, x: Slice<'_, E>, y: SliceMut<'_, 
     unsafe { gpu.launch(&NAIVE, name, size, (n, rank, shape, strides, x, y)) }
 }
 
+fn whole_rows<E: Pod>(
+    gpu: &Gpu,
+    shape: &[usize],
+    x: Slice<'_, E>,
+    x_strides: &[usize],
+    y: SliceMut<'_, E>,
+    y_strides: &[usize],
+) -> Result<()> {
+    rows_or_elements(gpu, &prepare(shape, x.len(), x_strides, y.len(), y_strides), x, y)
+}
+
+/// Rows where they lie together on both sides, and elements elsewhere.
+fn rows_or_elements<E: Pod>(gpu: &Gpu, dims: &Dims<2>, x: Slice<'_, E>, y: SliceMut<'_, E>) -> Result<()> {
+    if dims.inner_strides() != [1, 1] {
+        return elements(gpu, dims, x, y);
+    }
+    let name = by_size::<E>(["elementwise_rows_copy_2", "elementwise_rows_copy_4", "elementwise_rows_copy_8"]);
+    let Rows { parts, row_parts, len, outer, size } = rows(dims, 16 / size_of::<E>())?;
+    let (rank, shape, strides) = axes::<2, { 2 * MAX_DIMS }>(dims, outer)?;
+    // SAFETY: a thread stays within its row, threads past the last part return, and `Dims` has checked that x and y hold all that their
+    // strides reach; no element of y is written twice. The kernel moves numbers of as many bytes as an element.
+    unsafe { gpu.launch(&ROWS, name, size, (parts, row_parts, len, rank, shape, strides, x, y)) }
+}
+
 fn tiles<E: Pod>(
     gpu: &Gpu,
     shape: &[usize],
@@ -69,7 +98,7 @@ fn tiles<E: Pod>(
     let last = dims.shape().len() - 1;
     match (dims.inner_strides(), dims.strides().iter().position(|strides| strides[0] == 1)) {
         ([x_step, 1], Some(column)) if x_step != 1 && column != last => transpose(gpu, &dims, column, x, y),
-        _ => elements(gpu, &dims, x, y),
+        _ => rows_or_elements(gpu, &dims, x, y),
     }
 }
 

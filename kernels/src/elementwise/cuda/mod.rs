@@ -15,10 +15,11 @@ use crate::cuda::{Capability, CudaRung, Gpu, Module, Result, Size, Slice, SliceM
 
 static NAIVE: Module = module!("elementwise", "naive");
 static VECTOR: Module = module!("elementwise", "vector");
+static ROWS: Module = module!("elementwise", "rows");
 static TILES: Module = module!("elementwise", "tiles");
 
 /// The files of kernels.
-pub(crate) const MODULES: &[&Module] = &[&NAIVE, &VECTOR, &TILES];
+pub(crate) const MODULES: &[&Module] = &[&NAIVE, &VECTOR, &ROWS, &TILES];
 
 /// The threads of a block: enough blocks of it fit on a multiprocessor to fill it.
 const THREADS: u32 = 256;

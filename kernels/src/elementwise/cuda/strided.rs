@@ -64,24 +64,25 @@ fn merged<const K: usize>(shape: &[usize], operands: [Strided<'_>; K], y: usize)
     Dims::new(shape, operands.map(|(_, strides)| strides), operands.map(|(x, _)| x.len()))
 }
 
-/// How a result is cut into rows and these into fours.
-struct Rows {
-    /// The fours of all rows and of one.
-    parts: u32,
-    row_parts: u32,
+/// How a result is cut into rows and these into parts of a few elements, one for each thread.
+pub(super) struct Rows {
+    /// The parts of all rows and of one.
+    pub(super) parts: u32,
+    pub(super) row_parts: u32,
     /// The elements of a row.
-    len: u64,
+    pub(super) len: u64,
     /// The axes outside of a row.
-    outer: usize,
-    size: Size,
+    pub(super) outer: usize,
+    pub(super) size: Size,
 }
 
-fn rows<const K: usize>(dims: &Dims<K>) -> Result<Rows> {
+/// `each`: the elements of a part.
+pub(super) fn rows<const K: usize>(dims: &Dims<K>, each: usize) -> Result<Rows> {
     let outer = dims.shape().len() - 1;
     let len = dims.shape()[outer];
-    let row_parts = len.div_ceil(QUAD);
+    let row_parts = len.div_ceil(each);
     let parts = dims.shape()[..outer].iter().product::<usize>() * row_parts;
-    let what = "the number of four elements";
+    let what = "the number of threads";
     Ok(Rows {
         parts: narrow(what, parts)?,
         row_parts: narrow(what, row_parts)?,
@@ -116,7 +117,7 @@ fn binary_by_fours(
     y: SliceMut<'_, f32>,
 ) -> Result<()> {
     let dims = merged(shape, operands, y.len());
-    let Rows { parts, row_parts, len, outer, size } = rows(&dims)?;
+    let Rows { parts, row_parts, len, outer, size } = rows(&dims, QUAD)?;
     let (rank, shape, strides) = axes::<2, { 2 * MAX_DIMS }>(&dims, outer)?;
     let [a_step, b_step] = dims.inner_strides().map(|step| step as u64);
     let (module, name, _) = BINARY_VECTOR;
@@ -139,7 +140,7 @@ fn select_by_elements(gpu: &Gpu, shape: &[usize], operands: [Strided<'_>; 3], y:
 
 fn select_by_fours(gpu: &Gpu, shape: &[usize], operands: [Strided<'_>; 3], y: SliceMut<'_, f32>) -> Result<()> {
     let dims = merged(shape, operands, y.len());
-    let Rows { parts, row_parts, len, outer, size } = rows(&dims)?;
+    let Rows { parts, row_parts, len, outer, size } = rows(&dims, QUAD)?;
     let (rank, shape, strides) = axes::<3, { 3 * MAX_DIMS }>(&dims, outer)?;
     let [condition_step, a_step, b_step] = dims.inner_strides().map(|step| step as u64);
     let (module, name, _) = SELECT_VECTOR;

@@ -177,6 +177,7 @@ fn every_rung_in_every_schedule() {
             }
         }
         Case::new(2, [9, 12, 12], (Plain, Plain)).check(&device, schedule);
+        Case::new(1, [5, 7, 70], (Plain, Plain)).check(&device, schedule); // several tiles of the longest along k
     });
 }
 
