@@ -3,7 +3,7 @@
 #include "tensor_cores.cuh"
 
 // c = A·B, for one warp: 4 registers of A, 2 of B and 4 of C a lane.
-extern "C" __global__ void test_fragments_mma(const u32* a, const u32* b, float* c) {
+extern "C" __global__ void __launch_bounds__(32) test_fragments_mma(const u32* a, const u32* b, float* c) {
     u32 lane = threadIdx.x, of_a[4], of_b[2];
     float of_c[4] = {};
     for (u32 i = 0; i < 4; i++) of_a[i] = a[4 * lane + i];
@@ -13,7 +13,7 @@ extern "C" __global__ void test_fragments_mma(const u32* a, const u32* b, float*
 }
 
 // r = the fragments of four 8 × 8 matrices that lie one after the other, for one warp: 4 registers a lane.
-extern "C" __global__ void test_fragments_matrices(const u16* matrices, u32* r, u32 transposed) {
+extern "C" __global__ void __launch_bounds__(32) test_fragments_matrices(const u16* matrices, u32* r, u32 transposed) {
     __shared__ __align__(16) u16 rows[32][8];
     u32 lane = threadIdx.x, of_r[4];
     for (u32 i = 0; i < 8; i++) rows[lane][i] = matrices[8 * lane + i];

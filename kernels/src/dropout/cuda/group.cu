@@ -23,7 +23,7 @@ __device__ __forceinline__ void apply_pair(u32 word, u32 threshold, float scale,
 }
 
 // The elements are those of the mask from `first` on, a multiple of 64.
-extern "C" __global__ void dropout_group_apply(u64 seed, u64 stream, u32 threshold, float scale, u64 first, u64 n, const float* x,
+extern "C" __global__ void __launch_bounds__(256) dropout_group_apply(u64 seed, u64 stream, u32 threshold, float scale, u64 first, u64 n, const float* x,
                                                float* y) {
     u64 counter = u64(blockIdx.x) * blockDim.x + threadIdx.x, i = counter / 8 * 64 + counter % 8 * 2;
     if (i >= n) return;

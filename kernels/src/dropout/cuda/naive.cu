@@ -3,7 +3,7 @@
 #include "philox.cuh"
 
 // The elements are those of the mask from `first` on.
-extern "C" __global__ void dropout_naive_apply(u64 seed, u64 stream, u32 threshold, float scale, u64 first, u64 n, const float* x,
+extern "C" __global__ void __launch_bounds__(256) dropout_naive_apply(u64 seed, u64 stream, u32 threshold, float scale, u64 first, u64 n, const float* x,
                                                float* y) {
     u64 i = u64(blockIdx.x) * blockDim.x + threadIdx.x;
     if (i < n) y[i] = dropout_keeps(seed, stream, threshold, first + i) ? x[i] * scale : 0.0f;

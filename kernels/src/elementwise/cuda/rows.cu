@@ -25,15 +25,15 @@ __device__ __forceinline__ void copy_rows(u32 parts, u32 row_parts, u64 row_len,
         if (k < left) y[k] = x[k];
 }
 
-extern "C" __global__ void elementwise_rows_copy_2(u32 parts, u32 row_parts, u64 row_len, u32 rank, Sizes shape,
+extern "C" __global__ void __launch_bounds__(256) elementwise_rows_copy_2(u32 parts, u32 row_parts, u64 row_len, u32 rank, Sizes shape,
                                                    Strides<2> strides, const u16* x, u16* y) {
     copy_rows(parts, row_parts, row_len, rank, shape, strides, x, y);
 }
-extern "C" __global__ void elementwise_rows_copy_4(u32 parts, u32 row_parts, u64 row_len, u32 rank, Sizes shape,
+extern "C" __global__ void __launch_bounds__(256) elementwise_rows_copy_4(u32 parts, u32 row_parts, u64 row_len, u32 rank, Sizes shape,
                                                    Strides<2> strides, const u32* x, u32* y) {
     copy_rows(parts, row_parts, row_len, rank, shape, strides, x, y);
 }
-extern "C" __global__ void elementwise_rows_copy_8(u32 parts, u32 row_parts, u64 row_len, u32 rank, Sizes shape,
+extern "C" __global__ void __launch_bounds__(256) elementwise_rows_copy_8(u32 parts, u32 row_parts, u64 row_len, u32 rank, Sizes shape,
                                                    Strides<2> strides, const u64* x, u64* y) {
     copy_rows(parts, row_parts, row_len, rank, shape, strides, x, y);
 }

@@ -34,15 +34,15 @@ __device__ __forceinline__ void transpose(const Plane& plane, u32 rank, const Si
             y[(row + i) * plane.y_stride + column + lane] = tile[lane][i];
 }
 
-extern "C" __global__ void elementwise_tiles_copy_2(u32 rows, u32 columns, u64 x_stride, u64 y_stride, u32 rank, Sizes shape,
+extern "C" __global__ void __launch_bounds__(256) elementwise_tiles_copy_2(u32 rows, u32 columns, u64 x_stride, u64 y_stride, u32 rank, Sizes shape,
                                                     Strides<2> strides, const u16* x, u16* y) {
     transpose({rows, columns, x_stride, y_stride}, rank, shape, strides, x, y);
 }
-extern "C" __global__ void elementwise_tiles_copy_4(u32 rows, u32 columns, u64 x_stride, u64 y_stride, u32 rank, Sizes shape,
+extern "C" __global__ void __launch_bounds__(256) elementwise_tiles_copy_4(u32 rows, u32 columns, u64 x_stride, u64 y_stride, u32 rank, Sizes shape,
                                                     Strides<2> strides, const u32* x, u32* y) {
     transpose({rows, columns, x_stride, y_stride}, rank, shape, strides, x, y);
 }
-extern "C" __global__ void elementwise_tiles_copy_8(u32 rows, u32 columns, u64 x_stride, u64 y_stride, u32 rank, Sizes shape,
+extern "C" __global__ void __launch_bounds__(256) elementwise_tiles_copy_8(u32 rows, u32 columns, u64 x_stride, u64 y_stride, u32 rank, Sizes shape,
                                                     Strides<2> strides, const u64* x, u64* y) {
     transpose({rows, columns, x_stride, y_stride}, rank, shape, strides, x, y);
 }

@@ -7,7 +7,7 @@
 #include "quad.cuh"
 #include "strides.cuh"
 
-extern "C" __global__ void elementwise_vector_unary(u32 function, u64 n, const float* x, float* y) {
+extern "C" __global__ void __launch_bounds__(256) elementwise_vector_unary(u32 function, u64 n, const float* x, float* y) {
     u64 i = 4 * thread_index();
     if (i >= n) return;
     u32 count = quad_count(i, n);
@@ -29,12 +29,12 @@ __device__ __forceinline__ void backward(u32 function, u64 n, const float* saved
     store_quad(dx + i, count, quad);
 }
 
-extern "C" __global__ void elementwise_vector_unary_backward(u32 function, u64 n, const float* saved, const float* dy,
+extern "C" __global__ void __launch_bounds__(256) elementwise_vector_unary_backward(u32 function, u64 n, const float* saved, const float* dy,
                                                              float* dx) {
     backward(function, n, saved, dy, dx);
 }
 
-extern "C" __global__ void elementwise_vector_unary_in_place(u32 function, u64 n, const float* saved, float* d) {
+extern "C" __global__ void __launch_bounds__(256) elementwise_vector_unary_in_place(u32 function, u64 n, const float* saved, float* d) {
     backward(function, n, saved, d, d);
 }
 
@@ -55,7 +55,7 @@ __device__ __forceinline__ bool find_part(u32 parts, u32 row_parts, u64 row_len,
 }
 
 // The axes are those outside of a row; `steps` are the strides within one.
-extern "C" __global__ void elementwise_vector_binary(u32 function, u32 parts, u32 row_parts, u64 row_len, u32 rank,
+extern "C" __global__ void __launch_bounds__(256) elementwise_vector_binary(u32 function, u32 parts, u32 row_parts, u64 row_len, u32 rank,
                                                      Sizes shape, Strides<2> strides, u64 a_step, u64 b_step,
                                                      const float* a, const float* b, float* y) {
     Part part;
@@ -69,7 +69,7 @@ extern "C" __global__ void elementwise_vector_binary(u32 function, u32 parts, u3
     store_quad(y + part.row * row_len + part.first, part.count, left);
 }
 
-extern "C" __global__ void elementwise_vector_select(u32 parts, u32 row_parts, u64 row_len, u32 rank, Sizes shape,
+extern "C" __global__ void __launch_bounds__(256) elementwise_vector_select(u32 parts, u32 row_parts, u64 row_len, u32 rank, Sizes shape,
                                                      Strides<3> strides, u64 condition_step, u64 a_step, u64 b_step,
                                                      const float* condition, const float* a, const float* b, float* y) {
     Part part;
@@ -84,7 +84,7 @@ extern "C" __global__ void elementwise_vector_select(u32 parts, u32 row_parts, u
     store_quad(y + part.row * row_len + part.first, part.count, left);
 }
 
-extern "C" __global__ void elementwise_vector_axpy(u64 n, float k, const float* x, float* y) {
+extern "C" __global__ void __launch_bounds__(256) elementwise_vector_axpy(u64 n, float k, const float* x, float* y) {
     u64 i = 4 * thread_index();
     if (i >= n) return;
     u32 count = quad_count(i, n);
@@ -94,7 +94,7 @@ extern "C" __global__ void elementwise_vector_axpy(u64 n, float k, const float* 
     store_quad(y + i, count, sum);
 }
 
-extern "C" __global__ void elementwise_vector_scale(u64 n, float k, float* y) {
+extern "C" __global__ void __launch_bounds__(256) elementwise_vector_scale(u64 n, float k, float* y) {
     u64 i = 4 * thread_index();
     if (i >= n) return;
     u32 count = quad_count(i, n);

@@ -18,12 +18,12 @@ template <class X, class C> __device__ __forceinline__ void push(const Place& pl
     convert(qkv[from], cache[to * place.d + channel]);
 }
 
-extern "C" __global__ void kv_cache_push_f32_f32(Place place, u32 n, const float* qkv, float* k, float* v) {
+extern "C" __global__ void __launch_bounds__(256) kv_cache_push_f32_f32(Place place, u32 n, const float* qkv, float* k, float* v) {
     push(place, n, qkv, k, v);
 }
-extern "C" __global__ void kv_cache_push_f32_bf16(Place place, u32 n, const float* qkv, bf16* k, bf16* v) {
+extern "C" __global__ void __launch_bounds__(256) kv_cache_push_f32_bf16(Place place, u32 n, const float* qkv, bf16* k, bf16* v) {
     push(place, n, qkv, k, v);
 }
-extern "C" __global__ void kv_cache_push_f64_f64(Place place, u32 n, const double* qkv, double* k, double* v) {
+extern "C" __global__ void __launch_bounds__(256) kv_cache_push_f64_f64(Place place, u32 n, const double* qkv, double* k, double* v) {
     push(place, n, qkv, k, v);
 }

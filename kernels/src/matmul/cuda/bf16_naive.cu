@@ -18,7 +18,7 @@ template <class T> __device__ void product(Sizes s, const float* a, Strides at, 
     put(c + index, sum, add);
 }
 
-extern "C" __global__ void matmul_bf16_naive(PRODUCT) { product<float>(HANDED_ON); }
-extern "C" __global__ void matmul_bf16_naive_stored(Sizes s, const float* a, Strides at, const u16* b, Strides bt, float* c, u32 add) {
+extern "C" __global__ void __launch_bounds__(256) matmul_bf16_naive(PRODUCT) { product<float>(HANDED_ON); }
+extern "C" __global__ void __launch_bounds__(256) matmul_bf16_naive_stored(Sizes s, const float* a, Strides at, const u16* b, Strides bt, float* c, u32 add) {
     product<u16>(HANDED_ON);
 }

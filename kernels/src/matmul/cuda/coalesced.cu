@@ -4,7 +4,7 @@
 // rows (NN, TN): 128 bytes side by side in one transaction, all of which are used. So are those that are written to C.
 #include "matmul.cuh"
 
-extern "C" __global__ void matmul_coalesced(PRODUCT) {
+extern "C" __global__ void __launch_bounds__(256) matmul_coalesced(PRODUCT) {
     u64 index = u64(blockIdx.x) * blockDim.x + threadIdx.x;
     if (index >= u64(s.batch) * s.m * s.n) return;
     u64 j = index % s.n, i = index / s.n % s.m, batch = index / s.n / s.m;

@@ -77,19 +77,19 @@ __device__ void product(Tiles<LINES>& tiles, PRODUCT, u32 per_part) {
     put_eight<16, 32>(s, place, c + blockIdx.y * (u64(s.batch) * s.m * s.n), i, j, sum, add);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2) matmul_double_buffer_nn(PRODUCT, u32 per_part) {
+extern "C" __global__ void __launch_bounds__(256) matmul_double_buffer_nn(PRODUCT, u32 per_part) {
     __shared__ __align__(16) Tiles<128> tiles;
     product<128, 256, true, false>(tiles, HANDED_ON, per_part);
 }
-extern "C" __global__ void __launch_bounds__(256, 2) matmul_double_buffer_nt(PRODUCT, u32 per_part) {
+extern "C" __global__ void __launch_bounds__(256) matmul_double_buffer_nt(PRODUCT, u32 per_part) {
     __shared__ __align__(16) Tiles<128> tiles;
     product<128, 256, true, true>(tiles, HANDED_ON, per_part);
 }
-extern "C" __global__ void __launch_bounds__(256, 2) matmul_double_buffer_tn(PRODUCT, u32 per_part) {
+extern "C" __global__ void __launch_bounds__(256) matmul_double_buffer_tn(PRODUCT, u32 per_part) {
     __shared__ __align__(16) Tiles<128> tiles;
     product<128, 256, false, false>(tiles, HANDED_ON, per_part);
 }
-extern "C" __global__ void __launch_bounds__(256, 2) matmul_double_buffer_tt(PRODUCT, u32 per_part) {
+extern "C" __global__ void __launch_bounds__(256) matmul_double_buffer_tt(PRODUCT, u32 per_part) {
     __shared__ __align__(16) Tiles<128> tiles;
     product<128, 256, false, true>(tiles, HANDED_ON, per_part);
 }

@@ -93,33 +93,33 @@ template <class T, bool ROUND, u32 ROWS> __device__ void along_lines(float (*par
     put(c + batch * ct.batch + row * ct.row + j * ct.col, total, add);
 }
 
-extern "C" __global__ void matmul_few_rows_steps_1(FEW_ROWS(float)) { along_steps<float, false, 1>(FEW_ROWS_ON); }
-extern "C" __global__ void matmul_few_rows_steps_8(FEW_ROWS(float)) { along_steps<float, false, 8>(FEW_ROWS_ON); }
-extern "C" __global__ void matmul_few_rows_lines_1(FEW_ROWS(float)) {
+extern "C" __global__ void __launch_bounds__(256) matmul_few_rows_steps_1(FEW_ROWS(float)) { along_steps<float, false, 1>(FEW_ROWS_ON); }
+extern "C" __global__ void __launch_bounds__(256) matmul_few_rows_steps_8(FEW_ROWS(float)) { along_steps<float, false, 8>(FEW_ROWS_ON); }
+extern "C" __global__ void __launch_bounds__(256) matmul_few_rows_lines_1(FEW_ROWS(float)) {
     __shared__ float part[WARPS][1][WARP];
     along_lines<float, false, 1>(part, FEW_ROWS_ON);
 }
-extern "C" __global__ void matmul_few_rows_lines_8(FEW_ROWS(float)) {
+extern "C" __global__ void __launch_bounds__(256) matmul_few_rows_lines_8(FEW_ROWS(float)) {
     __shared__ float part[WARPS][8][WARP];
     along_lines<float, false, 8>(part, FEW_ROWS_ON);
 }
-extern "C" __global__ void matmul_few_rows_rounded_steps_1(FEW_ROWS(float)) { along_steps<float, true, 1>(FEW_ROWS_ON); }
-extern "C" __global__ void matmul_few_rows_rounded_steps_8(FEW_ROWS(float)) { along_steps<float, true, 8>(FEW_ROWS_ON); }
-extern "C" __global__ void matmul_few_rows_rounded_lines_1(FEW_ROWS(float)) {
+extern "C" __global__ void __launch_bounds__(256) matmul_few_rows_rounded_steps_1(FEW_ROWS(float)) { along_steps<float, true, 1>(FEW_ROWS_ON); }
+extern "C" __global__ void __launch_bounds__(256) matmul_few_rows_rounded_steps_8(FEW_ROWS(float)) { along_steps<float, true, 8>(FEW_ROWS_ON); }
+extern "C" __global__ void __launch_bounds__(256) matmul_few_rows_rounded_lines_1(FEW_ROWS(float)) {
     __shared__ float part[WARPS][1][WARP];
     along_lines<float, true, 1>(part, FEW_ROWS_ON);
 }
-extern "C" __global__ void matmul_few_rows_rounded_lines_8(FEW_ROWS(float)) {
+extern "C" __global__ void __launch_bounds__(256) matmul_few_rows_rounded_lines_8(FEW_ROWS(float)) {
     __shared__ float part[WARPS][8][WARP];
     along_lines<float, true, 8>(part, FEW_ROWS_ON);
 }
-extern "C" __global__ void matmul_few_rows_stored_steps_1(FEW_ROWS(u16)) { along_steps<u16, true, 1>(FEW_ROWS_ON); }
-extern "C" __global__ void matmul_few_rows_stored_steps_8(FEW_ROWS(u16)) { along_steps<u16, true, 8>(FEW_ROWS_ON); }
-extern "C" __global__ void matmul_few_rows_stored_lines_1(FEW_ROWS(u16)) {
+extern "C" __global__ void __launch_bounds__(256) matmul_few_rows_stored_steps_1(FEW_ROWS(u16)) { along_steps<u16, true, 1>(FEW_ROWS_ON); }
+extern "C" __global__ void __launch_bounds__(256) matmul_few_rows_stored_steps_8(FEW_ROWS(u16)) { along_steps<u16, true, 8>(FEW_ROWS_ON); }
+extern "C" __global__ void __launch_bounds__(256) matmul_few_rows_stored_lines_1(FEW_ROWS(u16)) {
     __shared__ float part[WARPS][1][WARP];
     along_lines<u16, true, 1>(part, FEW_ROWS_ON);
 }
-extern "C" __global__ void matmul_few_rows_stored_lines_8(FEW_ROWS(u16)) {
+extern "C" __global__ void __launch_bounds__(256) matmul_few_rows_stored_lines_8(FEW_ROWS(u16)) {
     __shared__ float part[WARPS][8][WARP];
     along_lines<u16, true, 8>(part, FEW_ROWS_ON);
 }

@@ -4,7 +4,7 @@
 // are used; and they write to 32 rows of C.
 #include "matmul.cuh"
 
-extern "C" __global__ void matmul_naive(PRODUCT) {
+extern "C" __global__ void __launch_bounds__(256) matmul_naive(PRODUCT) {
     u64 index = u64(blockIdx.x) * blockDim.x + threadIdx.x;
     if (index >= u64(s.batch) * s.m * s.n) return;
     u64 i = index % s.m, j = index / s.m % s.n, batch = index / s.m / s.n;

@@ -41,19 +41,19 @@ template <class From, class To> __device__ void turn(u16 (*tile)[TILE + 2], LINE
     }
 }
 
-extern "C" __global__ void matmul_rounded(LINES_OF(float, u16)) {
+extern "C" __global__ void __launch_bounds__(256) matmul_rounded(LINES_OF(float, u16)) {
     __shared__ u16 tile[TILE][TILE + 2];
     turn<float, u16>(tile, LINES_ON);
 }
-extern "C" __global__ void matmul_rounded_f32(LINES_OF(float, float)) {
+extern "C" __global__ void __launch_bounds__(256) matmul_rounded_f32(LINES_OF(float, float)) {
     __shared__ u16 tile[TILE][TILE + 2];
     turn<float, float>(tile, LINES_ON);
 }
-extern "C" __global__ void matmul_rounded_stored(LINES_OF(u16, u16)) {
+extern "C" __global__ void __launch_bounds__(256) matmul_rounded_stored(LINES_OF(u16, u16)) {
     __shared__ u16 tile[TILE][TILE + 2];
     turn<u16, u16>(tile, LINES_ON);
 }
-extern "C" __global__ void matmul_rounded_stored_f32(LINES_OF(u16, float)) {
+extern "C" __global__ void __launch_bounds__(256) matmul_rounded_stored_f32(LINES_OF(u16, float)) {
     __shared__ u16 tile[TILE][TILE + 2];
     turn<u16, float>(tile, LINES_ON);
 }

@@ -7,7 +7,7 @@
 #include "matmul.cuh"
 
 // c = the sum of `parts` arrays of `count` elements, or c += it.
-extern "C" __global__ void matmul_split_k_sum(u64 count, u32 parts, const float* partial, float* c, u32 add) {
+extern "C" __global__ void __launch_bounds__(256) matmul_split_k_sum(u64 count, u32 parts, const float* partial, float* c, u32 add) {
     u64 index = u64(blockIdx.x) * blockDim.x + threadIdx.x;
     if (index >= count) return;
     float sum = 0.0f;

@@ -39,19 +39,19 @@ template <bool A_STEPS, bool B_STEPS> __device__ void product(Tiles& tiles, PROD
     put_eight<16, 32>(s, place, c, i, j, sum, add);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 2) matmul_warp_tile_nn(PRODUCT) {
+extern "C" __global__ void __launch_bounds__(THREADS) matmul_warp_tile_nn(PRODUCT) {
     __shared__ __align__(16) Tiles tiles;
     product<true, false>(tiles, HANDED_ON);
 }
-extern "C" __global__ void __launch_bounds__(THREADS, 2) matmul_warp_tile_nt(PRODUCT) {
+extern "C" __global__ void __launch_bounds__(THREADS) matmul_warp_tile_nt(PRODUCT) {
     __shared__ __align__(16) Tiles tiles;
     product<true, true>(tiles, HANDED_ON);
 }
-extern "C" __global__ void __launch_bounds__(THREADS, 2) matmul_warp_tile_tn(PRODUCT) {
+extern "C" __global__ void __launch_bounds__(THREADS) matmul_warp_tile_tn(PRODUCT) {
     __shared__ __align__(16) Tiles tiles;
     product<false, false>(tiles, HANDED_ON);
 }
-extern "C" __global__ void __launch_bounds__(THREADS, 2) matmul_warp_tile_tt(PRODUCT) {
+extern "C" __global__ void __launch_bounds__(THREADS) matmul_warp_tile_tt(PRODUCT) {
     __shared__ __align__(16) Tiles tiles;
     product<false, true>(tiles, HANDED_ON);
 }

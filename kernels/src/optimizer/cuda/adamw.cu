@@ -20,12 +20,12 @@ __device__ __forceinline__ void step(const AdamW& options, float& p, float g, fl
     p = p * options.decay + options.rate * m / (sqrtf(v) * options.root2 + options.eps);
 }
 
-extern "C" __global__ void optimizer_naive_adamw(AdamW options, u64 n, float* p, const float* g, float* m, float* v) {
+extern "C" __global__ void __launch_bounds__(256) optimizer_naive_adamw(AdamW options, u64 n, float* p, const float* g, float* m, float* v) {
     u64 i = thread_index();
     if (i < n) step(options, p[i], g[i], m[i], v[i]);
 }
 
-extern "C" __global__ void optimizer_vector_adamw(AdamW options, u64 n, float* p, const float* g, float* m, float* v) {
+extern "C" __global__ void __launch_bounds__(256) optimizer_vector_adamw(AdamW options, u64 n, float* p, const float* g, float* m, float* v) {
     u64 i = 4 * thread_index();
     if (i >= n) return;
     u32 count = quad_count(i, n);

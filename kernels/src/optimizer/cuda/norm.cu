@@ -20,7 +20,7 @@ __device__ __forceinline__ double block_sum(double value, double* scratch) {
 }
 
 // A block's part of Σ g²: partial[block] becomes the sum over every gridDim.x-th stretch of as many elements as it has threads.
-extern "C" __global__ void optimizer_norm_partial(u64 n, const float* g, double* partial) {
+extern "C" __global__ void __launch_bounds__(256) optimizer_norm_partial(u64 n, const float* g, double* partial) {
     __shared__ double scratch[WARP];
     double sum = 0.0;
     for (u64 i = u64(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += u64(gridDim.x) * blockDim.x)
@@ -29,7 +29,7 @@ extern "C" __global__ void optimizer_norm_partial(u64 n, const float* g, double*
     if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
-extern "C" __global__ void optimizer_norm_finish(u32 count, const double* partial, double* sum) {
+extern "C" __global__ void __launch_bounds__(256) optimizer_norm_finish(u32 count, const double* partial, double* sum) {
     __shared__ double scratch[WARP];
     double mine = 0.0;
     for (u32 i = threadIdx.x; i < count; i += blockDim.x) mine += partial[i];

@@ -13,12 +13,12 @@ __device__ __forceinline__ void step(const Sgd& options, u32 nesterov, float& p,
     p -= options.lr * (nesterov ? options.momentum * velocity + g : velocity);
 }
 
-extern "C" __global__ void optimizer_naive_sgd(Sgd options, u32 nesterov, u64 n, float* p, const float* g, float* velocity) {
+extern "C" __global__ void __launch_bounds__(256) optimizer_naive_sgd(Sgd options, u32 nesterov, u64 n, float* p, const float* g, float* velocity) {
     u64 i = thread_index();
     if (i < n) step(options, nesterov, p[i], g[i], velocity[i]);
 }
 
-extern "C" __global__ void optimizer_vector_sgd(Sgd options, u32 nesterov, u64 n, float* p, const float* g, float* velocity) {
+extern "C" __global__ void __launch_bounds__(256) optimizer_vector_sgd(Sgd options, u32 nesterov, u64 n, float* p, const float* g, float* velocity) {
     u64 i = 4 * thread_index();
     if (i >= n) return;
     u32 count = quad_count(i, n);

@@ -7,7 +7,7 @@ struct Shape {
     u32 t, h, rotated, d, pairs, half_split, inverse;
 };
 
-extern "C" __global__ void rope_naive_rotate(Shape shape, u32 n, const float* x, const float* cosines, const float* sines,
+extern "C" __global__ void __launch_bounds__(256) rope_naive_rotate(Shape shape, u32 n, const float* x, const float* cosines, const float* sines,
                                              float* y) {
     u64 i = u64(blockIdx.x) * blockDim.x + threadIdx.x;
     if (i >= n) return;

@@ -15,7 +15,7 @@ __device__ __forceinline__ void turn(u32 first, u32 second, float cosine, float 
 }
 
 // There are d − pairs threads for each head, n in all.
-extern "C" __global__ void rope_pairs_rotate(Shape shape, u32 n, const float* x, const float* cosines, const float* sines,
+extern "C" __global__ void __launch_bounds__(256) rope_pairs_rotate(Shape shape, u32 n, const float* x, const float* cosines, const float* sines,
                                              float* y) {
     u64 i = u64(blockIdx.x) * blockDim.x + threadIdx.x;
     if (i >= n) return;
