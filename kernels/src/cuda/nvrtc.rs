@@ -13,7 +13,8 @@ use std::{
 
 /// The headers that kernels include, each before those that it includes; NVRTC gets their text in the place of the first
 /// `#include`, and nothing in that of the others.
-const HEADERS: [(&str, &str); 7] = [
+const HEADERS: [(&str, &str); 8] = [
+    ("#include \"tile.cuh\"", include_str!("../attention/cuda/tile.cuh")),
     ("#include \"fragments.cuh\"", include_str!("../attention/cuda/fragments.cuh")),
     ("#include \"register.cuh\"", include_str!("../attention/cuda/register.cuh")),
     ("#include \"decode.cuh\"", include_str!("../attention/cuda/decode.cuh")),

@@ -46,12 +46,6 @@ __device__ __forceinline__ float four_max(float x) {
     return fmaxf(x, __shfl_xor_sync(ALL_LANES, x, 2));
 }
 
-// Whether each of the queries i .. i + queries sees each of the keys j .. j + keys, so that nobody has to ask.
-__device__ __forceinline__ bool all_visible(const Problem& p, u32 i, u32 queries, u32 j, u32 keys) {
-    if (p.masked || i + queries > p.tq || j + keys > p.tk) return false;
-    return j >= keys_of(p, i + queries - 1).first && j + keys <= keys_of(p, i).end;
-}
-
 // What dropout drops of the row `half` is set to 0. The keys 16 apart have one block of random numbers; `key` is a multiple of 64.
 template <u32 N>
 __device__ __forceinline__ void drop(const Problem& p, const Head& head, float (&score)[N][4], u32 half, u32 i, u32 key) {

@@ -8,20 +8,6 @@
 
 #define QUERIES 64u
 
-// Σ and maximum over the 16 lanes that share a row.
-__device__ __forceinline__ float row_sum(float value) {
-#pragma unroll
-    for (u32 distance = SIDE / 2; distance > 0; distance /= 2) value += __shfl_xor_sync(ALL_LANES, value, distance);
-    return value;
-}
-
-__device__ __forceinline__ float row_max(float value) {
-#pragma unroll
-    for (u32 distance = SIDE / 2; distance > 0; distance /= 2)
-        value = fmaxf(value, __shfl_xor_sync(ALL_LANES, value, distance));
-    return value;
-}
-
 // The state of a thread's rows.
 template <u32 R> struct Rows {
     float largest[R], sum[R];

@@ -120,9 +120,3 @@ __device__ __forceinline__ void keep_factors(float (&keep)[N], const Problem& p,
     for (u32 n = 0; n < N; n++)
         keep[n] = philox_half(block, element + n * SIDE) >= p.threshold ? p.keep_scale : 0.0f;
 }
-
-// Whether each of the queries i .. i + queries sees each of the keys j .. j + keys, so that nobody has to ask.
-__device__ __forceinline__ bool all_visible(const Problem& p, u32 i, u32 queries, u32 j, u32 keys) {
-    if (p.masked || i + queries > p.tq || j + keys > p.tk) return false;
-    return j >= keys_of(p, i + queries - 1).first && j + keys <= keys_of(p, i).end;
-}

@@ -6,13 +6,6 @@
 // hidden as a whole are skipped. R and C fall as D grows, so that a block stays within 64 KiB.
 #include "register.cuh"
 
-// P·D to `dropped`, scale · dS to `ds`, of one number.
-__device__ __forceinline__ void weigh(const Problem& p, bool visible, float& score, float& dp, float keep, float lse, float delta) {
-    float probable = visible ? probability(p.scale * score, lse) : 0.0f;
-    score = probable * keep;
-    dp = visible ? probable * (keep * dp - delta) * p.scale : 0.0f;
-}
-
 template <u32 D, u32 R, u32 C>
 __device__ void keys_pass(const Problem& p, const Strides& qs, const Strides& ks, const Strides& vs, const Strides& gs,
                           const Strides& dks, const Strides& dvs, const float* mask, const float* q, const float* k,

@@ -9,13 +9,6 @@
 #define OWN 64u
 #define OTHERS 32u
 
-// P·D to `score`, scale · dS to `dp`, of one number.
-__device__ __forceinline__ void weigh(const Problem& p, bool visible, float& score, float& dp, float keep, float lse, float delta) {
-    float probable = visible ? probability(p.scale * score, lse) : 0.0f;
-    score = probable * keep;
-    dp = visible ? probable * (keep * dp - delta) * p.scale : 0.0f;
-}
-
 template <u32 W>
 __device__ void keys_pass(const Problem& p, const Strides& dks, const Strides& dvs, const float* mask, const u16* q, const u16* k,
                           const u16* v, const u16* d_o, const float* lse, const float* delta, float* dk, float* dv) {

@@ -4,4 +4,5 @@ mod bf16;
 mod case;
 mod decoding;
 mod entry;
+mod limits;
 mod rungs;
