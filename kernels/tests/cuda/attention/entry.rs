@@ -65,7 +65,7 @@ fn refused(device: &Device, change: impl Fn(&mut [usize; 8], &mut Strides)) -> b
     let s = contiguous(shape);
     let (mut lens, mut strides) = ([48, 48, 48, 48, 12, 48, 48, 48], s);
     change(&mut lens, &mut strides);
-    let zeros = device.upload(&vec![0.0_f32; 48]);
+    let zeros = device.upload(&[0.0_f32; 48]);
     let mut outputs = [(); 3].map(|()| device.output::<f32>(48));
     refuses(|| {
         let view = |i: usize| ViewOf { data: zeros.slice(0..lens[i]), strides: s };
