@@ -56,7 +56,7 @@ void sync_threads(int line);
 const Exchange& exchange(uint32_t mask, const void* given, size_t size, int line);
 [[noreturn]] void fail(const char* what, int line);
 
-// Copies that take place when the thread waits for them, and not before.
+// Copies that take place when the thread waits for them; at once where the schedule has a warp ahead.
 void copy_async(void* shared, const void* global, size_t size, size_t valid);
 void commit_copies();
 void wait_copies(unsigned pending);

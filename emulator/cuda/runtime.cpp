@@ -390,8 +390,17 @@ const Exchange& exchange(uint32_t mask, const void* given, size_t size, int line
     return warp.result[number % 2];
 }
 
+void carry_out(const Copy& copy) {
+    std::memcpy(copy.to, copy.from, copy.valid);
+    std::memset(static_cast<unsigned char*>(copy.to) + copy.valid, 0, copy.size - copy.valid);
+}
+
+// A copy may take place at any time until it is waited for. It does so at the end, which shows a wait that is missing, and where a warp
+// is ahead of the others at once, which shows a barrier that is missing before it.
 void copy_async(void* shared, const void* global, size_t size, size_t valid) {
-    me().uncommitted.push_back({shared, global, size, valid});
+    const Copy copy = {shared, global, size, valid};
+    if (schedule.kind == Schedule::WarpAhead) carry_out(copy);
+    else me().uncommitted.push_back(copy);
 }
 
 void commit_copies() {
@@ -401,10 +410,7 @@ void commit_copies() {
 
 void wait_copies(unsigned pending) {
     while (me().groups.size() > pending) {
-        for (const Copy& copy : me().groups.front()) {
-            std::memcpy(copy.to, copy.from, copy.valid);
-            std::memset(static_cast<unsigned char*>(copy.to) + copy.valid, 0, copy.size - copy.valid);
-        }
+        for (const Copy& copy : me().groups.front()) carry_out(copy);
         me().groups.pop_front();
     }
 }

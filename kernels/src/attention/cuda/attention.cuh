@@ -92,8 +92,35 @@ __device__ __forceinline__ float keep_factor(const Problem& p, const Head& head,
     return keeps(p, head, i, j) ? p.keep_scale : 0.0f;
 }
 
+// Σ and maximum over the 16 lanes that share a row, where a half of a warp has one.
+__device__ __forceinline__ float row_sum(float value) {
+#pragma unroll
+    for (u32 distance = WARP / 4; distance > 0; distance /= 2) value += __shfl_xor_sync(ALL_LANES, value, distance);
+    return value;
+}
+
+__device__ __forceinline__ float row_max(float value) {
+#pragma unroll
+    for (u32 distance = WARP / 4; distance > 0; distance /= 2)
+        value = fmaxf(value, __shfl_xor_sync(ALL_LANES, value, distance));
+    return value;
+}
+
 // What is subtracted from a row of scores before the exponential: its maximum, or 0 where all is −∞, for −∞ − (−∞) is NaN.
 __device__ __forceinline__ float shift_of(float largest) { return largest == -INF ? 0.0f : largest; }
 
 // exp(s − lse), and 0 where nothing is seen, for which the formula has ∞ − ∞.
 __device__ __forceinline__ float probability(float score, float lse) { return score == -INF ? 0.0f : expf(score - lse); }
+
+// Backward: of one number, the score to D∘P and dP to scale · dS.
+__device__ __forceinline__ void weigh(const Problem& p, bool visible, float& score, float& dp, float keep, float lse, float delta) {
+    float probable = visible ? probability(p.scale * score, lse) : 0.0f;
+    score = probable * keep;
+    dp = visible ? probable * (keep * dp - delta) * p.scale : 0.0f;
+}
+
+// Whether each of the queries i .. i + queries sees each of the keys j .. j + keys, so that nobody has to ask.
+__device__ __forceinline__ bool all_visible(const Problem& p, u32 i, u32 queries, u32 j, u32 keys) {
+    if (p.masked || i + queries > p.tq || j + keys > p.tk) return false;
+    return j >= keys_of(p, i + queries - 1).first && j + keys <= keys_of(p, i).end;
+}

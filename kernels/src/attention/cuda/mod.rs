@@ -6,10 +6,13 @@
 //! | --- | --- | --- |
 //! | forward | [`FORWARD_CUDA_RUNGS`] | `naive.cu`, `tiled.cu`, `register.cu` |
 //! | backward | [`BACKWARD_CUDA_RUNGS`] | `naive_backward.cu`, `recompute.cu`, `register_backward.cu` |
+//! | forward, bf16 | [`bf16::FORWARD_CUDA_RUNGS`] | `round.cu`, `tensor.sm_80.cu`, `swizzled.sm_80.cu`, `staged.sm_80.cu` |
+//! | backward, bf16 | [`bf16::BACKWARD_CUDA_RUNGS`] | `tensor_backward.sm_80.cu` |
 //! | decoding | [`DECODE_CUDA_RUNGS`], [`bf16_cache::DECODE_CUDA_RUNGS`] | `decode_warp.cu`, `decode_split.cu` |
 
 mod arguments;
 mod backward;
+pub mod bf16;
 pub mod decoding;
 mod forward;
 

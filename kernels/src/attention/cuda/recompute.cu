@@ -5,21 +5,7 @@
 // dQ, and goes through the keys. So P and dS, Tq·Tk numbers a head, never leave the chip (Dao et al., "FlashAttention", 2022), and
 // no two blocks add to one number: the same bits from run to run, without atomics. It costs two products of seven more than one pass
 // with atomic additions to dQ would.
-#include "attention.cuh"
-
-#define TILE 16u
-#define COLUMNS 64u
-
-typedef float Tile[TILE][COLUMNS + 1];
-
-__device__ __forceinline__ void load_tile(float (*tile)[COLUMNS + 1], const float* rows, u64 stride, u32 first, u32 end, u32 x,
-                                          u32 d) {
-    for (u32 e = threadIdx.x; e < TILE * COLUMNS; e += blockDim.x) {
-        u32 row = e / COLUMNS, column = e % COLUMNS;
-        bool inside = first + row < end && x + column < d;
-        tile[row][column] = inside ? rows[(first + row) * stride + x + column] : 0.0f;
-    }
-}
+#include "tile.cuh"
 
 // δ of each row, a warp for each.
 extern "C" __global__ void attention_recompute_delta(Problem p, Strides os, Strides gs, const float* o, const float* d_o,

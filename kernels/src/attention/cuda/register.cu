@@ -8,20 +8,6 @@
 
 #define QUERIES 64u
 
-// Σ and maximum over the 16 lanes that share a row.
-__device__ __forceinline__ float row_sum(float value) {
-#pragma unroll
-    for (u32 distance = SIDE / 2; distance > 0; distance /= 2) value += __shfl_xor_sync(ALL_LANES, value, distance);
-    return value;
-}
-
-__device__ __forceinline__ float row_max(float value) {
-#pragma unroll
-    for (u32 distance = SIDE / 2; distance > 0; distance /= 2)
-        value = fmaxf(value, __shfl_xor_sync(ALL_LANES, value, distance));
-    return value;
-}
-
 // The state of a thread's rows.
 template <u32 R> struct Rows {
     float largest[R], sum[R];
@@ -101,22 +87,22 @@ __device__ void forward(const Problem& p, const Strides& qs, const Strides& ks, 
     }
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 2)
     attention_register_forward_16(Problem p, Strides qs, Strides ks, Strides vs, Strides os, const float* mask, const float* q,
                                   const float* k, const float* v, float* o, float* lse) {
     forward<16, 64>(p, qs, ks, vs, os, mask, q, k, v, o, lse);
 }
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 2)
     attention_register_forward_32(Problem p, Strides qs, Strides ks, Strides vs, Strides os, const float* mask, const float* q,
                                   const float* k, const float* v, float* o, float* lse) {
     forward<32, 64>(p, qs, ks, vs, os, mask, q, k, v, o, lse);
 }
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 2)
     attention_register_forward_64(Problem p, Strides qs, Strides ks, Strides vs, Strides os, const float* mask, const float* q,
                                   const float* k, const float* v, float* o, float* lse) {
     forward<64, 64>(p, qs, ks, vs, os, mask, q, k, v, o, lse);
 }
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 2)
     attention_register_forward_128(Problem p, Strides qs, Strides ks, Strides vs, Strides os, const float* mask, const float* q,
                                    const float* k, const float* v, float* o, float* lse) {
     forward<128, 32>(p, qs, ks, vs, os, mask, q, k, v, o, lse);

@@ -4,6 +4,9 @@
 // bytes from shared memory and does 4·R·C multiply-adds with them; with one score a thread it would be two reads for one. A half
 // of a warp has whole rows, so maxima and sums of a row are shuffles, and weights that go through shared memory stay in the warp.
 //
+// Kernels ask for two blocks a multiprocessor, that is at most 128 registers a thread: one waits at a barrier for its tile while the other
+// computes. A few numbers that only the softmax needs may be spilled for it.
+//
 // A row in shared memory is four numbers longer than D. Eight lanes that read 16 bytes each, of rows one after the other, then fall
 // into different banks.
 #pragma once
@@ -27,7 +30,7 @@ __device__ __forceinline__ void load_rows(float* tile, const float* rows, u64 st
 template <u32 D, u32 R, u32 C> __device__ __forceinline__ void products(float (&sums)[R][C], const float* a, const float* b) {
     a += thread_y() * (D + 4);
     b += thread_x() * (D + 4);
-#pragma unroll 4
+#pragma unroll 2
     for (u32 x = 0; x < D; x += 4) {
         float4 left[R], right[C];
 #pragma unroll
@@ -119,10 +122,4 @@ __device__ __forceinline__ void keep_factors(float (&keep)[N], const Problem& p,
 #pragma unroll
     for (u32 n = 0; n < N; n++)
         keep[n] = philox_half(block, element + n * SIDE) >= p.threshold ? p.keep_scale : 0.0f;
-}
-
-// Whether each of the queries i .. i + queries sees each of the keys j .. j + keys, so that nobody has to ask.
-__device__ __forceinline__ bool all_visible(const Problem& p, u32 i, u32 queries, u32 j, u32 keys) {
-    if (p.masked || i + queries > p.tq || j + keys > p.tk) return false;
-    return j >= keys_of(p, i + queries - 1).first && j + keys <= keys_of(p, i).end;
 }

@@ -6,39 +6,13 @@
 // kept; where the largest grows, what was added up is scaled down (Milakov and Gimelshein, "Online normalizer calculation for
 // softmax", 2018; Dao et al., "FlashAttention", 2022). Any D: heads of more than 64 columns have several blocks for the same
 // queries, which compute the scores once each.
-#include "attention.cuh"
-
-#define TILE 16u
-#define COLUMNS 64u
-
-// Rows first .. end of a head, columns x .. x + 64, zeros outside.
-__device__ __forceinline__ void load_tile(float (*tile)[COLUMNS + 1], const float* rows, u64 stride, u32 first, u32 end, u32 x,
-                                          u32 d) {
-    for (u32 e = threadIdx.x; e < TILE * COLUMNS; e += blockDim.x) {
-        u32 row = e / COLUMNS, column = e % COLUMNS;
-        bool inside = first + row < end && x + column < d;
-        tile[row][column] = inside ? rows[(first + row) * stride + x + column] : 0.0f;
-    }
-}
-
-// Sum and maximum over the 16 lanes that share a query.
-__device__ __forceinline__ float row_sum(float value) {
-#pragma unroll
-    for (u32 distance = TILE / 2; distance > 0; distance /= 2) value += __shfl_xor_sync(ALL_LANES, value, distance);
-    return value;
-}
-
-__device__ __forceinline__ float row_max(float value) {
-#pragma unroll
-    for (u32 distance = TILE / 2; distance > 0; distance /= 2)
-        value = fmaxf(value, __shfl_xor_sync(ALL_LANES, value, distance));
-    return value;
-}
+#include "tile.cuh"
 
 extern "C" __global__ void __launch_bounds__(256)
     attention_tiled_forward(Problem p, Strides qs, Strides ks, Strides vs, Strides os, u32 chunks, const float* mask,
                             const float* q, const float* k, const float* v, float* o, float* lse) {
-    __shared__ float queries[TILE][COLUMNS + 1], keys[TILE][COLUMNS + 1], weights[TILE][TILE];
+    __shared__ Tile queries, keys;
+    __shared__ float weights[TILE][TILE];
     u32 tiles = (p.tq + TILE - 1) / TILE, chunk = blockIdx.x % chunks * COLUMNS;
     u32 first = blockIdx.x / chunks % tiles * TILE, end = min(first + TILE, p.tq);
     Head head = head_of(p, blockIdx.x / chunks / tiles);

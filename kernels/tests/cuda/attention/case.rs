@@ -245,16 +245,16 @@ impl Case {
 
     /// Small cases of everything that the options and shapes allow.
     pub fn variety() -> Vec<(&'static str, Case)> {
-        let grouped = |tq, tk| Shape { b: 2, h: 4, h_kv: 2, tq, tk, d: 3 };
+        let grouped = |tq, tk| Shape { b: 1, h: 2, h_kv: 1, tq, tk, d: 3 };
         vec![
-            ("causal", Case::new(square(1, 2, 5, 3))),
+            ("causal", Case::new(square(1, 1, 5, 3))),
             ("full", Case { causal: false, ..Case::new(square(2, 1, 4, 2)) }),
-            ("grouped, fewer queries", Case::new(grouped(3, 7))),
+            ("grouped, fewer queries", Case::new(Shape { b: 2, h: 4, h_kv: 2, tq: 3, tk: 7, d: 3 })),
             ("grouped, more queries", Case::new(grouped(7, 4))),
             ("window", Case { window: Some(2), ..Case::new(square(1, 1, 7, 3)) }),
             ("window, not causal", Case { window: Some(2), causal: false, ..Case::new(grouped(6, 9)) }),
             ("window of nothing", Case { window: Some(0), ..Case::new(square(1, 1, 5, 3)) }),
-            ("mask", Case::new(square(2, 2, 5, 3)).masked(false)),
+            ("mask", Case::new(square(2, 1, 5, 3)).masked(false)),
             ("broadcast mask", Case { causal: false, ..Case::new(grouped(4, 5)) }.masked(true)),
             ("dropout", Case { dropout: Some(DROPOUT), ..Case::new(grouped(5, 7)) }),
             ("all", Case { dropout: Some(DROPOUT), window: Some(4), ..Case::new(grouped(6, 8)) }.masked(false)),
