@@ -114,12 +114,12 @@ extern "C" __global__ void __launch_bounds__(256) matmul_few_rows_rounded_lines_
     along_lines<float, true, 8>(part, FEW_ROWS_ON);
 }
 extern "C" __global__ void __launch_bounds__(256) matmul_few_rows_stored_steps_1(FEW_ROWS(u16)) { along_steps<u16, true, 1>(FEW_ROWS_ON); }
-extern "C" __global__ void __launch_bounds__(256) matmul_few_rows_stored_steps_8(FEW_ROWS(u16)) { along_steps<u16, true, 8>(FEW_ROWS_ON); }
+extern "C" __global__ void __launch_bounds__(256, 1) matmul_few_rows_stored_steps_8(FEW_ROWS(u16)) { along_steps<u16, true, 8>(FEW_ROWS_ON); }
 extern "C" __global__ void __launch_bounds__(256) matmul_few_rows_stored_lines_1(FEW_ROWS(u16)) {
     __shared__ float part[WARPS][1][WARP];
     along_lines<u16, true, 1>(part, FEW_ROWS_ON);
 }
-extern "C" __global__ void __launch_bounds__(256) matmul_few_rows_stored_lines_8(FEW_ROWS(u16)) {
+extern "C" __global__ void __launch_bounds__(256, 1) matmul_few_rows_stored_lines_8(FEW_ROWS(u16)) {
     __shared__ float part[WARPS][8][WARP];
     along_lines<u16, true, 8>(part, FEW_ROWS_ON);
 }

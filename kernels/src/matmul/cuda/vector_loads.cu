@@ -40,19 +40,19 @@ template <bool A_STEPS, bool B_STEPS> __device__ void product(Tiles& tiles, PROD
     put_eight<64, 64>(s, place, c, i, j, sum, add);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) matmul_vector_loads_nn(PRODUCT) {
+extern "C" __global__ void __launch_bounds__(THREADS, 1) matmul_vector_loads_nn(PRODUCT) {
     __shared__ __align__(16) Tiles tiles;
     product<true, false>(tiles, HANDED_ON);
 }
-extern "C" __global__ void __launch_bounds__(THREADS) matmul_vector_loads_nt(PRODUCT) {
+extern "C" __global__ void __launch_bounds__(THREADS, 1) matmul_vector_loads_nt(PRODUCT) {
     __shared__ __align__(16) Tiles tiles;
     product<true, true>(tiles, HANDED_ON);
 }
-extern "C" __global__ void __launch_bounds__(THREADS) matmul_vector_loads_tn(PRODUCT) {
+extern "C" __global__ void __launch_bounds__(THREADS, 1) matmul_vector_loads_tn(PRODUCT) {
     __shared__ __align__(16) Tiles tiles;
     product<false, false>(tiles, HANDED_ON);
 }
-extern "C" __global__ void __launch_bounds__(THREADS) matmul_vector_loads_tt(PRODUCT) {
+extern "C" __global__ void __launch_bounds__(THREADS, 1) matmul_vector_loads_tt(PRODUCT) {
     __shared__ __align__(16) Tiles tiles;
     product<false, true>(tiles, HANDED_ON);
 }
