@@ -24,6 +24,7 @@ const HEADERS: &[(&str, &str)] = headers![
     "numbers.cuh",
     "philox.cuh",
     "quad.cuh",
+    "softmax.cuh",
     "strides.cuh",
     "tensor_cores.cuh",
 ];
