@@ -21,6 +21,7 @@ const HEADERS: &[(&str, &str)] = headers![
     "gradus.cuh",
     "matmul.cuh",
     "matmul_mma.cuh",
+    "norm.cuh",
     "numbers.cuh",
     "philox.cuh",
     "quad.cuh",

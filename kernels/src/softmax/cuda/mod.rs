@@ -210,7 +210,14 @@ fn parts_of(c: usize) -> usize {
     (c / PART).clamp(2, THREADS as usize)
 }
 
-fn split(gpu: &Gpu, name: &'static str, rows: usize, c: usize, x: Slice<'_, f32>, mut y: SliceMut<'_, f32>) -> Result<()> {
+fn split(
+    gpu: &Gpu,
+    name: &'static str,
+    rows: usize,
+    c: usize,
+    x: Slice<'_, f32>,
+    mut y: SliceMut<'_, f32>,
+) -> Result<()> {
     expect_forward(rows, c, x.len(), y.len());
     let parts = parts_of(c);
     let size = Size::blocks(narrow("the parts of all rows", rows.saturating_mul(parts))?, THREADS);
