@@ -52,6 +52,7 @@ pub use crate::dropout::cuda as dropout;
 pub use crate::elementwise::cuda as elementwise;
 pub use crate::kv_cache::cuda as kv_cache;
 pub use crate::matmul::cuda as matmul;
+pub use crate::norm::cuda as norm;
 pub use crate::optimizer::cuda as optimizer;
 pub use crate::rope::cuda as rope;
 pub use crate::softmax::cuda as softmax;

@@ -54,6 +54,7 @@ pub static MODULES: &[&[&Module]] = &[
     crate::elementwise::cuda::MODULES,
     crate::kv_cache::cuda::MODULES,
     crate::matmul::cuda::MODULES,
+    crate::norm::cuda::MODULES,
     crate::optimizer::cuda::MODULES,
     crate::rope::cuda::MODULES,
     crate::softmax::cuda::MODULES,

@@ -21,9 +21,11 @@ const HEADERS: &[(&str, &str)] = headers![
     "gradus.cuh",
     "matmul.cuh",
     "matmul_mma.cuh",
+    "norm.cuh",
     "numbers.cuh",
     "philox.cuh",
     "quad.cuh",
+    "softmax.cuh",
     "strides.cuh",
     "tensor_cores.cuh",
 ];

@@ -26,6 +26,8 @@
 //!
 //! The ladder: [`naive`], [`simd`], [`threads`], [`streamed`].
 
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod naive;
 mod out_of_range;
 pub mod simd;

@@ -9,6 +9,7 @@ mod elementwise;
 mod fragments;
 mod kv_cache;
 mod matmul;
+mod norm;
 mod optimizer;
 mod rope;
 mod seeded_bugs;

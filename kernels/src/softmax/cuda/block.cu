@@ -2,7 +2,7 @@
 //
 // The loads of a warp are then 128 bytes side by side, one transaction, all of which is used: up to eight times the bandwidth of the
 // naive rung. What it costs are sums across the threads, by warp shuffles and one exchange through shared memory.
-#include "gradus.cuh"
+#include "softmax.cuh"
 
 template <bool LOG> __device__ void forward(u32 c, const float* x, float* y) {
     __shared__ float scratch[WARP];
@@ -14,7 +14,7 @@ template <bool LOG> __device__ void forward(u32 c, const float* x, float* y) {
     float shift = largest == -INF ? 0.0f : largest, sum = 0.0f;
     for (u32 i = threadIdx.x; i < c; i += blockDim.x) sum += expf(x[i] - shift);
     sum = block_sum(sum, scratch);
-    float scale = sum == 0.0f ? 0.0f : 1.0f / sum, log_sum = logf(sum);
+    float scale = sum == 0.0f ? 0.0f : 1.0f / sum, log_sum = log_of(sum);
     for (u32 i = threadIdx.x; i < c; i += blockDim.x)
         y[i] = LOG ? x[i] - shift - log_sum : expf(x[i] - shift) * scale;
 }

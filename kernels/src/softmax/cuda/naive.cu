@@ -2,10 +2,7 @@
 //
 // Neighbouring threads read addresses that are a row apart, so each of their loads is a transaction of its own with the memory, of
 // which 4 bytes in 32 are used. It is the specification in CUDA C, and the slowest rung.
-#include "gradus.cuh"
-
-// What is subtracted from a row before the exponential: its maximum, or 0 where all is −∞, for −∞ − (−∞) is NaN.
-__device__ __forceinline__ float shift_of(float largest) { return largest == -INF ? 0.0f : largest; }
+#include "softmax.cuh"
 
 template <bool LOG> __device__ void forward(u32 rows, u32 c, const float* x, float* y) {
     u32 row = blockIdx.x * blockDim.x + threadIdx.x;
@@ -17,7 +14,7 @@ template <bool LOG> __device__ void forward(u32 rows, u32 c, const float* x, flo
     float shift = shift_of(largest), sum = 0.0f;
     for (u32 i = 0; i < c; i++) sum += expf(x[i] - shift);
     for (u32 i = 0; i < c; i++) {
-        if (LOG) y[i] = x[i] - shift - logf(sum);
+        if (LOG) y[i] = x[i] - shift - log_of(sum);
         else y[i] = sum == 0.0f ? 0.0f : expf(x[i] - shift) / sum;
     }
 }
