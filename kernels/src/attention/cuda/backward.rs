@@ -84,7 +84,8 @@ pub(super) fn delta(gpu: &Gpu, inputs: &Inputs<'_>, saved: &Saved<'_>) -> Result
     let [os, gs] = [saved.o.strides, saved.d_o.strides].map(steps);
     let size = Size::blocks(blocks(&[rows.div_ceil(WARPS)])?, THREADS);
     let arguments = (problem, os, gs, saved.o.data, saved.d_o.data, delta.slice_mut::<f32>(0..rows));
-    // SAFETY: there is a warp for each row of O, dO and δ; those past the last touch nothing. `Saved` has shown that the rows lie in their memory.
+    // SAFETY: there is a warp for each row of O, dO and δ; those past the last touch nothing. `Saved` has shown that the rows lie in
+    // their memory.
     unsafe { gpu.launch(&RECOMPUTE, "attention_recompute_delta", size, arguments)? };
     Ok((delta, rows))
 }

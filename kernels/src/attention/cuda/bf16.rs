@@ -152,7 +152,7 @@ const THREADS: u32 = 256;
 const WARPS: usize = 8;
 
 /// The numbers of x \[B,H,T,D\] rounded, rows of `columns` one after the other; `E` is what `kernel` writes.
-fn rounded<E>(
+fn rounded<E: bytemuck::Pod>(
     gpu: &Gpu,
     kernel: &'static str,
     [b, h, t]: [usize; 3],
@@ -165,9 +165,7 @@ fn rounded<E>(
     let [h, t, d, columns] = sizes.map(|(what, size)| narrow(what, size));
     let size = Size::threads(len, THREADS)?;
     let strides = steps(x.strides);
-    let bytes = len * size_of::<E>(); // was allocated
-    // A pointer is a pointer: the kernel knows what it writes.
-    let arguments = (h?, t?, d?, columns?, strides, len as u64, x.data, y.slice_mut::<u8>(0..bytes));
+    let arguments = (h?, t?, d?, columns?, strides, len as u64, x.data, y.slice_mut::<E>(0..len));
     // SAFETY: there is a thread for each number of y, which has the type that the kernel writes and reads that of x in the same place, if its
     // column is before D; the view was checked for these sizes.
     unsafe { gpu.launch(&ROUND, kernel, size, arguments)? };
