@@ -12,22 +12,27 @@ use std::{
 };
 
 macro_rules! headers {
-    ($($name:literal),* $(,)?) => { &[$(($name, include_str!($name))),*] };
+    ($($folder:literal $name:literal),* $(,)?) => { &[$(($name, include_str!(concat!($folder, $name)))),*] };
 }
 
 /// The headers that kernels include, which NVRTC is given with their names.
 const HEADERS: &[(&str, &str)] = headers![
-    "functions.cuh",
-    "gradus.cuh",
-    "matmul.cuh",
-    "matmul_mma.cuh",
-    "norm.cuh",
-    "numbers.cuh",
-    "philox.cuh",
-    "quad.cuh",
-    "softmax.cuh",
-    "strides.cuh",
-    "tensor_cores.cuh",
+    "../attention/cuda/" "attention.cuh",
+    "../attention/cuda/" "decode.cuh",
+    "../attention/cuda/" "fragments.cuh",
+    "../elementwise/cuda/" "functions.cuh",
+    "" "gradus.cuh",
+    "../matmul/cuda/" "matmul.cuh",
+    "../matmul/cuda/" "matmul_mma.cuh",
+    "../norm/cuda/" "norm.cuh",
+    "" "numbers.cuh",
+    "" "philox.cuh",
+    "" "quad.cuh",
+    "../attention/cuda/" "register.cuh",
+    "../softmax/cuda/" "softmax.cuh",
+    "" "strides.cuh",
+    "" "tensor_cores.cuh",
+    "../attention/cuda/" "tile.cuh",
 ];
 
 /// The libraries that are tried, the newest first.
@@ -163,10 +168,14 @@ impl Strings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn every_header_is_given_to_the_compiler() {
-        let files = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cuda")).unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let operations = fs::read_dir(&source).unwrap().map(|entry| entry.unwrap().path().join("cuda"));
+        let folders = operations.chain([source.join("cuda")]).filter(|folder| folder.is_dir());
+        let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap());
         let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<String> = names.filter(|name| name.ends_with(".cuh")).collect();
         names.sort_unstable();

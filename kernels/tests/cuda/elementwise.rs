@@ -61,7 +61,7 @@ impl Device {
 
 /// The names in a table of functions.cuh, in their order.
 fn lines(table: &str) -> Vec<&'static str> {
-    let text = include_str!("../../src/cuda/functions.cuh");
+    let text = include_str!("../../src/elementwise/cuda/functions.cuh");
     let start = text.find(&format!("#define {table}(FUNCTION)")).unwrap_or_else(|| panic!("no {table}"));
     let table = text[start..].split("\n\n").next().expect("a first part");
     let name = |line: &'static str| line.trim().strip_prefix("FUNCTION(")?.split(',').next();

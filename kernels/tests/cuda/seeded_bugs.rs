@@ -58,7 +58,7 @@ const CASES: &[Case<'_>] = &[
                 wrong: "if (i <= n) y[i] = unary_of",
             },
             // Two functions that have changed their places.
-            Bug { file: "cuda/functions.cuh", right: "FUNCTION(Exp, expf(x), ", wrong: "FUNCTION(Exp, logf(x), " },
+            Bug { file: "elementwise/cuda/functions.cuh", right: "FUNCTION(Exp, expf(x), ", wrong: "FUNCTION(Exp, logf(x), " },
         ],
     ),
     (
