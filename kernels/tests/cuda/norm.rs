@@ -215,3 +215,19 @@ fn special_values_change_no_other_row() {
         check_forward(&device, case, &x, "one schedule");
     }
 }
+
+#[test]
+fn wrong_lengths_panic() {
+    let Some(device) = device() else { return };
+    for which in 0..3 {
+        let run = std::panic::AssertUnwindSafe(|| {
+            let (x, mut y, mut rstd) = (device.output::<f32>(6), device.output::<f32>(6), device.output::<f32>(2));
+            let beta = (which == 2).then(|| x.slice(0..3)); // RMS norm has none
+            let input =
+                InputOf { rows: 2, c: 3, eps: 0.0, x: x.slice(0..if which == 0 { 5 } else { 6 }), gamma: None, beta };
+            let rstd = rstd.slice_mut(0..if which == 1 { 1 } else { 2 });
+            cuda::forward(&device.gpu, input, OutputOf { y: y.slice_mut(0..6), mean: None, rstd })
+        });
+        assert!(std::panic::catch_unwind(run).is_err(), "case {which}");
+    }
+}

@@ -163,6 +163,41 @@ const CASES: &[Case<'_>] = &[
             Bug { file: "dropout/cuda/group.cu", right: "i + 1 < n && (", wrong: "(" },
         ],
     ),
+    (
+        "softmax",
+        "softmax::every_rung_agrees_with_the_oracle",
+        &[
+            // A sum that is not rescaled when the maximum grows.
+            Bug { file: "cuda/softmax.cuh", right: "of.sum = of.sum * e + 1.0f;", wrong: "of.sum += 1.0f;" },
+            // What is past the end of a row in registers is summed.
+            Bug {
+                file: "softmax/cuda/vector.cu",
+                right: "if (k < count<THREADS>(q, n)) sum += e;",
+                wrong: "sum += e;",
+            },
+            // The last part of a row goes on into the next one.
+            Bug { file: "cuda/softmax.cuh", right: "u32(end < c ? end : c)", wrong: "u32(end)" },
+        ],
+    ),
+    (
+        "norm",
+        "norm::every_rung_of_the_gradient_agrees_with_the_oracle",
+        &[
+            Bug { file: "norm/cuda/partial.cu", right: "    __syncthreads();\n", wrong: "" },
+            // Rows of other chunks are summed as well.
+            Bug { file: "norm/cuda/partial.cu", right: "row < end && i < c", wrong: "row < rows && i < c" },
+            // What was in dx is added without having been asked for.
+            Bug { file: "norm/cuda/vector.cu", right: "add ? count<TEAM>(q, n) : 0", wrong: "count<TEAM>(q, n)" },
+        ],
+    ),
+    (
+        "norm",
+        "norm::rows_of_every_size_are_normalised",
+        &[
+            Bug { file: "cuda/norm.cuh", right: "if (in_range(square)) return", wrong: "if (square > 0.0f) return" },
+            Bug { file: "cuda/norm.cuh", right: "eps / unit / unit", wrong: "eps" },
+        ],
+    ),
 ];
 
 /// Runs a test of this program on another library.

@@ -56,8 +56,8 @@ static KEPT_OF_BLOCK: Kernels = kernels!(VECTOR, THREADS, "vector_block");
 /// The kernels with 16-byte loads, for rows that fit into registers; longer rows are read again by a block.
 fn vector(c: usize) -> &'static Kernels {
     match c {
-        0..=KEPT_BY_WARP => &KEPT_OF_WARP,
-        0..=KEPT_BY_BLOCK => &KEPT_OF_BLOCK,
+        _ if c <= KEPT_BY_WARP => &KEPT_OF_WARP,
+        _ if c <= KEPT_BY_BLOCK => &KEPT_OF_BLOCK,
         _ => &OF_BLOCK,
     }
 }

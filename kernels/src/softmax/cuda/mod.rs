@@ -61,8 +61,8 @@ macro_rules! forward_ladder {
                 let of_warp = concat!("softmax_vector_warp_", $log, "forward");
                 let of_block = concat!("softmax_vector_block_", $log, "forward");
                 match c {
-                    0..=KEPT_BY_WARP => several_rows(gpu, (&VECTOR, of_warp), WARPS, rows, c, x, y),
-                    0..=KEPT_BY_BLOCK => several_rows(gpu, (&VECTOR, of_block), 1, rows, c, x, y),
+                    _ if c <= KEPT_BY_WARP => several_rows(gpu, (&VECTOR, of_warp), WARPS, rows, c, x, y),
+                    _ if c <= KEPT_BY_BLOCK => several_rows(gpu, (&VECTOR, of_block), 1, rows, c, x, y),
                     _ => a_block_a_row(gpu, (&ONLINE, concat!("softmax_online_", $log, "forward")), rows, c, x, y),
                 }
             }),
@@ -92,8 +92,8 @@ macro_rules! backward_ladder {
                 let of_block = concat!("softmax_vector_block_", $log, "backward");
                 let of_long = concat!("softmax_block_", $log, "backward");
                 match c {
-                    0..=KEPT_BY_WARP => several_rows_backward(gpu, (&VECTOR, of_warp), WARPS, rows, c, y, dy, dx),
-                    0..=KEPT_BY_BLOCK => several_rows_backward(gpu, (&VECTOR, of_block), 1, rows, c, y, dy, dx),
+                    _ if c <= KEPT_BY_WARP => several_rows_backward(gpu, (&VECTOR, of_warp), WARPS, rows, c, y, dy, dx),
+                    _ if c <= KEPT_BY_BLOCK => several_rows_backward(gpu, (&VECTOR, of_block), 1, rows, c, y, dy, dx),
                     _ => a_block_a_row_backward(gpu, of_long, rows, c, y, dy, dx),
                 }
             }),
