@@ -115,13 +115,13 @@ const CASES: &[Case<'_>] = &[
         &[
             // A wait that lets the copies of this tile be on their way as well.
             Bug {
-                file: "cuda/matmul_mma.cuh",
+                file: "matmul/cuda/matmul_mma.cuh",
                 right: "copy_async_wait<STAGES - 2>();",
                 wrong: "copy_async_wait<STAGES - 1>();",
             },
             // A wrong fragment: the upper eight steps in the place of the lower eight rows.
             Bug {
-                file: "cuda/matmul_mma.cuh",
+                file: "matmul/cuda/matmul_mma.cuh",
                 right: "u32 line = row + 16 * m + group + r % 2 * 8;",
                 wrong: "u32 line = row + 16 * m + group + r / 2 * 8;",
             },
@@ -168,7 +168,7 @@ const CASES: &[Case<'_>] = &[
         "softmax::every_rung_agrees_with_the_oracle",
         &[
             // A sum that is not rescaled when the maximum grows.
-            Bug { file: "cuda/softmax.cuh", right: "of.sum = of.sum * e + 1.0f;", wrong: "of.sum += 1.0f;" },
+            Bug { file: "softmax/cuda/softmax.cuh", right: "of.sum = of.sum * e + 1.0f;", wrong: "of.sum += 1.0f;" },
             // What is past the end of a row in registers is summed.
             Bug {
                 file: "softmax/cuda/vector.cu",
@@ -176,7 +176,7 @@ const CASES: &[Case<'_>] = &[
                 wrong: "sum += e;",
             },
             // The last part of a row goes on into the next one.
-            Bug { file: "cuda/softmax.cuh", right: "u32(end < c ? end : c)", wrong: "u32(end)" },
+            Bug { file: "softmax/cuda/softmax.cuh", right: "u32(end < c ? end : c)", wrong: "u32(end)" },
         ],
     ),
     (
@@ -194,8 +194,8 @@ const CASES: &[Case<'_>] = &[
         "norm",
         "norm::rows_of_every_size_are_normalised",
         &[
-            Bug { file: "cuda/norm.cuh", right: "if (in_range(square)) return", wrong: "if (square > 0.0f) return" },
-            Bug { file: "cuda/norm.cuh", right: "eps / unit / unit", wrong: "eps" },
+            Bug { file: "norm/cuda/norm.cuh", right: "if (in_range(square)) return", wrong: "if (square > 0.0f) return" },
+            Bug { file: "norm/cuda/norm.cuh", right: "eps / unit / unit", wrong: "eps" },
         ],
     ),
 ];

@@ -59,21 +59,21 @@ __device__ void by_columns(const Problem& p, const Strides& qs, const Strides& k
     else a_block_a_part<C, 4>(p, qs, ks, vs, os, parts, mask, q, k, v, partials, o, lse);
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
     attention_decode_split(Problem p, Strides qs, Strides ks, Strides vs, Strides os, u32 parts, const float* mask,
                            const float* q, const float* k, const float* v, float* partials, float* o, float* lse) {
     by_columns(p, qs, ks, vs, os, parts, mask, q, k, v, partials, o, lse);
 }
 
 // From a cache in bf16.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
     attention_decode_split_bf16(Problem p, Strides qs, Strides ks, Strides vs, Strides os, u32 parts, const float* mask,
                                 const float* q, const u16* k, const u16* v, float* partials, float* o, float* lse) {
     by_columns(p, qs, ks, vs, os, parts, mask, q, k, v, partials, o, lse);
 }
 
 // The parts of each query put together, by a warp.
-extern "C" __global__ void attention_decode_combine(Problem p, Strides os, u32 parts, const float* partials, float* o,
+extern "C" __global__ void __launch_bounds__(256) attention_decode_combine(Problem p, Strides os, u32 parts, const float* partials, float* o,
                                                     float* lse) {
     u64 row = u64(blockIdx.x) * (blockDim.x / WARP) + warp_index();
     if (row >= u64(p.b) * p.h * p.tq) return; // a whole warp

@@ -22,20 +22,20 @@ __device__ void by_columns(const Problem& p, const Strides& qs, const Strides& k
     else a_warp_a_query<C, 4>(p, qs, ks, vs, os, mask, q, k, v, o, lse);
 }
 
-extern "C" __global__ void attention_decode_warp(Problem p, Strides qs, Strides ks, Strides vs, Strides os, const float* mask,
+extern "C" __global__ void __launch_bounds__(256) attention_decode_warp(Problem p, Strides qs, Strides ks, Strides vs, Strides os, const float* mask,
                                                  const float* q, const float* k, const float* v, float* o, float* lse) {
     by_columns(p, qs, ks, vs, os, mask, q, k, v, o, lse);
 }
 
 // From a cache in bf16.
-extern "C" __global__ void attention_decode_warp_bf16(Problem p, Strides qs, Strides ks, Strides vs, Strides os,
+extern "C" __global__ void __launch_bounds__(256) attention_decode_warp_bf16(Problem p, Strides qs, Strides ks, Strides vs, Strides os,
                                                       const float* mask, const float* q, const u16* k, const u16* v, float* o,
                                                       float* lse) {
     by_columns(p, qs, ks, vs, os, mask, q, k, v, o, lse);
 }
 
 // x [B,H,T,D] in bf16 to f32, the rows of a head one after the other.
-extern "C" __global__ void attention_decode_widen(u32 h, u32 t, u32 d, Strides s, u64 count, const u16* x, float* y) {
+extern "C" __global__ void __launch_bounds__(256) attention_decode_widen(u32 h, u32 t, u32 d, Strides s, u64 count, const u16* x, float* y) {
     u64 index = u64(blockIdx.x) * blockDim.x + threadIdx.x;
     if (index >= count) return;
     u64 row = index / d, head = row / t;

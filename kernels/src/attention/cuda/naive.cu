@@ -7,7 +7,7 @@
 
 __device__ __forceinline__ u64 thread_index() { return u64(blockIdx.x) * blockDim.x + threadIdx.x; }
 
-extern "C" __global__ void attention_naive_scores(Problem p, Strides qs, Strides ks, const float* mask, const float* q,
+extern "C" __global__ void __launch_bounds__(256) attention_naive_scores(Problem p, Strides qs, Strides ks, const float* mask, const float* q,
                                                   const float* k, float* s) {
     u64 index = thread_index();
     if (index >= u64(p.b) * p.h * p.tq * p.tk) return;
@@ -21,7 +21,7 @@ extern "C" __global__ void attention_naive_scores(Problem p, Strides qs, Strides
 }
 
 // S to D∘P, in place, and lse.
-extern "C" __global__ void attention_naive_softmax(Problem p, float* s, float* lse) {
+extern "C" __global__ void __launch_bounds__(256) attention_naive_softmax(Problem p, float* s, float* lse) {
     u64 row = thread_index();
     if (row >= u64(p.b) * p.h * p.tq) return;
     u32 i = u32(row % p.tq);
@@ -36,7 +36,7 @@ extern "C" __global__ void attention_naive_softmax(Problem p, float* s, float* l
     lse[row] = log_sum;
 }
 
-extern "C" __global__ void attention_naive_output(Problem p, Strides vs, Strides os, const float* s, const float* v, float* o) {
+extern "C" __global__ void __launch_bounds__(256) attention_naive_output(Problem p, Strides vs, Strides os, const float* s, const float* v, float* o) {
     u64 index = thread_index();
     if (index >= u64(p.b) * p.h * p.tq * p.d) return;
     u32 x = u32(index % p.d), i = u32(index / p.d % p.tq);

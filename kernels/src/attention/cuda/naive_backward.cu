@@ -13,7 +13,7 @@ __device__ __forceinline__ float dot(const float* a, const float* b, u32 d) {
 }
 
 // δ of each row, [B,H,Tq].
-extern "C" __global__ void attention_naive_delta(Problem p, Strides os, Strides gs, const float* o, const float* d_o,
+extern "C" __global__ void __launch_bounds__(256) attention_naive_delta(Problem p, Strides os, Strides gs, const float* o, const float* d_o,
                                                  float* delta) {
     u64 row = thread_index();
     if (row >= u64(p.b) * p.h * p.tq) return;
@@ -23,7 +23,7 @@ extern "C" __global__ void attention_naive_delta(Problem p, Strides os, Strides 
 }
 
 // D∘P, and scale · dS.
-extern "C" __global__ void attention_naive_matrices(Problem p, Strides qs, Strides ks, Strides vs, Strides gs,
+extern "C" __global__ void __launch_bounds__(256) attention_naive_matrices(Problem p, Strides qs, Strides ks, Strides vs, Strides gs,
                                                     const float* mask, const float* q, const float* k, const float* v,
                                                     const float* d_o, const float* lse, const float* delta, float* dropped,
                                                     float* ds) {
@@ -44,7 +44,7 @@ extern "C" __global__ void attention_naive_matrices(Problem p, Strides qs, Strid
     ds[index] = probable * (dp - delta[row]) * p.scale;
 }
 
-extern "C" __global__ void attention_naive_dq(Problem p, Strides ks, Strides dqs, const float* k, const float* ds, float* dq) {
+extern "C" __global__ void __launch_bounds__(256) attention_naive_dq(Problem p, Strides ks, Strides dqs, const float* k, const float* ds, float* dq) {
     u64 index = thread_index();
     if (index >= u64(p.b) * p.h * p.tq * p.d) return;
     u32 x = u32(index % p.d), i = u32(index / p.d % p.tq);
@@ -56,7 +56,7 @@ extern "C" __global__ void attention_naive_dq(Problem p, Strides ks, Strides dqs
     dq[head_offset(dqs, head.b, head.h) + i * dqs.t + x] = sum;
 }
 
-extern "C" __global__ void attention_naive_dk_dv(Problem p, Strides qs, Strides gs, Strides dks, Strides dvs, const float* q,
+extern "C" __global__ void __launch_bounds__(256) attention_naive_dk_dv(Problem p, Strides qs, Strides gs, Strides dks, Strides dvs, const float* q,
                                                  const float* d_o, const float* dropped, const float* ds, float* dk, float* dv) {
     u64 index = thread_index();
     if (index >= u64(p.b) * p.h_kv * p.tk * p.d) return;

@@ -8,7 +8,7 @@
 #include "tile.cuh"
 
 // δ of each row, a warp for each.
-extern "C" __global__ void attention_recompute_delta(Problem p, Strides os, Strides gs, const float* o, const float* d_o,
+extern "C" __global__ void __launch_bounds__(256) attention_recompute_delta(Problem p, Strides os, Strides gs, const float* o, const float* d_o,
                                                      float* delta) {
     u64 row = u64(blockIdx.x) * (blockDim.x / WARP) + warp_index();
     bool inside = row < u64(p.b) * p.h * p.tq;

@@ -87,22 +87,22 @@ __device__ void forward(const Problem& p, const Strides& qs, const Strides& ks, 
     }
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2)
+extern "C" __global__ void __launch_bounds__(256, 1)
     attention_register_forward_16(Problem p, Strides qs, Strides ks, Strides vs, Strides os, const float* mask, const float* q,
                                   const float* k, const float* v, float* o, float* lse) {
     forward<16, 64>(p, qs, ks, vs, os, mask, q, k, v, o, lse);
 }
-extern "C" __global__ void __launch_bounds__(256, 2)
+extern "C" __global__ void __launch_bounds__(256, 1)
     attention_register_forward_32(Problem p, Strides qs, Strides ks, Strides vs, Strides os, const float* mask, const float* q,
                                   const float* k, const float* v, float* o, float* lse) {
     forward<32, 64>(p, qs, ks, vs, os, mask, q, k, v, o, lse);
 }
-extern "C" __global__ void __launch_bounds__(256, 2)
+extern "C" __global__ void __launch_bounds__(256, 1)
     attention_register_forward_64(Problem p, Strides qs, Strides ks, Strides vs, Strides os, const float* mask, const float* q,
                                   const float* k, const float* v, float* o, float* lse) {
     forward<64, 64>(p, qs, ks, vs, os, mask, q, k, v, o, lse);
 }
-extern "C" __global__ void __launch_bounds__(256, 2)
+extern "C" __global__ void __launch_bounds__(256, 1)
     attention_register_forward_128(Problem p, Strides qs, Strides ks, Strides vs, Strides os, const float* mask, const float* q,
                                    const float* k, const float* v, float* o, float* lse) {
     forward<128, 32>(p, qs, ks, vs, os, mask, q, k, v, o, lse);

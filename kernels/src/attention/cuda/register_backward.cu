@@ -111,49 +111,49 @@ __device__ void queries_pass(const Problem& p, const Strides& qs, const Strides&
     }
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2)
+extern "C" __global__ void __launch_bounds__(256, 1)
     attention_register_dk_dv_16(Problem p, Strides qs, Strides ks, Strides vs, Strides gs, Strides dks, Strides dvs,
                                 const float* mask, const float* q, const float* k, const float* v, const float* d_o,
                                 const float* lse, const float* delta, float* dk, float* dv) {
     keys_pass<16, 4, 4>(p, qs, ks, vs, gs, dks, dvs, mask, q, k, v, d_o, lse, delta, dk, dv);
 }
-extern "C" __global__ void __launch_bounds__(256, 2)
+extern "C" __global__ void __launch_bounds__(256, 1)
     attention_register_dq_16(Problem p, Strides qs, Strides ks, Strides vs, Strides gs, Strides dqs, const float* mask,
                              const float* q, const float* k, const float* v, const float* d_o, const float* lse,
                              const float* delta, float* dq) {
     queries_pass<16, 4, 4>(p, qs, ks, vs, gs, dqs, mask, q, k, v, d_o, lse, delta, dq);
 }
-extern "C" __global__ void __launch_bounds__(256, 2)
+extern "C" __global__ void __launch_bounds__(256, 1)
     attention_register_dk_dv_32(Problem p, Strides qs, Strides ks, Strides vs, Strides gs, Strides dks, Strides dvs,
                                 const float* mask, const float* q, const float* k, const float* v, const float* d_o,
                                 const float* lse, const float* delta, float* dk, float* dv) {
     keys_pass<32, 4, 4>(p, qs, ks, vs, gs, dks, dvs, mask, q, k, v, d_o, lse, delta, dk, dv);
 }
-extern "C" __global__ void __launch_bounds__(256, 2)
+extern "C" __global__ void __launch_bounds__(256, 1)
     attention_register_dq_32(Problem p, Strides qs, Strides ks, Strides vs, Strides gs, Strides dqs, const float* mask,
                              const float* q, const float* k, const float* v, const float* d_o, const float* lse,
                              const float* delta, float* dq) {
     queries_pass<32, 4, 4>(p, qs, ks, vs, gs, dqs, mask, q, k, v, d_o, lse, delta, dq);
 }
-extern "C" __global__ void __launch_bounds__(256, 2)
+extern "C" __global__ void __launch_bounds__(256, 1)
     attention_register_dk_dv_64(Problem p, Strides qs, Strides ks, Strides vs, Strides gs, Strides dks, Strides dvs,
                                 const float* mask, const float* q, const float* k, const float* v, const float* d_o,
                                 const float* lse, const float* delta, float* dk, float* dv) {
     keys_pass<64, 4, 2>(p, qs, ks, vs, gs, dks, dvs, mask, q, k, v, d_o, lse, delta, dk, dv);
 }
-extern "C" __global__ void __launch_bounds__(256, 2)
+extern "C" __global__ void __launch_bounds__(256, 1)
     attention_register_dq_64(Problem p, Strides qs, Strides ks, Strides vs, Strides gs, Strides dqs, const float* mask,
                              const float* q, const float* k, const float* v, const float* d_o, const float* lse,
                              const float* delta, float* dq) {
     queries_pass<64, 4, 2>(p, qs, ks, vs, gs, dqs, mask, q, k, v, d_o, lse, delta, dq);
 }
-extern "C" __global__ void __launch_bounds__(256, 2)
+extern "C" __global__ void __launch_bounds__(256, 1)
     attention_register_dk_dv_128(Problem p, Strides qs, Strides ks, Strides vs, Strides gs, Strides dks, Strides dvs,
                                 const float* mask, const float* q, const float* k, const float* v, const float* d_o,
                                 const float* lse, const float* delta, float* dk, float* dv) {
     keys_pass<128, 2, 1>(p, qs, ks, vs, gs, dks, dvs, mask, q, k, v, d_o, lse, delta, dk, dv);
 }
-extern "C" __global__ void __launch_bounds__(256, 2)
+extern "C" __global__ void __launch_bounds__(256, 1)
     attention_register_dq_128(Problem p, Strides qs, Strides ks, Strides vs, Strides gs, Strides dqs, const float* mask,
                              const float* q, const float* k, const float* v, const float* d_o, const float* lse,
                              const float* delta, float* dq) {

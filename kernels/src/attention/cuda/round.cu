@@ -25,16 +25,16 @@ template <class T> __device__ void round_rows(u32 h, u32 t, u32 d, u32 width, St
 }
 
 // As f32 again.
-extern "C" __global__ void attention_round_f32(u32 h, u32 t, u32 d, u32 width, Strides s, u64 count, const float* x, float* y) {
+extern "C" __global__ void __launch_bounds__(256) attention_round_f32(u32 h, u32 t, u32 d, u32 width, Strides s, u64 count, const float* x, float* y) {
     round_rows(h, t, d, width, s, count, x, y);
 }
 
-extern "C" __global__ void attention_round_bf16(u32 h, u32 t, u32 d, u32 width, Strides s, u64 count, const float* x, u16* y) {
+extern "C" __global__ void __launch_bounds__(256) attention_round_bf16(u32 h, u32 t, u32 d, u32 width, Strides s, u64 count, const float* x, u16* y) {
     round_rows(h, t, d, width, s, count, x, y);
 }
 
 // δ = Σ dO·O of each row with dO rounded, a warp for each: so the rows of dS still sum up to about 0.
-extern "C" __global__ void attention_round_delta(Problem p, Strides os, Strides gs, const float* o, const float* d_o,
+extern "C" __global__ void __launch_bounds__(256) attention_round_delta(Problem p, Strides os, Strides gs, const float* o, const float* d_o,
                                                  float* delta) {
     u64 row = u64(blockIdx.x) * (blockDim.x / WARP) + warp_index();
     if (row >= u64(p.b) * p.h * p.tq) return; // a whole warp

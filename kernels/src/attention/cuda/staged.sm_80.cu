@@ -57,22 +57,22 @@ __device__ void forward(const Problem& p, const Strides& os, const float* mask, 
     finish(p, head, os, query, output, rows, o, lse);
 }
 
-extern "C" __global__ void __launch_bounds__(128)
+extern "C" __global__ void __launch_bounds__(128, 1)
     attention_staged_forward_16(Problem p, Strides os, const float* mask, const u16* q, const u16* k, const u16* v, float* o,
                                float* lse) {
     forward<16>(p, os, mask, q, k, v, o, lse);
 }
-extern "C" __global__ void __launch_bounds__(128)
+extern "C" __global__ void __launch_bounds__(128, 1)
     attention_staged_forward_32(Problem p, Strides os, const float* mask, const u16* q, const u16* k, const u16* v, float* o,
                                float* lse) {
     forward<32>(p, os, mask, q, k, v, o, lse);
 }
-extern "C" __global__ void __launch_bounds__(128)
+extern "C" __global__ void __launch_bounds__(128, 1)
     attention_staged_forward_64(Problem p, Strides os, const float* mask, const u16* q, const u16* k, const u16* v, float* o,
                                float* lse) {
     forward<64>(p, os, mask, q, k, v, o, lse);
 }
-extern "C" __global__ void __launch_bounds__(128)
+extern "C" __global__ void __launch_bounds__(128, 1)
     attention_staged_forward_128(Problem p, Strides os, const float* mask, const u16* q, const u16* k, const u16* v, float* o,
                                float* lse) {
     forward<128>(p, os, mask, q, k, v, o, lse);

@@ -94,42 +94,42 @@ __device__ void queries_pass(const Problem& p, const Strides& dqs, const float* 
     store_rows(dq + head_offset(dqs, head.b, head.h), dqs.t, query, p.tq, p.d, sum);
 }
 
-extern "C" __global__ void __launch_bounds__(128)
+extern "C" __global__ void __launch_bounds__(128, 1)
     attention_tensor_dk_dv_16(Problem p, Strides dks, Strides dvs, const float* mask, const u16* q, const u16* k, const u16* v,
                               const u16* d_o, const float* lse, const float* delta, float* dk, float* dv) {
     keys_pass<16>(p, dks, dvs, mask, q, k, v, d_o, lse, delta, dk, dv);
 }
-extern "C" __global__ void __launch_bounds__(128)
+extern "C" __global__ void __launch_bounds__(128, 1)
     attention_tensor_dq_16(Problem p, Strides dqs, const float* mask, const u16* q, const u16* k, const u16* v, const u16* d_o,
                            const float* lse, const float* delta, float* dq) {
     queries_pass<16>(p, dqs, mask, q, k, v, d_o, lse, delta, dq);
 }
-extern "C" __global__ void __launch_bounds__(128)
+extern "C" __global__ void __launch_bounds__(128, 1)
     attention_tensor_dk_dv_32(Problem p, Strides dks, Strides dvs, const float* mask, const u16* q, const u16* k, const u16* v,
                               const u16* d_o, const float* lse, const float* delta, float* dk, float* dv) {
     keys_pass<32>(p, dks, dvs, mask, q, k, v, d_o, lse, delta, dk, dv);
 }
-extern "C" __global__ void __launch_bounds__(128)
+extern "C" __global__ void __launch_bounds__(128, 1)
     attention_tensor_dq_32(Problem p, Strides dqs, const float* mask, const u16* q, const u16* k, const u16* v, const u16* d_o,
                            const float* lse, const float* delta, float* dq) {
     queries_pass<32>(p, dqs, mask, q, k, v, d_o, lse, delta, dq);
 }
-extern "C" __global__ void __launch_bounds__(128)
+extern "C" __global__ void __launch_bounds__(128, 1)
     attention_tensor_dk_dv_64(Problem p, Strides dks, Strides dvs, const float* mask, const u16* q, const u16* k, const u16* v,
                               const u16* d_o, const float* lse, const float* delta, float* dk, float* dv) {
     keys_pass<64>(p, dks, dvs, mask, q, k, v, d_o, lse, delta, dk, dv);
 }
-extern "C" __global__ void __launch_bounds__(128)
+extern "C" __global__ void __launch_bounds__(128, 1)
     attention_tensor_dq_64(Problem p, Strides dqs, const float* mask, const u16* q, const u16* k, const u16* v, const u16* d_o,
                            const float* lse, const float* delta, float* dq) {
     queries_pass<64>(p, dqs, mask, q, k, v, d_o, lse, delta, dq);
 }
-extern "C" __global__ void __launch_bounds__(128)
+extern "C" __global__ void __launch_bounds__(128, 1)
     attention_tensor_dk_dv_128(Problem p, Strides dks, Strides dvs, const float* mask, const u16* q, const u16* k, const u16* v,
                               const u16* d_o, const float* lse, const float* delta, float* dk, float* dv) {
     keys_pass<128>(p, dks, dvs, mask, q, k, v, d_o, lse, delta, dk, dv);
 }
-extern "C" __global__ void __launch_bounds__(128)
+extern "C" __global__ void __launch_bounds__(128, 1)
     attention_tensor_dq_128(Problem p, Strides dqs, const float* mask, const u16* q, const u16* k, const u16* v, const u16* d_o,
                            const float* lse, const float* delta, float* dq) {
     queries_pass<128>(p, dqs, mask, q, k, v, d_o, lse, delta, dq);
