@@ -30,13 +30,8 @@ pub enum Schedule {
 
 impl Schedule {
     /// The schedules that every kernel is tested in.
-    pub const ALL: [Schedule; 5] = [
-        Schedule::Forward,
-        Schedule::Reverse,
-        Schedule::Random(1),
-        Schedule::WarpAhead(0),
-        Schedule::WarpAhead(1),
-    ];
+    pub const ALL: [Schedule; 5] =
+        [Schedule::Forward, Schedule::Reverse, Schedule::Random(1), Schedule::WarpAhead(0), Schedule::WarpAhead(1)];
 }
 
 /// The emulator, loaded into this process.
@@ -108,6 +103,7 @@ impl Emulator {
     /// `T` has to be the type of the function.
     unsafe fn symbol<T>(&self, name: &[u8]) -> Symbol<'_, T> {
         // SAFETY: the caller's.
-        unsafe { self.0.get(name) }.unwrap_or_else(|error| panic!("the emulator was not built from these sources: {error}"))
+        unsafe { self.0.get(name) }
+            .unwrap_or_else(|error| panic!("the emulator was not built from these sources: {error}"))
     }
 }

@@ -213,9 +213,7 @@ impl<E: Pod> SliceMut<'_, E> {
         self.gpu.bind()?;
         // SAFETY: both have `len` elements of a type of plain bits. From pageable memory the driver copies before it returns (CUDA
         // Driver API, "API synchronization behavior").
-        check("cuMemcpyHtoDAsync", unsafe {
-            result::memcpy_htod_async(self.address, elements, self.gpu.stream())
-        })
+        check("cuMemcpyHtoDAsync", unsafe { result::memcpy_htod_async(self.address, elements, self.gpu.stream()) })
     }
 
     /// Copies the elements of another slice of the device.
@@ -259,9 +257,7 @@ impl<E: Pod> Slice<'_, E> {
         }
         self.gpu.bind()?;
         // SAFETY: both have `len` elements of a type that any bits are a value of, and the copy is waited for below.
-        check("cuMemcpyDtoHAsync", unsafe {
-            result::memcpy_dtoh_async(elements, self.address, self.gpu.stream())
-        })?;
+        check("cuMemcpyDtoHAsync", unsafe { result::memcpy_dtoh_async(elements, self.address, self.gpu.stream()) })?;
         self.gpu.synchronize()
     }
 }

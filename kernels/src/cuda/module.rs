@@ -118,8 +118,10 @@ impl Gpu {
         }
         let compiled = nvrtc::asked_for().then(|| nvrtc::ptx(module, found)).transpose()?;
         let ptx = compiled.as_deref().unwrap_or(module.ptx);
-        let failed =
-            |error| Error::Driver { call: "loading a kernel", cause: format!("{}: {}", module.file, driver::text(error)) };
+        let failed = |error| Error::Driver {
+            call: "loading a kernel",
+            cause: format!("{}: {}", module.file, driver::text(error)),
+        };
         let text = CString::new(ptx).expect("PTX has no zero bytes");
         // SAFETY: the text is PTX that ends with a zero byte. The module stays loaded as long as the process runs.
         let handle = unsafe { result::module::load_data(text.as_ptr().cast()) }.map_err(failed)?;

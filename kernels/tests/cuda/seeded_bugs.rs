@@ -58,7 +58,11 @@ const CASES: &[Case<'_>] = &[
                 wrong: "if (i <= n) y[i] = unary_of",
             },
             // Two functions that have changed their places.
-            Bug { file: "elementwise/cuda/functions.cuh", right: "FUNCTION(Exp, expf(x), ", wrong: "FUNCTION(Exp, logf(x), " },
+            Bug {
+                file: "elementwise/cuda/functions.cuh",
+                right: "FUNCTION(Exp, expf(x), ",
+                wrong: "FUNCTION(Exp, logf(x), ",
+            },
         ],
     ),
     (
@@ -194,7 +198,11 @@ const CASES: &[Case<'_>] = &[
         "norm",
         "norm::rows_of_every_size_are_normalised",
         &[
-            Bug { file: "norm/cuda/norm.cuh", right: "if (in_range(square)) return", wrong: "if (square > 0.0f) return" },
+            Bug {
+                file: "norm/cuda/norm.cuh",
+                right: "if (in_range(square)) return",
+                wrong: "if (square > 0.0f) return",
+            },
             Bug { file: "norm/cuda/norm.cuh", right: "eps / unit / unit", wrong: "eps" },
         ],
     ),
