@@ -48,6 +48,7 @@ pub struct CudaRung<F> {
 // The operations, under the paths that they have on the CPU.
 pub use crate::attention::cuda as attention;
 pub use crate::cast::cuda as cast;
+pub use crate::cross_entropy::cuda as cross_entropy;
 pub use crate::dropout::cuda as dropout;
 pub use crate::elementwise::cuda as elementwise;
 pub use crate::kv_cache::cuda as kv_cache;

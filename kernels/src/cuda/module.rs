@@ -50,6 +50,7 @@ pub(crate) use module;
 pub static MODULES: &[&[&Module]] = &[
     crate::attention::cuda::MODULES,
     crate::cast::cuda::MODULES,
+    crate::cross_entropy::cuda::MODULES,
     crate::dropout::cuda::MODULES,
     crate::elementwise::cuda::MODULES,
     crate::kv_cache::cuda::MODULES,

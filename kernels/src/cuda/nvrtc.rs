@@ -17,6 +17,7 @@ macro_rules! headers {
 
 /// The headers that kernels include, which NVRTC is given with their names.
 const HEADERS: &[(&str, &str)] = headers![
+    "cross_entropy.cuh",
     "functions.cuh",
     "gradus.cuh",
     "matmul.cuh",

@@ -3,6 +3,7 @@
 
 mod attention;
 mod cast;
+mod cross_entropy;
 mod device;
 mod dropout;
 mod elementwise;
