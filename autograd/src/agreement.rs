@@ -14,7 +14,8 @@ impl Op {
     /// # Errors
     /// A line for each case that fails.
     pub fn agrees_on(&self, device: &Device) -> Result<(), String> {
-        let failed = |case: &Case| agrees(device, case).err().map(|problem| format!("{}: {}: {problem}", self.name, case.name));
+        let failed =
+            |case: &Case| agrees(device, case).err().map(|problem| format!("{}: {}: {problem}", self.name, case.name));
         let failures: Vec<String> = (self.cases)().iter().filter_map(failed).collect();
         if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
     }

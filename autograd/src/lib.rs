@@ -6,8 +6,8 @@
 //! [`gradcheck`] holds any of them against central differences, and [`mod@checkpoint`] trades time for memory.
 #![forbid(unsafe_code)]
 
-pub mod checkpoint;
 mod agreement;
+pub mod checkpoint;
 pub mod gradcheck;
 mod kept;
 pub mod ops;

@@ -78,7 +78,13 @@ fn devices_are_listed() {
         .0
     };
     let text = listed(&[]);
-    contains(&text, &["cpu     ", "cuda:0  emulator, compute capability 8.0, 4 multiprocessors, 4096 MiB: f32, and bf16 on tensor cores"]);
+    contains(
+        &text,
+        &[
+            "cpu     ",
+            "cuda:0  emulator, compute capability 8.0, 4 multiprocessors, 4096 MiB: f32, and bf16 on tensor cores",
+        ],
+    );
     contains(&listed(&[("GRADUS_EMULATOR_CAPABILITY", "75")]), &["7.5", "f32, and bf16 without tensor cores"]);
     contains(&listed(&[("GRADUS_EMULATOR_CAPABILITY", "61")]), &["6.1", "too old for the kernels, which need 7.5"]);
     contains(&listed(&[("GRADUS_EMULATOR_DEVICES", "0")]), &["the driver is there, but no device"]);
@@ -105,7 +111,10 @@ fn what_is_missing_is_said_in_one_line() {
     contains(&refusal("cuda", &[("GRADUS_EMULATOR_DEVICES", "0")]), &["this machine has none"]);
     contains(&refusal("cuda", &[("GRADUS_EMULATOR_DRIVER", "11080")]), &["too old: it serves CUDA 11.8", "need 12.0"]);
     contains(&refusal("cuda", &[("GRADUS_EMULATOR_CAPABILITY", "70")]), &["has compute capability 7.0", "need 7.5"]);
-    contains(&refusal("cuda", &[("GRADUS_CUDA_DRIVER", "/nowhere/libcuda.so")]), &["no CUDA driver", "leave out --device"]);
+    contains(
+        &refusal("cuda", &[("GRADUS_CUDA_DRIVER", "/nowhere/libcuda.so")]),
+        &["no CUDA driver", "leave out --device"],
+    );
     contains(&refusal("gpu", &[]), &["must be cpu, cuda, or cuda:N", "gradus devices"]);
 }
 

@@ -9,8 +9,9 @@ pub mod train;
 
 use crate::{
     args::Command,
+    device_failure,
     error::{Error, Result},
-    device_failure, interrupt, run_folder,
+    interrupt, run_folder,
 };
 use gradus_kernels::{Isa, isa::ISA_VARIABLE};
 use std::path::Path;

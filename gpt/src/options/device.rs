@@ -24,7 +24,9 @@ impl FromStr for DeviceName {
             "cuda" => Some(DeviceName::Cuda(0)),
             _ => text.strip_prefix("cuda:").and_then(number),
         };
-        known.ok_or_else(|| "must be cpu, cuda, or cuda:N where N is the number of a device; `gradus devices` lists them".into())
+        known.ok_or_else(|| {
+            "must be cpu, cuda, or cuda:N where N is the number of a device; `gradus devices` lists them".into()
+        })
     }
 }
 
@@ -52,7 +54,8 @@ impl DeviceName {
             },
             #[cfg(not(feature = "cuda"))]
             DeviceName::Cuda(_) => {
-                let problem = "this gradus was built without CUDA: build it with the feature `cuda`, or leave out --device";
+                let problem =
+                    "this gradus was built without CUDA: build it with the feature `cuda`, or leave out --device";
                 Err(Error::Device { problem: problem.into(), saved: None })
             }
         }
@@ -65,7 +68,9 @@ mod tests {
 
     #[test]
     fn names_of_devices_are_read_and_written() {
-        for (text, name) in [("cpu", DeviceName::Cpu), ("cuda:0", DeviceName::Cuda(0)), ("cuda:12", DeviceName::Cuda(12))] {
+        for (text, name) in
+            [("cpu", DeviceName::Cpu), ("cuda:0", DeviceName::Cuda(0)), ("cuda:12", DeviceName::Cuda(12))]
+        {
             assert_eq!(text.parse(), Ok(name));
             assert_eq!(name.to_string(), text);
         }

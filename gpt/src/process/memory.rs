@@ -44,7 +44,8 @@ impl Forecast {
     pub fn of(run: &RunConfig, data: &Dataset, device: &Device) -> Forecast {
         let forecast = Forecast::at(&run.train, run, data, device);
         let blocks = TrainConfig { recompute: Recompute::Blocks, ..run.train.clone() };
-        let with_blocks = (run.train.recompute != Recompute::Blocks).then(|| Forecast::at(&blocks, run, data, device).total());
+        let with_blocks =
+            (run.train.recompute != Recompute::Blocks).then(|| Forecast::at(&blocks, run, data, device).total());
         Forecast { with_blocks, ..forecast }
     }
 
@@ -153,7 +154,8 @@ mod tests {
 
     #[test]
     fn a_run_that_does_not_fit_is_told_what_helps() {
-        let forecast = Forecast { parameters: 200.0, activations: 700.0, rest: 100.0, device: None, with_blocks: Some(400.0) };
+        let forecast =
+            Forecast { parameters: 200.0, activations: 700.0, rest: 100.0, device: None, with_blocks: Some(400.0) };
         let line = "memory about 1000 MiB: 200 for parameters with their gradients and moments, 700 for activations, 100 for \
                     program and text";
         assert_eq!(forecast.line(), line);

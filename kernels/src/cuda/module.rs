@@ -53,9 +53,11 @@ pub static MODULES: &[&[&Module]] = &[
     crate::cross_entropy::cuda::MODULES,
     crate::dropout::cuda::MODULES,
     crate::elementwise::cuda::MODULES,
+    crate::embedding::cuda::MODULES,
     crate::kv_cache::cuda::MODULES,
     crate::matmul::cuda::MODULES,
     crate::optimizer::cuda::MODULES,
+    crate::reduce::cuda::MODULES,
     crate::rope::cuda::MODULES,
     crate::softmax::cuda::MODULES,
 ];

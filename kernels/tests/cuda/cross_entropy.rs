@@ -55,10 +55,12 @@ fn run_backward(
     (rows, v, options): (usize, usize, Options),
     (logits, targets, lse): (&[f32], &[u32], &[f32]),
 ) -> Vec<f32> {
-    let (x, t, lse, d_loss) = (device.upload(logits), device.upload(targets), device.upload(lse), device.upload(&[0.75_f32]));
+    let (x, t, lse, d_loss) =
+        (device.upload(logits), device.upload(targets), device.upload(lse), device.upload(&[0.75_f32]));
     let mut dx = device.output::<f32>(logits.len());
     let (logits, targets) = (x.slice(0..logits.len()), t.slice(0..targets.len()));
-    let input = BackwardInputOf { rows, v, options, logits, targets, lse: lse.slice(0..rows), d_loss: d_loss.slice(0..1) };
+    let input =
+        BackwardInputOf { rows, v, options, logits, targets, lse: lse.slice(0..rows), d_loss: d_loss.slice(0..1) };
     run(&device.gpu, input, dx.slice_mut(0..logits.len())).unwrap_or_else(|error| panic!("{error}"));
     dx.to_host().unwrap_or_else(|error| panic!("{error}"))
 }
@@ -74,7 +76,10 @@ fn specified<E: gradus_kernels::Float>(
     let input = cross_entropy::Input { rows, v, options, logits, targets };
     let mean = naive::forward(input, cross_entropy::Output { losses: &mut losses, lse: &mut lse });
     let mut dx = vec![E::zero(); logits.len()];
-    naive::backward(cross_entropy::BackwardInput { rows, v, options, logits, targets, lse: &lse, d_loss: &[d] }, &mut dx);
+    naive::backward(
+        cross_entropy::BackwardInput { rows, v, options, logits, targets, lse: &lse, d_loss: &[d] },
+        &mut dx,
+    );
     [vec![mean], losses, lse, dx]
 }
 
@@ -95,13 +100,17 @@ fn every_rung_agrees_with_the_oracle() {
                 let got = run_forward(&device, run, problem_size, &x, &targets);
                 for (i, what) in ["mean", "losses", "lse"].into_iter().enumerate() {
                     let checked = oracle::check(&got[i], &plain[i], &exact[i]);
-                    checked.unwrap_or_else(|error| panic!("{what} of {name}, {rows} × {v}, {options:?}, {schedule}: {error}"));
+                    checked.unwrap_or_else(|error| {
+                        panic!("{what} of {name}, {rows} × {v}, {options:?}, {schedule}: {error}")
+                    });
                 }
             }
             for &(name, run) in &backward {
                 let got = run_backward(&device, run, problem_size, (&x, &targets, &lse));
                 let checked = oracle::check(&got, &plain[3], &exact[3]);
-                checked.unwrap_or_else(|error| panic!("backward of {name}, {rows} × {v}, {options:?}, {schedule}: {error}"));
+                checked.unwrap_or_else(|error| {
+                    panic!("backward of {name}, {rows} × {v}, {options:?}, {schedule}: {error}")
+                });
             }
         });
     }

@@ -35,8 +35,16 @@ fn c_position(lane: usize, i: usize) -> (usize, usize) {
 }
 
 /// Some rows of the figures of the manual, literally: (lane, number, row, column).
-const FIGURE_OF_A: [(usize, usize, usize, usize); 8] =
-    [(0, 0, 0, 0), (3, 1, 0, 7), (0, 4, 0, 8), (3, 5, 0, 15), (0, 2, 8, 0), (0, 6, 8, 8), (31, 1, 7, 7), (31, 7, 15, 15)];
+const FIGURE_OF_A: [(usize, usize, usize, usize); 8] = [
+    (0, 0, 0, 0),
+    (3, 1, 0, 7),
+    (0, 4, 0, 8),
+    (3, 5, 0, 15),
+    (0, 2, 8, 0),
+    (0, 6, 8, 8),
+    (31, 1, 7, 7),
+    (31, 7, 15, 15),
+];
 const FIGURE_OF_B: [(usize, usize, usize, usize); 6] =
     [(0, 0, 0, 0), (0, 1, 1, 0), (3, 1, 7, 0), (0, 2, 8, 0), (31, 3, 15, 7), (28, 0, 0, 7)];
 const FIGURE_OF_C: [(usize, usize, usize, usize); 5] =
@@ -50,7 +58,12 @@ fn the_tables_are_those_of_the_figures() {
 }
 
 /// Launches a test kernel for one warp with arrays to read and one to write, which comes back.
-fn launch<R: Copy + Default, W: Copy + Default>(name: &str, inputs: &[&[R]], outputs: usize, number: Option<u32>) -> Vec<W> {
+fn launch<R: Copy + Default, W: Copy + Default>(
+    name: &str,
+    inputs: &[&[R]],
+    outputs: usize,
+    number: Option<u32>,
+) -> Vec<W> {
     let (text, name) = (CString::new(PTX).unwrap(), CString::new(name).unwrap());
     let mut output = vec![W::default(); outputs];
     // SAFETY: a device is open and its context current on this thread; the kernels read and write 32 lanes of the arrays, as many as

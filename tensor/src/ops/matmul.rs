@@ -162,15 +162,7 @@ fn product(a: Operand<'_>, b: Operand<'_>, shape: Shape, c: Output<'_>, precisio
         _ => run!(
             "matmul",
             a,
-            matmul::forward(
-                shape,
-                a.data(),
-                a_strides,
-                b.data(),
-                b_strides,
-                c.data_mut_at(elements.clone()),
-                false
-            )
+            matmul::forward(shape, a.data(), a_strides, b.data(), b_strides, c.data_mut_at(elements.clone()), false)
         ),
     }
     Ok(())

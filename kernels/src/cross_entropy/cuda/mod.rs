@@ -33,9 +33,8 @@ pub type Backward = fn(&Gpu, BackwardInput<'_>, SliceMut<'_, f32>) -> Result<()>
 const NAIVE_IDEA: &str = "one thread a row, pass after pass";
 
 /// The rungs of [`mean_loss`].
-pub static MEAN_LOSS_CUDA_RUNGS: [CudaRung<MeanLoss>; 1] = [rung("naive", NAIVE_IDEA, |gpu, input, output, mean| {
-    run_forward(gpu, &THREAD_A_ROW, input, output, mean)
-})];
+pub static MEAN_LOSS_CUDA_RUNGS: [CudaRung<MeanLoss>; 1] =
+    [rung("naive", NAIVE_IDEA, |gpu, input, output, mean| run_forward(gpu, &THREAD_A_ROW, input, output, mean))];
 
 /// The rungs of [`backward`].
 pub static BACKWARD_CUDA_RUNGS: [CudaRung<Backward>; 1] =
@@ -69,7 +68,13 @@ fn size(rows: usize, kernels: &Kernels) -> Result<Size> {
     Ok(Size::blocks(narrow("the number of blocks", rows.div_ceil(kernels.rows_per_block))?, THREADS))
 }
 
-fn run_forward(gpu: &Gpu, kernels: &Kernels, input: Input<'_>, output: Output<'_>, mean: SliceMut<'_, f32>) -> Result<()> {
+fn run_forward(
+    gpu: &Gpu,
+    kernels: &Kernels,
+    input: Input<'_>,
+    output: Output<'_>,
+    mean: SliceMut<'_, f32>,
+) -> Result<()> {
     input.check_lengths(&output);
     expect_len("the mean", 1, 1, mean.len());
     let InputOf { rows, v, options, logits, targets } = input;
