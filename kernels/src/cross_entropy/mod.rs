@@ -15,13 +15,15 @@
 //! The ladder: [`naive`], [`simd`], [`apart`], [`threads`].
 
 pub mod apart;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod naive;
 pub mod simd;
 #[cfg(test)]
 mod tests;
 pub mod threads;
 
-use crate::{Isa, Rung, rows::expect_len};
+use crate::{Isa, Rung, memory::Elements, rows::expect_len};
 
 /// Which rows count, and how much the targets are smoothed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -99,20 +101,37 @@ pub struct BackwardInputOf<S, T> {
 /// The same in the memory of the CPU.
 pub type BackwardInput<'a, E = f32> = BackwardInputOf<&'a [E], &'a [u32]>;
 
-/// Checks the sizes and targets; how many rows count.
-fn expect(rows: usize, v: usize, options: Options, logits: usize, targets: &[u32], per_row: &[usize]) -> usize {
+/// Panics unless the lengths and the smoothing are what they should be.
+fn expect(rows: usize, v: usize, options: Options, logits: usize, targets: usize, per_row: &[usize]) {
     expect_len("logits", rows, v, logits);
-    expect_len("targets", rows, 1, targets.len());
+    expect_len("targets", rows, 1, targets);
     per_row.iter().for_each(|&len| expect_len("losses or log-sum-exp", rows, 1, len));
     assert!((0.0..=1.0).contains(&options.label_smoothing), "label smoothing {}", options.label_smoothing);
-    options.counted(v, targets)
+}
+
+impl<S: Elements, T: Elements> InputOf<S, T> {
+    /// Panics unless the lengths and options are as their fields say.
+    fn check_lengths<M: Elements>(&self, output: &OutputOf<M>) {
+        let per_row = [output.losses.count(), output.lse.count()];
+        expect(self.rows, self.v, self.options, self.logits.count(), self.targets.count(), &per_row);
+    }
 }
 
 impl<E> Input<'_, E> {
     /// Panics unless the lengths, targets and options are as their fields say; how many rows count.
     fn check(&self, output: &Output<'_, E>) -> usize {
-        let Input { rows, v, options, logits, targets } = *self;
-        expect(rows, v, options, logits.len(), targets, &[output.losses.len(), output.lse.len()])
+        self.check_lengths(output);
+        self.options.counted(self.v, self.targets)
+    }
+}
+
+impl<S: Elements, T: Elements> BackwardInputOf<S, T> {
+    /// Panics unless the lengths and options are as their fields say, and `dlogits` is `rows` × `v`.
+    fn check_lengths(&self, dlogits: usize) {
+        let BackwardInputOf { rows, v, options, .. } = *self;
+        expect(rows, v, options, self.logits.count(), self.targets.count(), &[self.lse.count()]);
+        expect_len("dlogits", rows, v, dlogits);
+        expect_len("the gradient of the loss", 1, 1, self.d_loss.count());
     }
 }
 
@@ -120,10 +139,8 @@ impl<E> BackwardInput<'_, E> {
     /// Panics unless the lengths, targets and options are as their fields say, and `dlogits` is `rows` × `v`; how many
     /// rows count.
     fn check(&self, dlogits: &[E]) -> usize {
-        let count = expect(self.rows, self.v, self.options, self.logits.len(), self.targets, &[self.lse.len()]);
-        expect_len("dlogits", self.rows, self.v, dlogits.len());
-        expect_len("the gradient of the loss", 1, 1, self.d_loss.len());
-        count
+        self.check_lengths(dlogits.len());
+        self.options.counted(self.v, self.targets)
     }
 }
 

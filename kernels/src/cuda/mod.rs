@@ -48,11 +48,14 @@ pub struct CudaRung<F> {
 // The operations, under the paths that they have on the CPU.
 pub use crate::attention::cuda as attention;
 pub use crate::cast::cuda as cast;
+pub use crate::cross_entropy::cuda as cross_entropy;
 pub use crate::dropout::cuda as dropout;
 pub use crate::elementwise::cuda as elementwise;
+pub use crate::embedding::cuda as embedding;
 pub use crate::kv_cache::cuda as kv_cache;
 pub use crate::matmul::cuda as matmul;
 pub use crate::norm::cuda as norm;
 pub use crate::optimizer::cuda as optimizer;
+pub use crate::reduce::cuda as reduce;
 pub use crate::rope::cuda as rope;
 pub use crate::softmax::cuda as softmax;

@@ -50,12 +50,15 @@ pub(crate) use module;
 pub static MODULES: &[&[&Module]] = &[
     crate::attention::cuda::MODULES,
     crate::cast::cuda::MODULES,
+    crate::cross_entropy::cuda::MODULES,
     crate::dropout::cuda::MODULES,
     crate::elementwise::cuda::MODULES,
+    crate::embedding::cuda::MODULES,
     crate::kv_cache::cuda::MODULES,
     crate::matmul::cuda::MODULES,
     crate::norm::cuda::MODULES,
     crate::optimizer::cuda::MODULES,
+    crate::reduce::cuda::MODULES,
     crate::rope::cuda::MODULES,
     crate::softmax::cuda::MODULES,
 ];

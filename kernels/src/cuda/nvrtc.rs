@@ -18,6 +18,7 @@ macro_rules! headers {
 /// The headers that kernels include, which NVRTC is given with their names.
 const HEADERS: &[(&str, &str)] = headers![
     "../attention/cuda/" "attention.cuh",
+    "../cross_entropy/cuda/" "cross_entropy.cuh",
     "../attention/cuda/" "decode.cuh",
     "../attention/cuda/" "fragments.cuh",
     "../elementwise/cuda/" "functions.cuh",

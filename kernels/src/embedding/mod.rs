@@ -11,6 +11,8 @@
 //! The ladder: [`naive`], [`simd`] (backward alone: a copy of rows is vectors already), [`threads`], [`partial`]
 //! (backward).
 
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod naive;
 pub mod partial;
 pub mod simd;

@@ -17,6 +17,8 @@
 //! accuracy of floating point summation, 1993).
 
 mod columns;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod naive;
 mod rows;
 mod simd;

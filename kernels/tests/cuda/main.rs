@@ -3,14 +3,17 @@
 
 mod attention;
 mod cast;
+mod cross_entropy;
 mod device;
 mod dropout;
 mod elementwise;
+mod embedding;
 mod fragments;
 mod kv_cache;
 mod matmul;
 mod norm;
 mod optimizer;
+mod reduce;
 mod rope;
 mod seeded_bugs;
 mod softmax;

@@ -5,7 +5,7 @@
 //! of all of them, so the switch costs nothing, and there is one kernel to load where there would be thirteen.
 
 mod copy;
-mod strided;
+pub(crate) mod strided;
 
 pub use copy::{COPY_CUDA_RUNGS, Copy, copy};
 pub use strided::{BINARY_CUDA_RUNGS, BinaryFn, SELECT_CUDA_RUNGS, SelectFn, binary, select};

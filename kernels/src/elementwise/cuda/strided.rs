@@ -45,7 +45,7 @@ const SELECT_VECTOR: Kernel = (&VECTOR, "elementwise_vector_select", QUAD);
 
 /// Sizes and strides of the first `rank` axes as kernels take them: `struct Sizes` and `struct Strides<K>` of strides.cuh. `N` is
 /// [`MAX_DIMS`] · K.
-pub(super) fn axes<const K: usize, const N: usize>(
+pub(crate) fn axes<const K: usize, const N: usize>(
     dims: &Dims<K>,
     rank: usize,
 ) -> Result<(u32, [u32; MAX_DIMS], [u64; N])> {
