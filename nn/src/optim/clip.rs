@@ -3,13 +3,18 @@
 use super::setting::{InvalidSetting, check, not_negative};
 use crate::module::Module;
 use gradus_autograd::Tensor;
+use gradus_tensor::ops::shape::concat;
 
 /// The global norm √(Σ g²) over the gradients of all parameters; parameters without a gradient count as 0.
 pub fn global_norm(module: &dyn Module) -> f64 {
     let gradients = module.distinct_parameters().into_iter().filter_map(|(_, parameter)| parameter.grad());
-    let squares: Vec<Tensor> = gradients.map(|gradient| gradient.sum_of_squares()).collect();
-    // All sums are under way before the first is waited for.
-    squares.iter().map(Tensor::item).sum::<f64>().sqrt()
+    let squares: Vec<Tensor> = gradients.map(|gradient| gradient.sum_of_squares().reshape(&[1])).collect();
+    if squares.iter().all(|square| square.device().is_host()) {
+        return squares.iter().map(Tensor::item).sum::<f64>().sqrt();
+    }
+    // On a device they are put side by side, so that the host waits once.
+    let together = concat(&squares.iter().collect::<Vec<_>>(), 0).unwrap_or_else(|error| panic!("{error}"));
+    together.to_vec::<f64>().iter().sum::<f64>().sqrt()
 }
 
 /// That gradients can be clipped to `max_norm`: a finite number of at least 0 in `f32`, which the factor is applied in. A
