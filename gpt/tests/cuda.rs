@@ -123,7 +123,7 @@ fn a_device_with_too_little_memory_leaves_the_last_step_saved() {
     let Some(driver) = driver() else { return };
     let place = Place::new();
     let mut command = emulated(place.train("run", SHORT), &driver);
-    command.env("GRADUS_EMULATOR_MEMORY", "150000");
+    command.env("GRADUS_EMULATOR_MEMORY", "90000");
     let text = refused(command, 1);
     contains(&text, &["out of memory", "MiB asked for", "--recompute blocks", "the checkpoint of step 0 is kept"]);
     let (out, _) = succeeds(emulated(place.resume("run", ""), &driver));

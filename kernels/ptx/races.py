@@ -6,7 +6,7 @@
 
 The first command writes down with which sizes the tests launch each kernel; of these the smallest that has two blocks and two warps is taken.
 A race is an error in both cases. The checker does not decide everything: where it cannot tell whether two addresses are the same, or takes
-longer than a minute, the table says `undecided`. What it never sees are races between the lanes of a warp that run in step.
+longer than 20 seconds, the table says `undecided`. What it never sees are races between the lanes of a warp that run in step.
 """
 
 import concurrent.futures
@@ -22,7 +22,7 @@ import tools
 
 PTX = tools.ROOT / "kernels" / "ptx"
 TABLE = PTX / "races.tsv"
-SECONDS = 60
+SECONDS = 20
 
 
 def smallest_launches(path: pathlib.Path) -> dict:

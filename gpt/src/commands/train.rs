@@ -126,7 +126,9 @@ pub fn describe(prepared: &Prepared) -> String {
 fn computes_on(prepared: &Prepared) -> String {
     match &prepared.device {
         Device::Cpu => format!("threads {}", prepared.threads.unwrap_or_else(threads::default_count)),
-        device => format!("on {device:?}"),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(gpu) => format!("on {gpu:?}"),
+        device => format!("on {device}"),
     }
 }
 

@@ -86,7 +86,9 @@ fn token_losses(model: &impl LanguageModel, inputs: &[u32], targets: &[u32], sha
     let (ids, targets) = (Tensor::from_slice(inputs, &shape), Tensor::from_slice(targets, &shape));
     let tape = model.evaluation_tape();
     with_spinning_pool(|| {
-        let losses = model.logits(&tape, &ids).cross_entropy_of_rows(&targets, Options::default());
+        let logits = model.logits(&tape, &ids);
+        let targets = targets.to_device(logits.value().device());
+        let losses = logits.cross_entropy_of_rows(&targets, Options::default());
         losses.to_dtype(DType::F64).to_vec()
     })
 }
