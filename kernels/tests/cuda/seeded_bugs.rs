@@ -133,7 +133,7 @@ const CASES: &[Case<'_>] = &[
     ),
     (
         "attention",
-        "attention::rungs::every_rung_in_small_in_every_schedule",
+        "attention::rungs::everything_in_every_schedule",
         &[Bug {
             file: "attention/cuda/tiled.cu",
             right: "        __syncthreads(); // the keys are read by all, and the values may take their place\n",

@@ -112,6 +112,14 @@ fn long_sums_are_cut() {
 }
 
 #[test]
+fn many_blocks_take_large_tiles() {
+    let Some(device) = device() else { return };
+    // Four tiles of 128×128, as many as the emulator has multiprocessors.
+    let case = Case { offset: 8, ..Case::new(1, [160, 200, 70], (Plain, Transposed)) };
+    device.in_every_schedule(|schedule| case.check_bf16_from("two_stages", &device, schedule));
+}
+
+#[test]
 fn no_steps_give_zeros_and_no_outputs_do_nothing() {
     let Some(device) = device() else { return };
     for sizes in [[3, 70, 0], [70, 70, 0], [0, 5, 3], [5, 0, 3]] {
