@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -46,6 +47,27 @@ def parameter_types(ptx: str, kernel: str) -> list:
     return [re.search(r"\.param (?:\.align \d+ )?\.(\w+) (\w+)(?:\[(\d+)\])?", line).groups() for line in lines if ".param" in line]
 
 
+def fields(ptx: str, kernel: str, name: str) -> dict:
+    """Of a struct that is passed by value the type at each place that the kernel reads."""
+    begin = ptx.index(f".entry {kernel}(")
+    found = {}
+    for load in re.finditer(rf"ld\.param\.(?:v(\d)\.)?(\w+)[^\n]*\[{name}(?:\+(\d+))?\]", ptx[begin : ptx.index("\n}", begin)]):
+        for i in range(int(load[1] or 1)):
+            found[int(load[3] or 0) + i * WIDTHS[load[2]]] = load[2]
+    return found
+
+
+WIDTHS = {"u8": 1, "u16": 2, "u32": 4, "s32": 4, "f32": 4, "b32": 4, "u64": 8, "s64": 8, "f64": 8, "b64": 8}
+
+
+def number(kind: str, digits: str):
+    """The number that the digits of its bytes stand for."""
+    value = int(digits, 16)
+    return {"f32": lambda: struct.unpack("f", struct.pack("I", value))[0], "f64": lambda: struct.unpack("d", struct.pack("Q", value))[0]}.get(
+        kind, lambda: value
+    )()
+
+
 def question(ptx: str, launch: dict) -> dict:
     """What SentryWard is asked: the sizes, the numbers, and that different arguments are different memory."""
     arguments, declarations = [], []
@@ -53,13 +75,12 @@ def question(ptx: str, launch: dict) -> dict:
         if value == "memory":
             declarations.append({"parameter": name, "type": "pointer", "space": "global", "object": name})
         elif array:
-            raise ValueError("a struct is passed by value")
-        elif kind == "u64" and int(value, 16) == 0 and f"cvta.to.global.u64" in ptx:
-            arguments.append({"parameter": name, "type": "u64", "value": 0})
-        elif kind == "f32":
-            arguments.append({"parameter": name, "type": "u32", "value": int(value, 16)})
+            for offset, of in fields(ptx, launch["kernel"], name).items():
+                end = len(value) - 2 * offset
+                digits = value[end - 2 * WIDTHS[of] : end]
+                arguments.append({"parameter": name, "offset": offset, "type": of, "value": number(of, digits)})
         else:
-            arguments.append({"parameter": name, "type": kind, "value": int(value, 16)})
+            arguments.append({"parameter": name, "type": kind, "value": number(kind, value)})
     size = launch["size"]
     sizes = {"grid_dim": size[:3], "block_dim": size[3:], "cluster_dim": [1, 1, 1], "dynamic_shared_bytes": launch["shared"]}
     return {
@@ -73,10 +94,7 @@ def question(ptx: str, launch: dict) -> dict:
 
 def check(path: pathlib.Path, launch: dict, package: pathlib.Path) -> tuple:
     """(verdict, reason) of one kernel."""
-    try:
-        asked = question(path.read_text(), launch)
-    except ValueError as error:
-        return "undecided", str(error)
+    asked = question(path.read_text(), launch)
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(asked, file)
         file.flush()
@@ -99,19 +117,20 @@ def main() -> None:
     never = sorted(set(files) - set(launches))
     if never:
         sys.exit(f"no test launches {', '.join(never)}")
+    if "--check" in sys.argv[2:]:
+        listed = dict(line.split("\t")[:2] for line in TABLE.read_text().splitlines())
+        if set(listed) != set(files):
+            sys.exit(f"{TABLE.name} is of other kernels; write it anew: {', '.join(sorted(set(listed) ^ set(files)))}")
+        files = {name: path for name, path in files.items() if listed[name] == "free"}
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         verdicts = dict(zip(files, pool.map(lambda name: check(files[name], launches[name], package), files)))
     races = [name for name, (verdict, _) in verdicts.items() if verdict == "race"]
     if races:
         sys.exit(f"races in {', '.join(f'{name} ({verdicts[name][1]})' for name in races)}")
-    lines = [f"{name}\t{verdict}\t{reason}\n" for name, (verdict, reason) in verdicts.items()]
     if "--check" not in sys.argv[2:]:
-        TABLE.write_text("".join(lines))
-    else:
-        proven = {line.split("\t")[0] for line in TABLE.read_text().splitlines() if "\tfree\t" in line}
-        lost = sorted(name for name in proven if verdicts.get(name, ("gone",))[0] != "free")
-        if lost:
-            sys.exit(f"no longer proven free of races: {', '.join(lost)}; if that is meant, write {TABLE.name} anew")
+        TABLE.write_text("".join(f"{name}\t{verdict}\t{reason}\n" for name, (verdict, reason) in verdicts.items()))
+    elif lost := sorted(name for name, (verdict, _) in verdicts.items() if verdict != "free"):
+        sys.exit(f"no longer proven free of races: {', '.join(lost)}; if that is meant, write {TABLE.name} anew")
     free = sum(verdict == "free" for verdict, _ in verdicts.values())
     print(f"{free} of {len(verdicts)} kernels are proven free of races, {len(verdicts) - free} undecided")
 

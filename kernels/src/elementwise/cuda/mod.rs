@@ -1,7 +1,7 @@
 //! Elementwise operations on CUDA: the ladders, and the functions of the contract by their best rungs.
 //!
 //! The functions of one number and of two are one table in CUDA C as well, `cuda/functions.cuh`, a line each in the order of [`Unary::ALL`]
-//! and [`Binary::ALL`]; a kernel is given the place of its function and switches on it, for all threads alike. Memory is the limit
+//! and [`Binary::ALL`](super::Binary::ALL); a kernel is given the place of its function and switches on it, for all threads alike. Memory is the limit
 //! of all of them, so the switch costs nothing, and there is one kernel to load where there would be thirteen.
 
 mod copy;
