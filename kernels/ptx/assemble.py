@@ -7,6 +7,8 @@ In both cases it fails where a kernel spills registers, leaves room for too few 
 one of the hardware that it stands for: mma.sync HMMA, ldmatrix LDSM, cp.async LDGSTS.
 """
 
+import concurrent.futures
+import os
 import pathlib
 import re
 import subprocess
@@ -121,10 +123,10 @@ def table(kernels: list[Kernel]) -> str:
 
 
 def main() -> None:
-    kernels = []
-    with tempfile.TemporaryDirectory() as folder:
-        for path in sorted(PTX.glob("*.ptx")):
-            kernels += read(path, pathlib.Path(folder))
+    tools.installed(tools.PTXAS), tools.installed(tools.NVDISASM)  # once, before several threads need them
+    with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        files = pool.map(lambda path: read(path, pathlib.Path(folder)), sorted(PTX.glob("*.ptx")))
+        kernels = [kernel for file in files for kernel in file]
     for kernel in kernels:
         if kernel.threads is None or kernel.threads % 32:
             PROBLEMS.append(f"{kernel.name}: __launch_bounds__ has to name its threads, whole warps")
