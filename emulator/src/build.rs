@@ -110,6 +110,8 @@ struct Build {
 struct Unit {
     name: String,
     text: String,
+    /// The section of its shared arrays, where it is a file of kernels.
+    shared: Option<String>,
 }
 
 /// A header, and its text with the bug, if it has one.
@@ -173,6 +175,7 @@ impl Build {
         let own = ["runtime.cpp", "driver.cpp"].map(|name| Unit {
             name: name.into(),
             text: format!("#include {:?}\n", self.root.join("emulator/cuda").join(name)),
+            shared: None,
         });
         let mut kernels = Vec::new();
         find(&self.root.join("kernels/src").join(&self.operation), "cu", &mut kernels);
@@ -202,7 +205,7 @@ impl Build {
              extern \"C\" __attribute__((weak, visibility(\"hidden\"))) unsigned char __start_{section}[], __stop_{section}[];\n\
              {registered}"
         );
-        Unit { name: relative, text }
+        Unit { name: relative, text, shared: Some(section) }
     }
 
     /// The headers in a folder.
@@ -241,7 +244,7 @@ impl Build {
         let source = self.read(&self.root.join(folder).join(&unit.name));
         let stem = Path::new(&unit.name).file_stem().expect("a file").to_string_lossy().into_owned();
         let made_of = (&unit.text, &source, headers[0], included(&source, headers[1]));
-        format!("{stem}-{:016x}.o", hash(&(made_of, FLAGS, self.sanitizer, &self.compiler)))
+        format!("{stem}-{:016x}.o", hash(&(made_of, &unit.shared, FLAGS, self.sanitizer, &self.compiler)))
     }
 
     /// `headers`: a folder of headers that come before those beside the sources.
@@ -258,6 +261,9 @@ impl Build {
         }
         run(command.arg("-c").arg(&source).arg("-o").arg(&temporary));
         fs::remove_file(&source).ok();
+        if let Some(section) = unit.shared.as_ref().filter(|_| self.sanitizer == Sanitizer::None) {
+            gather_shared(&temporary, section);
+        }
         rename(&temporary, object);
     }
 
@@ -322,6 +328,15 @@ fn hash(value: &impl Hash) -> u64 {
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Moves the shared arrays of function templates, which GCC 12 leaves among the zeros of the object whatever section they name, into
+/// the section that is filled with NaN. A file of kernels has no other zeros but its registrations, which have no content.
+fn gather_shared(object: &Path, section: &str) {
+    const FLAGS: &str = "alloc,load,data,contents";
+    let mut command = Command::new("objcopy");
+    command.arg(format!("--set-section-flags=.bss={FLAGS}")).arg(format!("--rename-section=.bss={section},{FLAGS}"));
+    run(command.arg(object));
 }
 
 /// Puts a finished file in its place; another process may have put the same there.
