@@ -86,8 +86,8 @@ pub struct TrainArgs {
     /// Number of threads; it does not change the result [default: all cores]
     #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
     pub threads: Option<usize>,
-    /// Device to compute on: cpu, cuda or cuda:N; `gradus devices` lists them
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    /// Device to compute on: cpu, cuda or cuda:N; `gradus devices` lists them [default: cpu]
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", hide_default_value = true)]
     pub device: DeviceName,
     /// What a token is.
     #[command(flatten)]
