@@ -6,7 +6,10 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
     process::Command,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 /// What the library is compiled with, to find errors while kernels run.
@@ -143,6 +146,9 @@ impl Build {
     }
 
     fn library(&self) -> PathBuf {
+        // Tests of one process build at the same time, under the same temporary names.
+        static BUILDING: Mutex<()> = Mutex::new(());
+        let _alone = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = self.root.join("target/emulator");
         fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         let (own, headers) = (self.headers("emulator/cuda", "h"), self.headers("kernels/src", "cuh"));
