@@ -17,7 +17,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const CONFIG: ModelConfig =
     ModelConfig { layers: 2, heads: 3, width: 33, context: 17, vocab_size: 29, dropout: 0.2, bias: true };
 
-/// The device, and the emulator where it is one, for one test at a time: calls of the driver are counted for the process.
+/// The device, and the emulator where it is one, for one test at a time: calls of the driver are counted for the process. The guard
+/// has to be bound to a name: `..` would drop it at once.
 fn device() -> Option<(Device, Option<&'static Emulator>, MutexGuard<'static, ()>)> {
     static ALONE: Mutex<()> = Mutex::new(());
     let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -29,7 +30,7 @@ fn device() -> Option<(Device, Option<&'static Emulator>, MutexGuard<'static, ()
 
 #[test]
 fn every_operation_agrees_with_the_cpu() {
-    let Some((device, ..)) = device() else { return };
+    let Some((device, _emulator, _alone)) = device() else { return };
     let problems: Vec<String> = registry().filter_map(|op| op.agrees_on(&device).err()).collect();
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
@@ -54,7 +55,7 @@ fn train(device: &Device, precision: Precision, recompute: Recompute) -> (Vec<f6
 
 #[test]
 fn a_gpt_trains_as_on_the_cpu_and_always_to_the_same_bits() {
-    let Some((device, ..)) = device() else { return };
+    let Some((device, _emulator, _alone)) = device() else { return };
     for (precision, recompute, tolerance) in [
         (Precision::F32, Recompute::None, 1e-5),
         (Precision::F32, Recompute::Cheap, 1e-5),
@@ -73,7 +74,7 @@ fn a_gpt_trains_as_on_the_cpu_and_always_to_the_same_bits() {
 
 #[test]
 fn sgd_steps_there_too() {
-    let Some((device, ..)) = device() else { return };
+    let Some((device, _emulator, _alone)) = device() else { return };
     let weights = |device: &Device| {
         let model: Gpt = lively(&CONFIG, DType::F32, 0.2);
         model.to_device(device);
@@ -92,7 +93,7 @@ fn sgd_steps_there_too() {
 
 #[test]
 fn decoding_with_a_cache_gives_the_logits_of_the_cpu() {
-    let Some((device, ..)) = device() else { return };
+    let Some((device, _emulator, _alone)) = device() else { return };
     let read = |device: &Device, stored: bool| {
         let model: Gpt = lively(&CONFIG, DType::F32, 0.2);
         model.to_device(device);
@@ -132,7 +133,7 @@ fn a_step_waits_for_nothing_but_its_loss_and_its_norm() {
 
 #[test]
 fn casts_views_and_parts() {
-    let Some((device, ..)) = device() else { return };
+    let Some((device, _emulator, _alone)) = device() else { return };
     let values: Vec<f32> = (0..24).map(|i| i as f32 / 8.0).collect();
     let cpu = Tensor::from_slice(&values, &[2, 3, 4]);
     let cuda = cpu.to_device(&device);
@@ -148,7 +149,7 @@ fn casts_views_and_parts() {
 
 #[test]
 fn what_a_device_cannot_do_is_an_error_that_names_it() {
-    let Some((device, ..)) = device() else { return };
+    let Some((device, _emulator, _alone)) = device() else { return };
     let cpu = Tensor::from_slice(&[1.0_f64, 2.0], &[2]);
     let error = cpu.to_device(&device).try_softmax(0).unwrap_err().to_string();
     assert_eq!(error, "softmax: cuda:0 computes in f32 alone (the cpu has f64)");
