@@ -1,7 +1,16 @@
 //! Operations on another device held against those of the CPU: outputs and gradients of the cases of the gradient check.
 //!
-//! A device that computes in `f32` alone cannot be checked by differences. Its results are compared with the exact ones, in `f64`,
-//! and may be at most twice as far from them as those of the CPU in `f32` (`gradus_kernels::oracle`).
+//! # In the place of central differences
+//! A gradient check compares the gradient g(x) that an operation computes with a central difference, (f(x + h) − f(x − h)) / 2h, which
+//! is off by O(h²) and by a rounding of f over h. In `f64` the best h leaves some ten digits. A device that computes in `f32` alone,
+//! as CUDA does here, would keep four or five of its seven, too few to tell a wrong term from rounding. So the check has two steps:
+//!
+//! 1. On the CPU, in `f64`, central differences prove every case of every operation ([`Op::check`](crate::gradcheck::Op::check)).
+//! 2. On the device the same cases run in `f32`, forward and backward, and are compared with those of the CPU in `f64`. The largest
+//!    error of the output, and that of all gradients, may be at most twice that of the CPU in `f32`, and four units of rounding of the
+//!    largest value (`gradus_kernels::oracle`).
+//!
+//! Both steps take their cases from one registry, so that no case is in one and not in the other.
 
 use crate::gradcheck::{Case, Op, values};
 use crate::{Tape, Var};

@@ -4,6 +4,7 @@
 // a page that is followed by one that cannot be touched, so that a kernel which goes past it ends the process there.
 #include "runtime.h"
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -151,12 +152,20 @@ int parse(const std::string& ptx, Module& module) {
     return SUCCESS;
 }
 
+std::string launches_file() {
+    const char* path = std::getenv("GRADUS_EMULATOR_LAUNCHES");
+    std::string name = path ? path : "";
+    size_t place = name.find('%');
+    return place == std::string::npos ? name : name.replace(place, 1, program_invocation_short_name);
+}
+
 // Writes each kind of launch once to the file that GRADUS_EMULATOR_LAUNCHES names, as a line of JSON: for checks of the PTX that need
-// sizes. Of an argument that is no memory of the device it writes the bytes, as a number in hexadecimal digits.
+// sizes. Of an argument that is no memory of the device it writes the bytes, as a number in hexadecimal digits. A % in the name of the
+// file is the program's name, so that the programs of one run of the tests have a file each.
 void note_launch(const gradus::Kernel& kernel, const unsigned (&size)[6], unsigned dynamic_shared, void** arguments) {
-    static const char* path = std::getenv("GRADUS_EMULATOR_LAUNCHES");
+    static const std::string path = launches_file();
     static std::map<std::string, bool> seen;
-    if (!path) return;
+    if (path.empty()) return;
     std::string line = "{\"kernel\": \"" + std::string(kernel.name) + "\", \"size\": [";
     for (int i = 0; i < 6; i++) line += (i ? ", " : "") + std::to_string(size[i]);
     line += "], \"shared\": " + std::to_string(dynamic_shared) + ", \"arguments\": [";
@@ -179,7 +188,7 @@ void note_launch(const gradus::Kernel& kernel, const unsigned (&size)[6], unsign
     }
     line += "]}\n";
     if (!seen.emplace(line, true).second) return;
-    if (FILE* file = std::fopen(path, "a")) {
+    if (FILE* file = std::fopen(path.c_str(), "a")) {
         std::fputs(line.c_str(), file);
         std::fclose(file);
     }

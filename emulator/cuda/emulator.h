@@ -1,8 +1,8 @@
 // CUDA C for a C++ compiler: what a kernel of `kernels/src/*/cuda` may use, with the meaning that the CUDA C++ Programming
 // Guide gives it, for one block at a time. It is included before the kernel's own text.
 //
-// The threads of a block are fibers of one thread of the system, or, under the thread sanitizer, threads of the system. What
-// happens at a barrier or in an exchange between the lanes of a warp is in runtime.cpp.
+// The threads of a block are fibers of one thread of the system. What happens at a barrier or in an exchange between the lanes of
+// a warp is in runtime.cpp.
 #pragma once
 
 #include <algorithm>
@@ -33,11 +33,7 @@ struct Place {
     unsigned char* dynamic_shared;
 };
 
-#ifdef GRADUS_THREADS
-extern thread_local Place* place;
-#else
 extern Place* place;
-#endif
 
 constexpr size_t LANES = 32;
 constexpr size_t SLOT = 64;

@@ -2,7 +2,9 @@
 //
 // A fiber runs until it has to wait. Which one runs next is the schedule. A correct kernel gives the same result in every
 // schedule; one with a missing barrier reads, in some of them, what is not written yet, which is NaN at first.
-// Under the thread sanitizer (GRADUS_THREADS) each fiber has a thread of the system.
+// For the thread sanitizer (GRADUS_RACES) each fiber is a thread, of which it knows by calls: what one thread did comes before what
+// another does only where a barrier, an exchange or the beginning of a block says so, whatever the schedule. This file is compiled
+// without it.
 #include "runtime.h"
 
 #include <cstdio>
@@ -10,27 +12,22 @@
 #include <deque>
 #include <memory>
 
-#ifdef GRADUS_THREADS
-#include <condition_variable>
-#include <mutex>
-#include <thread>
-#else
 #include <sys/mman.h>
 #if !defined(__x86_64__)
 #include <ucontext.h>
 #endif
-#endif
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
+#endif
+#ifdef GRADUS_RACES
+#include <sanitizer/tsan_interface.h>
+extern "C" void __tsan_read_range(void* at, unsigned long bytes);
+extern "C" void __tsan_write_range(void* at, unsigned long bytes);
 #endif
 
 namespace gradus {
 
-#ifdef GRADUS_THREADS
-thread_local Place* place;
-#else
 Place* place;
-#endif
 Schedule schedule = {Schedule::Forward, 0};
 
 std::vector<Kernel>& kernels() {
@@ -56,10 +53,6 @@ struct Meeting {
     uint32_t lanes = 0;
     int line = 0;
     Exchange result[2];
-#ifdef GRADUS_THREADS
-    std::mutex mutex;
-    std::condition_variable all_here;
-#endif
 };
 
 struct Fiber {
@@ -69,7 +62,6 @@ struct Fiber {
     Meeting* waits_for = nullptr;
     std::vector<Copy> uncommitted;
     std::deque<std::vector<Copy>> groups;
-#ifndef GRADUS_THREADS
     unsigned char* stack = nullptr;
 #if defined(__x86_64__)
     void* context = nullptr;
@@ -79,6 +71,8 @@ struct Fiber {
 #if defined(__SANITIZE_ADDRESS__)
     void* fake_stack = nullptr;
 #endif
+#ifdef GRADUS_RACES
+    void* thread = nullptr;
 #endif
 };
 
@@ -90,17 +84,11 @@ struct Block {
     std::deque<Meeting> warps;
     size_t done = 0;
     std::string failure;
-#ifdef GRADUS_THREADS
-    std::mutex failing;
-#endif
 };
 
 Block* block;
 
 void note_failure(const std::string& what) {
-#ifdef GRADUS_THREADS
-    std::lock_guard<std::mutex> lock(block->failing);
-#endif
     if (block->failure.empty()) block->failure = what;
 }
 
@@ -110,9 +98,43 @@ std::string at_line(const char* what, int line) {
 
 } // namespace
 
-// ---- Waiting: fibers --------------------------------------------------------------------------------------------------
+// ---- What the thread sanitizer is told --------------------------------------------------------------------------------
 
-#ifndef GRADUS_THREADS
+namespace races {
+
+#ifdef GRADUS_RACES
+// What was done before `leave` at a place comes before what is done after `reach` at the same place.
+void leave(void* place) { __tsan_release(place); }
+void reach(void* place) { __tsan_acquire(place); }
+void reads(const void* at, size_t bytes) { __tsan_read_range(const_cast<void*>(at), bytes); }
+void writes(void* at, size_t bytes) { __tsan_write_range(at, bytes); }
+void* current_thread() { return __tsan_get_current_fiber(); }
+void go_on_as(void* thread) { __tsan_switch_to_fiber(thread, __tsan_switch_to_fiber_no_sync); }
+
+// Threads are kept from block to block. Each has a second one, which does its asynchronous copies.
+std::vector<void*> threads, copying;
+void* one_of(std::vector<void*>& kept, size_t index) {
+    while (kept.size() <= index) kept.push_back(__tsan_create_fiber(0));
+    return kept[index];
+}
+// Those of a block that failed have not left their functions.
+void forget_threads() {
+    for (auto* kept : {&threads, &copying}) {
+        for (void* thread : *kept) __tsan_destroy_fiber(thread);
+        kept->clear();
+    }
+}
+#else
+void leave(void*) {}
+void reach(void*) {}
+#endif
+
+char block_begins, block_ends; // places
+
+} // namespace races
+
+// ---- Waiting ----------------------------------------------------------------------------------------------------------
+
 namespace {
 
 constexpr size_t STACK = 256 << 10;
@@ -153,6 +175,9 @@ const void* scheduler_stack;
 size_t scheduler_size;
 void* scheduler_fake_stack;
 #endif
+#ifdef GRADUS_RACES
+void* scheduler_thread;
+#endif
 
 void to_scheduler(bool for_good) {
     Fiber* fiber = current;
@@ -160,6 +185,9 @@ void to_scheduler(bool for_good) {
     __sanitizer_start_switch_fiber(for_good ? nullptr : &fiber->fake_stack, scheduler_stack, scheduler_size);
 #else
     (void)for_good;
+#endif
+#ifdef GRADUS_RACES
+    races::go_on_as(scheduler_thread);
 #endif
 #if defined(__x86_64__)
     gradus_switch(&fiber->context, scheduler_context);
@@ -175,7 +203,9 @@ void fiber_body() {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(nullptr, &scheduler_stack, &scheduler_size);
 #endif
+    races::reach(&races::block_begins);
     block->kernel->call(block->arguments);
+    races::leave(&races::block_ends);
     current->state = Fiber::Done;
     block->done++;
     to_scheduler(true);
@@ -203,6 +233,10 @@ void run(Fiber& fiber) {
     place = &fiber.place;
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(&scheduler_fake_stack, fiber.stack, STACK);
+#endif
+#ifdef GRADUS_RACES
+    scheduler_thread = races::current_thread();
+    races::go_on_as(fiber.thread);
 #endif
 #if defined(__x86_64__)
     gradus_switch(&scheduler_context, fiber.context);
@@ -265,8 +299,12 @@ void run_fibers() {
     size_t count = block->fibers.size();
     for (Fiber& fiber : block->fibers) {
         fiber.stack = stack_of(fiber.index);
+#ifdef GRADUS_RACES
+        fiber.thread = races::one_of(races::threads, fiber.index);
+#endif
         prepare(fiber);
     }
+    races::leave(&races::block_begins);
     while (block->done < count && block->failure.empty()) {
         bool any = false;
         std::vector<size_t> turn = order(count, random);
@@ -284,6 +322,10 @@ void run_fibers() {
         }
         if (!any && block->failure.empty()) note_failure(who_waits());
     }
+    races::reach(&races::block_ends);
+#ifdef GRADUS_RACES
+    if (!block->failure.empty()) races::forget_threads();
+#endif
 }
 
 // Waits until all that `meeting` expects are there.
@@ -296,7 +338,9 @@ template <class Give> uint64_t meet(Meeting& meeting, size_t expected, int line,
     if (meeting.line != line) fail("threads that should meet are at different places in the kernel", line);
     if (meeting.expected != expected) fail("lanes of one exchange name different masks", line);
     uint64_t number = meeting.number;
-    give(meeting.result[number % 2]);
+    Exchange& result = meeting.result[number % 2];
+    give(result);
+    races::leave(&result);
     if (++meeting.arrived == expected) {
         meeting.arrived = 0;
         meeting.number++;
@@ -309,6 +353,7 @@ template <class Give> uint64_t meet(Meeting& meeting, size_t expected, int line,
         current->waits_for = &meeting;
         to_scheduler(false);
     }
+    races::reach(&result);
     return number;
 }
 
@@ -321,55 +366,6 @@ void fail(const char* what, int line) {
     to_scheduler(false);
     std::abort(); // a block that failed is not gone on with
 }
-
-// ---- Waiting: threads of the system -----------------------------------------------------------------------------------
-
-#else
-namespace {
-
-thread_local Fiber* current;
-
-Fiber& me() { return *current; }
-
-template <class Give> uint64_t meet(Meeting& meeting, size_t expected, int line, Give give) {
-    std::unique_lock<std::mutex> lock(meeting.mutex);
-    if (meeting.arrived == 0) {
-        meeting.expected = expected;
-        meeting.line = line;
-        meeting.result[meeting.number % 2].lanes = 0;
-    }
-    if (meeting.line != line || meeting.expected != expected) fail("threads that should meet are at different places", line);
-    uint64_t number = meeting.number;
-    give(meeting.result[number % 2]);
-    if (++meeting.arrived == expected) {
-        meeting.arrived = 0;
-        meeting.number++;
-        meeting.all_here.notify_all();
-    } else {
-        meeting.all_here.wait(lock, [&] { return meeting.number != number; });
-    }
-    return number;
-}
-
-void run_fibers() {
-    std::vector<std::thread> threads;
-    for (Fiber& fiber : block->fibers) {
-        threads.emplace_back([&fiber] {
-            current = &fiber;
-            place = &fiber.place;
-            block->kernel->call(block->arguments);
-        });
-    }
-    for (std::thread& thread : threads) thread.join();
-}
-
-} // namespace
-
-void fail(const char* what, int line) {
-    std::fprintf(stderr, "%s\n", at_line(what, line).c_str());
-    std::abort(); // the other threads cannot be taken back
-}
-#endif
 
 // ---- What a kernel calls ----------------------------------------------------------------------------------------------
 
@@ -397,8 +393,18 @@ void carry_out(const Copy& copy) {
 
 // A copy may take place at any time until it is waited for. It does so at the end, which shows a wait that is missing, and where a warp
 // is ahead of the others at once, which shows a barrier that is missing before it.
+// For the thread sanitizer another thread copies: after what this one has done so far, and before nothing but what this one does when
+// it has waited.
 void copy_async(void* shared, const void* global, size_t size, size_t valid) {
     const Copy copy = {shared, global, size, valid};
+#ifdef GRADUS_RACES
+    races::leave(&me().groups);
+    races::go_on_as(races::one_of(races::copying, me().index));
+    races::reach(&me().groups);
+    races::reads(global, valid);
+    races::writes(shared, size);
+    races::go_on_as(me().thread);
+#endif
     if (schedule.kind == Schedule::WarpAhead) carry_out(copy);
     else me().uncommitted.push_back(copy);
 }
@@ -406,10 +412,16 @@ void copy_async(void* shared, const void* global, size_t size, size_t valid) {
 void commit_copies() {
     me().groups.push_back(std::move(me().uncommitted));
     me().uncommitted.clear();
+#ifdef GRADUS_RACES
+    races::go_on_as(races::one_of(races::copying, me().index));
+    races::leave(&me().groups.back());
+    races::go_on_as(me().thread);
+#endif
 }
 
 void wait_copies(unsigned pending) {
     while (me().groups.size() > pending) {
+        races::reach(&me().groups.front());
         for (const Copy& copy : me().groups.front()) carry_out(copy);
         me().groups.pop_front();
     }

@@ -1,6 +1,9 @@
 //! Compiles the kernels and the emulator into one library, with the C++ compiler. What is compiled already, under a name that
 //! is a hash of all its text, is taken as it is.
 
+mod shared;
+
+use crate::Sanitizer;
 use std::{
     fs,
     hash::{DefaultHasher, Hash, Hasher},
@@ -11,42 +14,6 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
-
-/// What the library is compiled with, to find errors while kernels run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Sanitizer {
-    /// Nothing.
-    #[default]
-    None,
-    /// The address sanitizer: accesses outside of shared memory and local arrays.
-    Address,
-    /// The thread sanitizer: two threads of a block that touch the same memory with no barrier between. Each of them is a
-    /// thread of the system then.
-    Thread,
-}
-
-impl Sanitizer {
-    /// The one that `GRADUS_EMULATOR_SANITIZER` names.
-    ///
-    /// # Panics
-    /// Where it names none that there is.
-    pub fn from_environment() -> Sanitizer {
-        match std::env::var("GRADUS_EMULATOR_SANITIZER").as_deref() {
-            Err(_) | Ok("") => Sanitizer::None,
-            Ok("address") => Sanitizer::Address,
-            Ok("thread") => Sanitizer::Thread,
-            Ok(other) => panic!("GRADUS_EMULATOR_SANITIZER={other}: it is address or thread"),
-        }
-    }
-
-    fn flags(self) -> &'static [&'static str] {
-        match self {
-            Sanitizer::None => &[],
-            Sanitizer::Address => &["-fsanitize=address", "-fno-omit-frame-pointer"],
-            Sanitizer::Thread => &["-fsanitize=thread", "-DGRADUS_THREADS"],
-        }
-    }
-}
 
 /// The last two end the process where a pointer is used that is no multiple of what its type is aligned to, as vector loads have to
 /// be on a card.
@@ -88,7 +55,7 @@ pub struct Bug<'a> {
 ///
 /// # Panics
 /// As [`build`]; where the text that the bug replaces does not stand in its file, or more than once.
-pub fn build_operation(operation: &str, bug: Option<Bug<'_>>) -> Option<PathBuf> {
+pub fn build_operation(operation: &str, bug: Option<Bug<'_>>, sanitizer: Sanitizer) -> Option<PathBuf> {
     let seeded = bug.map(|bug| {
         let path = Path::new("kernels/src").join(bug.file);
         let build = Build::new()?;
@@ -96,7 +63,7 @@ pub fn build_operation(operation: &str, bug: Option<Bug<'_>>) -> Option<PathBuf>
         assert_eq!(text.matches(bug.right).count(), 1, "{}: {:?} is to stand there once", bug.file, bug.right);
         Some((path, text.replace(bug.right, bug.wrong)))
     });
-    Some(Build { operation: operation.into(), seeded: seeded.flatten(), ..Build::new()? }.library())
+    Some(Build { sanitizer, operation: operation.into(), seeded: seeded.flatten(), ..Build::new()? }.library())
 }
 
 struct Build {
@@ -134,7 +101,7 @@ impl Build {
     /// All kernels as they are; `None` where there is no compiler.
     fn new() -> Option<Build> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in a workspace");
-        let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
+        let compiler = compiler();
         if Command::new(&compiler).arg("--version").output().is_err() {
             let complete = std::env::var_os("GRADUS_COMPLETE").is_some();
             assert!(!complete, "{compiler}: there is no C++ compiler for the CUDA emulator");
@@ -152,7 +119,7 @@ impl Build {
         let folder = self.root.join("target/emulator");
         fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         let (own, headers) = (self.headers("emulator/cuda", "h"), self.headers("kernels/src", "cuh"));
-        let units = self.units();
+        let units = self.units(&headers);
         let name = |unit| folder.join(self.object_name(unit, [&own, &headers]));
         let objects: Vec<PathBuf> = units.iter().map(name).collect();
         let library = folder.join(format!("{:016x}", hash(&objects))).join("libcuda.so");
@@ -170,14 +137,14 @@ impl Build {
             };
             let at_once = std::thread::available_parallelism().map_or(1, |cores| cores.get());
             let compiled: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
-            compiled.into_iter().for_each(|one| one.join().expect("a kernel compiles"));
+            compiled.into_iter().for_each(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         });
         self.link(&objects, &library);
         library
     }
 
     /// The emulator's own files and the kernels, each of which registers itself.
-    fn units(&self) -> Vec<Unit> {
+    fn units(&self, headers: &[Header]) -> Vec<Unit> {
         let own = ["runtime.cpp", "driver.cpp"].map(|name| Unit {
             name: name.into(),
             text: format!("#include {:?}\n", self.root.join("emulator/cuda").join(name)),
@@ -188,19 +155,19 @@ impl Build {
         if self.operation.is_empty() {
             find(&self.root.join("kernels/tests/cuda"), "cu", &mut kernels); // kernels that only tests have
         }
-        own.into_iter().chain(kernels.iter().map(|path| self.kernel(path))).collect()
+        own.into_iter().chain(kernels.iter().map(|path| self.kernel(path, headers))).collect()
     }
 
-    fn kernel(&self, path: &Path) -> Unit {
+    fn kernel(&self, path: &Path, headers: &[Header]) -> Unit {
         let relative = path.strip_prefix(&self.root).expect("a path in the workspace").to_string_lossy().into_owned();
         let id: String = relative.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         let section = format!("shared_{:016x}", hash(&id));
         let source = self.read(path);
-        // Where there may be a bug the text itself, for a header with a bug would not be looked for before the one beside the file.
-        let included = if self.operation.is_empty() {
-            format!("#include {path:?}\n")
-        } else {
+        // Where there is a bug the text itself, for a header with a bug would not be looked for before the one beside the file.
+        let included = if self.has_the_bug(path, &source, headers) {
             format!("#line 1 {path:?}\n{source}\n")
+        } else {
+            format!("#include {path:?}\n")
         };
         let registered: String = names(&source)
             .iter()
@@ -212,6 +179,14 @@ impl Build {
              {registered}"
         );
         Unit { name: relative, text, shared: Some(section) }
+    }
+
+    /// Whether the bug stands in this file or in a header that it includes.
+    fn has_the_bug(&self, path: &Path, source: &str, headers: &[Header]) -> bool {
+        self.seeded.as_ref().is_some_and(|(seeded, _)| {
+            let name = seeded.file_name().expect("a file").to_string_lossy();
+            self.root.join(seeded) == path || included(source, headers).iter().any(|header| header.name == name)
+        })
     }
 
     /// The headers in a folder.
@@ -261,14 +236,15 @@ impl Build {
         let beside = Path::new(&unit.name).parent().filter(|_| unit.is_kernel()).map(|folder| self.root.join(folder));
         let usual = ["emulator/cuda", "kernels/src/cuda"].map(|folder| self.root.join(folder));
         let mut command = Command::new(&self.compiler);
-        command.args(FLAGS).args(self.sanitizer.flags());
+        command.args(FLAGS).args(self.sanitizer.flags(unit.is_kernel()));
         for folder in headers.map(Path::to_path_buf).into_iter().chain(usual).chain(beside) {
             command.arg("-I").arg(folder);
         }
         run(command.arg("-c").arg(&source).arg("-o").arg(&temporary));
         fs::remove_file(&source).ok();
-        if let Some(section) = unit.shared.as_ref().filter(|_| self.sanitizer == Sanitizer::None) {
-            gather_shared(&temporary, section);
+        if let Some(section) = unit.shared.as_ref().filter(|_| self.sanitizer != Sanitizer::Address) {
+            shared::gather(&temporary, section);
+            shared::check(&temporary, section).unwrap_or_else(|problem| panic!("{}: {problem}", unit.name));
         }
         rename(&temporary, object);
     }
@@ -279,10 +255,15 @@ impl Build {
         let temporary = library.with_extension(format!("{}.tmp", std::process::id()));
         let mut command = Command::new(&self.compiler);
         // The name under which a driver is looked for, so that a library that is loaded already is found by it.
-        command.args(["-shared", "-Wl,-soname,libcuda.so"]).args(self.sanitizer.flags());
+        command.args(["-shared", "-Wl,-soname,libcuda.so"]).args(self.sanitizer.flags(true));
         run(command.args(objects).arg("-o").arg(&temporary).arg("-lpthread"));
         rename(&temporary, library);
     }
+}
+
+/// The C++ compiler.
+pub(crate) fn compiler() -> String {
+    std::env::var("CXX").unwrap_or_else(|_| "c++".into())
 }
 
 /// The headers that a text includes, and those that these include.
@@ -336,23 +317,16 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Moves the shared arrays of function templates, which GCC 12 leaves among the zeros of the object whatever section they name, into
-/// the section that is filled with NaN. A file of kernels has no other zeros but its registrations, which have no content.
-fn gather_shared(object: &Path, section: &str) {
-    const FLAGS: &str = "alloc,load,data,contents";
-    let mut command = Command::new("objcopy");
-    command.arg(format!("--set-section-flags=.bss={FLAGS}")).arg(format!("--rename-section=.bss={section},{FLAGS}"));
-    run(command.arg(object));
-}
-
 /// Puts a finished file in its place; another process may have put the same there.
 fn rename(from: &Path, to: &Path) {
     fs::rename(from, to).unwrap_or_else(|error| panic!("{}: {error}", to.display()));
 }
 
-fn run(command: &mut Command) {
+/// What the command writes.
+fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(output.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[cfg(test)]
@@ -365,5 +339,28 @@ mod tests {
                       extern \"C\" __global__ void __launch_bounds__(256)\n    second(const float* x, int n) {}\n\
                       extern \"C\" __global__ __launch_bounds__(32, 2) void third() {}\n";
         assert_eq!(names(source), ["first", "second", "third"]);
+    }
+
+    /// A template that is no `static` function: its array is shared by all files that have it, in a section of its own.
+    #[test]
+    fn a_shared_array_that_would_not_be_nan_stops_the_build() {
+        let Some(build) = Build::new() else { return };
+        let object = build.root.join("target/emulator");
+        fs::create_dir_all(&object).expect("a folder");
+        let object = object.join(format!("shared-test-{}.o", std::process::id()));
+        let compile = |of: &str| {
+            let text = format!(
+                "#define GRADUS_SHARED_SECTION \"shared_test\"\n#include \"runtime.h\"\n{of} {{ __shared__ float rows[N]; return rows; }}\n\
+                 extern \"C\" __global__ void copy(float* x) {{ x[0] = buffer<8>()[0]; }}\n"
+            );
+            let unit = Unit { name: "kernels/test.cu".into(), text, shared: Some("shared_test".into()) };
+            std::panic::catch_unwind(|| build.compile(&unit, &object, None))
+        };
+        compile("template <int N> __device__ float* buffer()").expect("one that is static");
+        let problem = compile("template <int N> float* buffer()").expect_err("one that is not");
+        let line = problem.downcast_ref::<String>().expect("a line");
+        assert!(line.starts_with("kernels/test.cu: the shared array buffer<8>()::rows "), "{line}");
+        assert_eq!(line.lines().count(), 1, "{line}");
+        fs::remove_file(&object).ok();
     }
 }

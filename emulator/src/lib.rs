@@ -9,8 +9,10 @@
 //! `GRADUS_CUDA_DRIVER` set to it.
 
 mod build;
+mod sanitizer;
 
-pub use build::{Bug, Sanitizer, build, build_operation};
+pub use build::{Bug, build, build_operation};
+pub use sanitizer::Sanitizer;
 
 use libloading::{Library, Symbol};
 use std::{ffi::CString, path::PathBuf, sync::OnceLock};

@@ -7,7 +7,10 @@ A file `kernels/src/OP/cuda/NAME.cu` becomes `OP_NAME.ptx`, for compute capabili
 Kernels for tests alone, `kernels/tests/cuda/NAME.cu`, become `tests_NAME.ptx`.
 """
 
+import concurrent.futures
 import ctypes
+import functools
+import os
 import pathlib
 import re
 import sys
@@ -63,20 +66,34 @@ def kernels():
         yield path, f"{path.parts[-3]}_{stem}.ptx", needs.group(1) if needs else "75"
 
 
+@functools.cache
+def nvrtc() -> Nvrtc:
+    """The compiler of this process."""
+    return Nvrtc()
+
+
+def compile_file(path: pathlib.Path, needs: str, check: bool) -> str:
+    """The PTX of a file, which compiles for other cards too where it is to be checked."""
+    if check:
+        for other in (a for a in ALSO if int(re.match(r"\d+", a)[0]) > int(re.match(r"\d+", needs)[0])):
+            nvrtc().compile(path, other)
+    return nvrtc().compile(path, needs)
+
+
 def main() -> None:
     check = "--check" in sys.argv[1:]
-    nvrtc, stale, names = Nvrtc(), [], set()
-    for path, name, needs in kernels():
+    stale, names = [], set()
+    tools.installed(tools.NVRTC)  # once, before several processes need it
+    with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
+        compiled = [(name, pool.submit(compile_file, path, needs, check)) for path, name, needs in kernels()]
+    for name, result in compiled:
         names.add(name)
-        ptx = nvrtc.compile(path, needs)
+        ptx = result.result()
         output = OUTPUT / name
         if not output.exists() or output.read_text() != ptx:
             stale.append(name)
             if not check:
                 output.write_text(ptx)
-        if check:
-            for other in (a for a in ALSO if int(re.match(r"\d+", a)[0]) > int(re.match(r"\d+", needs)[0])):
-                nvrtc.compile(path, other)
     for old in sorted(set(p.name for p in OUTPUT.glob("*.ptx")) - names):
         stale.append(old)
         if not check:

@@ -4,12 +4,15 @@
     python3 kernels/ptx/races.py target/launches.jsonl            check, and write kernels/ptx/races.tsv
     python3 kernels/ptx/races.py target/launches.jsonl --check    fail where a kernel that was proven free of races is not any more
 
+What was proven stays in target/races, under a name that changes with the PTX, the launch and the checker, and is not proven again.
+
 The first command writes down with which sizes the tests launch each kernel; of these the smallest that has two blocks and two warps is taken.
 A race is an error in both cases. The checker does not decide everything: where it cannot tell whether two addresses are the same, or takes
-longer than 20 seconds, the table says `undecided`. What it never sees are races between the lanes of a warp that run in step.
+longer than 20 seconds when it is written, the table says `undecided`. What it never sees are races between the lanes of a warp that run in step.
 """
 
 import concurrent.futures
+import hashlib
 import json
 import os
 import pathlib
@@ -23,7 +26,9 @@ import tools
 
 PTX = tools.ROOT / "kernels" / "ptx"
 TABLE = PTX / "races.tsv"
+PROVEN = tools.ROOT / "target" / "races"
 SECONDS = 20
+PATIENCE = 10  # how many times as long a check may take, on a machine that does other things besides
 
 
 def smallest_launches(path: pathlib.Path) -> dict:
@@ -92,17 +97,23 @@ def question(ptx: str, launch: dict) -> dict:
     }
 
 
-def check(path: pathlib.Path, launch: dict, package: pathlib.Path) -> tuple:
+def check(path: pathlib.Path, launch: dict, package: pathlib.Path, seconds: int) -> tuple:
     """(verdict, reason) of one kernel."""
-    asked = question(path.read_text(), launch)
+    ptx = path.read_text()
+    asked = question(ptx, launch)
+    key = hashlib.sha256("\0".join([tools.RACES, ptx, json.dumps(asked, sort_keys=True)]).encode()).hexdigest()
+    if (PROVEN / key).exists():
+        return "free", ""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(asked, file)
         file.flush()
-        command = [sys.executable, "-m", "sentryward", path, "--input", file.name, "--timeout", str(SECONDS)]
+        command = [sys.executable, "-m", "sentryward", path, "--input", file.name, "--timeout", str(seconds)]
         done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(package)})
     answer = json.loads(done.stdout)
     result = answer["result"]
     if result == "race_free":
+        PROVEN.mkdir(parents=True, exist_ok=True)
+        (PROVEN / key).touch()
         return "free", ""
     found = answer.get("diagnostics") or [{}]
     reason = found[0].get("code", result)
@@ -117,13 +128,15 @@ def main() -> None:
     never = sorted(set(files) - set(launches))
     if never:
         sys.exit(f"no test launches {', '.join(never)}")
+    seconds = SECONDS
     if "--check" in sys.argv[2:]:
+        seconds *= PATIENCE
         listed = dict(line.split("\t")[:2] for line in TABLE.read_text().splitlines())
         if set(listed) != set(files):
             sys.exit(f"{TABLE.name} is of other kernels; write it anew: {', '.join(sorted(set(listed) ^ set(files)))}")
         files = {name: path for name, path in files.items() if listed[name] == "free"}
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        verdicts = dict(zip(files, pool.map(lambda name: check(files[name], launches[name], package), files)))
+        verdicts = dict(zip(files, pool.map(lambda name: check(files[name], launches[name], package, seconds), files)))
     races = [name for name, (verdict, _) in verdicts.items() if verdict == "race"]
     if races:
         sys.exit(f"races in {', '.join(f'{name} ({verdicts[name][1]})' for name in races)}")

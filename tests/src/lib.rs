@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod compare;
+pub mod device;
 pub mod fixture;
 pub mod isa;
 pub mod models;

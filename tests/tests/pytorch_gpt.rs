@@ -6,12 +6,13 @@
 //! settings (the attention's scale, eps, the learning rate) are numbers of type `f32`, and that the fixture rounds
 //! gradients and weights to `f32`.
 
-use gradus_autograd::{DType, Tape, Tensor};
+use gradus_autograd::{DType, Device, Tape, Tensor};
 use gradus_gpt::config::ModelConfig;
 use gradus_gpt::model::Gpt;
 use gradus_nn::optim::{AdamW, AdamWConfig, Schedule, clip_factor, global_norm};
 use gradus_nn::{Init, Module};
 use gradus_tests::compare::{assert_close, distance};
+use gradus_tests::device::cuda;
 use gradus_tests::fixture::Fixture;
 use gradus_tests::isa;
 use gradus_tests::models::without_noise;
@@ -62,9 +63,10 @@ fn compare_gradients(fixture: &Fixture, suffix: &str, model: &Gpt, tolerance: f6
     }
 }
 
-fn train(file: &str, dtype: DType, suffix: &str, tolerances: &Tolerances) {
+fn train(file: &str, device: &Device, dtype: DType, suffix: &str, tolerances: &Tolerances) {
     let fixture = Fixture::open(file);
     let model = model(&fixture, dtype);
+    model.to_device(device);
     let config = AdamWConfig {
         beta1: fixture.constant("beta1"),
         beta2: fixture.constant("beta2"),
@@ -115,22 +117,30 @@ fn train(file: &str, dtype: DType, suffix: &str, tolerances: &Tolerances) {
 
 #[test]
 fn without_biases() {
-    train("gpt.safetensors", DType::F32, "", &F32);
+    train("gpt.safetensors", &Device::Cpu, DType::F32, "", &F32);
 }
 
 #[test]
 fn with_biases() {
-    train("gpt_bias.safetensors", DType::F32, "", &F32);
+    train("gpt_bias.safetensors", &Device::Cpu, DType::F32, "", &F32);
 }
 
 #[test]
 fn without_biases_in_f64() {
-    train("gpt.safetensors", DType::F64, "_f64", &F64);
+    train("gpt.safetensors", &Device::Cpu, DType::F64, "_f64", &F64);
 }
 
 #[test]
 fn with_biases_in_f64() {
-    train("gpt_bias.safetensors", DType::F64, "_f64", &F64);
+    train("gpt_bias.safetensors", &Device::Cpu, DType::F64, "_f64", &F64);
+}
+
+#[test]
+fn on_cuda() {
+    let Some(device) = cuda() else { return };
+    for file in ["gpt.safetensors", "gpt_bias.safetensors"] {
+        train(file, &device, DType::F32, "", &F32);
+    }
 }
 
 /// The weights moved, and by far more than the tolerance: otherwise the comparison of final weights could not fail.

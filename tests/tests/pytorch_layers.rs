@@ -1,13 +1,14 @@
 //! Attention layers and blocks as PyTorch computes them in `f64`: its own layers of 2017, and Llama and Qwen written with its
-//! operations. Outputs and all gradients, in `f64`; in `f32` the same at its precision.
+//! operations. Outputs and all gradients, in `f64`; in `f32`, on the CPU and on CUDA, the same at its precision.
 
-use gradus_autograd::{DType, Tape, Tensor, Var};
+use gradus_autograd::{DType, Device, Tape, Tensor, Var};
 use gradus_nn::layers::{
     Attention, AttentionConfig, Block, BlockConfig, BlockInputs, FrequencyScaling, NormConfig, NormPlacement, Padding,
     RotaryConfig,
 };
 use gradus_nn::{Init, Module};
 use gradus_tests::compare::assert_close;
+use gradus_tests::device::cuda;
 use gradus_tests::fixture::Fixture;
 
 const EPS: f32 = 1.0 / 65_536.0;
@@ -32,7 +33,8 @@ fn block(layer: &Block, tape: &Tape, x: &Var, memory: Option<&Var>, padding: Opt
 
 /// Compares y, the gradients of the inputs and those of every parameter.
 fn check<M: Module>(fixture: &Fixture, case: &str, make: &dyn Fn(&mut Init) -> M, run: Run<M>) {
-    for (dtype, tolerance) in [(DType::F64, 1e-11), (DType::F32, 2e-5)] {
+    let cpu = [(Device::Cpu, DType::F64, 1e-11), (Device::Cpu, DType::F32, 2e-5)];
+    for (device, dtype, tolerance) in cpu.into_iter().chain(cuda().map(|cuda| (cuda, DType::F32, 2e-5))) {
         let layer = make(&mut Init::with_dtype(1, dtype));
         let named = layer.named_parameters();
         let mut names: Vec<String> = named.iter().map(|(name, _)| name.clone()).collect();
@@ -41,10 +43,11 @@ fn check<M: Module>(fixture: &Fixture, case: &str, make: &dyn Fn(&mut Init) -> M
         for (name, parameter) in &named {
             parameter.set_value(fixture.of_type(&format!("{case}/p/{name}"), dtype));
         }
+        layer.to_device(&device);
         let tape = Tape::new();
         let leaf = |name: &str| {
             let name = format!("{case}/{name}");
-            fixture.has(&name).then(|| tape.leaf(fixture.of_type(&name, dtype)))
+            fixture.has(&name).then(|| tape.leaf(fixture.of_type(&name, dtype).to_device(&device)))
         };
         let (x, memory) = (leaf("x").unwrap(), leaf("memory"));
         let keep = format!("{case}/keep");
@@ -56,11 +59,11 @@ fn check<M: Module>(fixture: &Fixture, case: &str, make: &dyn Fn(&mut Init) -> M
         if let (Some(padding), None) = (&padding, &memory) {
             let real: Vec<f32> = padding.real().iter().map(|&real| f32::from(u8::from(real))).collect();
             let [b, t] = padding.shape();
-            let real = Tensor::from_slice(&real, &[b, t, 1]).to_dtype(dtype);
-            y = y.where_(&real, &Var::constant(Tensor::scalar(dtype, 0.0)));
+            let real = Tensor::from_slice(&real, &[b, t, 1]).to_dtype(dtype).to_device(&device);
+            y = y.where_(&real, &Var::constant(Tensor::scalar(dtype, 0.0).to_device(&device)));
         }
         assert_close(&format!("{case}: y"), &y.value().to_f64_vec(), &fixture.numbers(&format!("{case}/y")), tolerance);
-        let gradients = tape.backward_from(&y, fixture.of_type(&format!("{case}/dy"), dtype));
+        let gradients = tape.backward_from(&y, fixture.of_type(&format!("{case}/dy"), dtype).to_device(&device));
         for (name, input) in [("dx", Some(&x)), ("dmemory", memory.as_ref())] {
             let Some(input) = input else { continue };
             let (what, got) = (format!("{case}/{name}"), gradients.get(input).unwrap().to_f64_vec());

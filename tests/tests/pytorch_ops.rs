@@ -1,7 +1,7 @@
 //! Single operations and optimiser steps as PyTorch computes them in `f64`.
 //!
 //! In `f64` they are held against PyTorch's numbers, in `f32` against our own in `f64` on the same rounded inputs: what
-//! rounding the inputs does (a logit of 1000 loses 3e-5) is no error of the operation.
+//! rounding the inputs does (a logit of 1000 loses 3e-5) is no error of the operation. On CUDA, where all is `f32`, the same.
 //!
 //! Settings such as eps are of type `f32`, and 1e-5 is no `f32`. So that `f64` can be tight all the same, an operation is
 //! run where its settings are exact, and its result is carried over by an identity: layer norm of x with eps is layer norm
@@ -9,9 +9,10 @@
 //! label smoothing.
 
 use gradus_autograd::ops::{attention, cross_entropy};
-use gradus_autograd::{DType, Tape, Tensor, Var};
+use gradus_autograd::{DType, Device, Tape, Tensor, Var};
 use gradus_tensor::ops::optimizer::{AdamW, Sgd, adamw, sgd};
 use gradus_tests::compare::assert_close;
+use gradus_tests::device::cuda;
 use gradus_tests::fixture::Fixture;
 use gradus_tests::isa;
 use std::collections::BTreeSet;
@@ -51,8 +52,8 @@ const ATTENTIONS: [&str; 9] = [
     "attention_many_queries",
 ];
 
-/// The options of a case, with a scale of 1: the queries are to be multiplied with the case's own.
-fn attention_options(fixture: &Fixture, name: &str) -> attention::Options {
+/// The options of a case on a device, with a scale of 1: the queries are to be multiplied with the case's own.
+fn attention_options(fixture: &Fixture, name: &str, device: &Device) -> attention::Options {
     let mask = format!("{name}/mask");
     attention::Options {
         scale: Some(1.0),
@@ -61,7 +62,7 @@ fn attention_options(fixture: &Fixture, name: &str) -> attention::Options {
             "none" => None,
             size => Some(size.parse().expect("a number of keys")),
         },
-        mask: fixture.has(&mask).then(|| fixture.tensor(&mask)),
+        mask: fixture.has(&mask).then(|| fixture.tensor(&mask).to_device(device)),
         ..attention::Options::default()
     }
 }
@@ -70,14 +71,14 @@ fn attend(name: &'static str) -> Operation {
     // Where one score stands out, P∘(dP − D) is a small difference of large numbers.
     op(name, &["q", "k", "v"], 1e-5, move |fixture, x| {
         let q = &x[0] * fixture.constant::<f64>(&format!("{name}/scale"));
-        q.attention(&x[1], &x[2], &attention_options(fixture, name))
+        q.attention(&x[1], &x[2], &attention_options(fixture, name, x[0].value().device()))
     })
 }
 
 fn entropy(name: &'static str) -> Operation {
     // One row is near 500, where neighbouring f32 are 3e-5 apart, and so is its log-sum-exp from the truth.
     op(name, &["logits"], 5e-5, move |fixture, x| {
-        let targets = fixture.tensor(&format!("{name}/targets"));
+        let targets = fixture.tensor(&format!("{name}/targets")).to_device(x[0].value().device());
         let ignore: i32 = fixture.constant(&format!("{name}/ignore_index"));
         let smoothing: f64 = fixture.constant(&format!("{name}/label_smoothing"));
         let loss = |label_smoothing: f32| {
@@ -123,7 +124,9 @@ fn operations() -> Vec<Operation> {
             let (c, eps) = exact_eps(fixture, "rms_norm");
             (&x[0] * c).rms_norm(Some(&x[1]), eps)
         }),
-        op("embedding", &["weight"], F32, |fixture, x| x[0].embedding(&fixture.tensor("embedding/ids"))),
+        op("embedding", &["weight"], F32, |fixture, x| {
+            x[0].embedding(&fixture.tensor("embedding/ids").to_device(x[0].value().device()))
+        }),
         op("matmul_broadcast", &["a", "b"], F32, |_, x| x[0].matmul(&x[1])),
         op("variance", &["x"], F32, |_, x| x[0].variance(&[0, 2], 0, false)),
         op("variance_unbiased", &["x"], F32, |_, x| x[0].variance(&[2], 1, false)),
@@ -132,10 +135,17 @@ fn operations() -> Vec<Operation> {
 }
 
 /// The output and the gradients, after inputs of `f64` have been rounded to `f32` where asked for.
-fn run(fixture: &Fixture, operation: &Operation, dtype: DType, rounded: bool) -> Vec<(String, Vec<f64>)> {
+fn run(
+    fixture: &Fixture,
+    operation: &Operation,
+    device: &Device,
+    dtype: DType,
+    rounded: bool,
+) -> Vec<(String, Vec<f64>)> {
     let input = |name: &str| {
         let exact = fixture.tensor(&format!("{}/{name}", operation.name));
-        if rounded { exact.to_dtype(DType::F32).to_dtype(dtype) } else { exact.to_dtype(dtype) }
+        let exact = if rounded { exact.to_dtype(DType::F32) } else { exact };
+        exact.to_dtype(dtype).to_device(device)
     };
     let tape = Tape::new();
     let leaves: Vec<Var> = operation.inputs.iter().map(|name| tape.leaf(input(name))).collect();
@@ -151,21 +161,32 @@ fn run(fixture: &Fixture, operation: &Operation, dtype: DType, rounded: bool) ->
 fn operations_in_f64_are_pytorchs() {
     let fixture = Fixture::open("ops.safetensors");
     for operation in operations() {
-        for (name, got) in run(&fixture, &operation, DType::F64, false) {
+        for (name, got) in run(&fixture, &operation, &Device::Cpu, DType::F64, false) {
             let name = format!("{}/{name}", operation.name);
             assert_close(&name, &got, &fixture.numbers(&name), F64);
         }
     }
 }
 
-#[test]
-fn operations_in_f32_are_those_in_f64() {
+fn operations_are_those_in_f64(device: &Device) {
     let fixture = Fixture::open("ops.safetensors");
     for operation in operations() {
-        let exact = run(&fixture, &operation, DType::F64, true);
-        for ((name, got), (_, expected)) in run(&fixture, &operation, DType::F32, true).into_iter().zip(exact) {
+        let exact = run(&fixture, &operation, &Device::Cpu, DType::F64, true);
+        for ((name, got), (_, expected)) in run(&fixture, &operation, device, DType::F32, true).into_iter().zip(exact) {
             assert_close(&format!("{}/{name}", operation.name), &got, &expected, operation.f32_tolerance);
         }
+    }
+}
+
+#[test]
+fn operations_in_f32_are_those_in_f64() {
+    operations_are_those_in_f64(&Device::Cpu);
+}
+
+#[test]
+fn operations_on_cuda_are_those_in_f64() {
+    if let Some(device) = cuda() {
+        operations_are_those_in_f64(&device);
     }
 }
 
@@ -187,16 +208,21 @@ fn everyday_settings_do_what_the_exact_ones_do() {
     assert_close("cross_entropy", &numbers(loss), &fixture.numbers("cross_entropy_smooth/y"), 1e-7);
 }
 
+/// The types in which a device computes, each with the tolerance of its numbers.
+fn types(device: &Device, [f64, f32]: [f64; 2]) -> Vec<(DType, f64)> {
+    let all = [(DType::F32, f32), (DType::F64, f64)];
+    all[..if *device == Device::Cpu { 2 } else { 1 }].to_vec()
+}
+
 /// The statistic that the backward pass lives on.
-#[test]
-fn log_sum_exp_of_attention() {
+fn log_sum_exp_on(device: &Device) {
     let fixture = Fixture::open("ops.safetensors");
     for name in ATTENTIONS {
-        for (dtype, tolerance) in [(DType::F64, F64), (DType::F32, F32)] {
+        for (dtype, tolerance) in types(device, [F64, F32]) {
             let scale: f64 = fixture.constant(&format!("{name}/scale"));
             let [q, k, v] = ["q", "k", "v"].map(|part| fixture.tensor(&format!("{name}/{part}")));
-            let [q, k, v] = [&q * scale, k, v].map(|t| t.to_dtype(dtype));
-            let options = attention_options(&fixture, name);
+            let [q, k, v] = [&q * scale, k, v].map(|t| t.to_dtype(dtype).to_device(device));
+            let options = attention_options(&fixture, name, device);
             let got = gradus_tensor::ops::attention::forward(&q, &k, &v, &options).unwrap().log_sum_exp.to_f64_vec();
             if name == "attention_many_queries" {
                 // Eight queries and five keys: the first three of each head see none.
@@ -207,6 +233,11 @@ fn log_sum_exp_of_attention() {
             assert_close(name, &got, &fixture.numbers(&format!("{name}/log_sum_exp")), tolerance);
         }
     }
+}
+
+#[test]
+fn log_sum_exp_of_attention() {
+    log_sum_exp_on(&Device::Cpu);
 }
 
 /// Row `i` of the tensor `name`, in a type.
@@ -220,12 +251,11 @@ fn expect_row(fixture: &Fixture, name: &str, i: usize, got: &Tensor, tolerance: 
 }
 
 /// In `f64` too, 1 − β₁ is only as exact as a β₁ of type `f32`: 0.1 to 2.4e-7, and 1 − β₂ = 0.01 to 1e-6.
-#[test]
-fn steps_of_adamw() {
+fn adamw_on(device: &Device) {
     let fixture = Fixture::open("ops.safetensors");
-    for (dtype, tolerance) in [(DType::F64, 3e-8), (DType::F32, 5e-7)] {
-        let mut p = row(&fixture, "adamw/parameters", 0, dtype);
-        let (mut m, mut v) = (Tensor::zeros_of(dtype, &[3, 7]), Tensor::zeros_of(dtype, &[3, 7]));
+    for (dtype, tolerance) in types(device, [3e-8, 5e-7]) {
+        let mut p = row(&fixture, "adamw/parameters", 0, dtype).to_device(device);
+        let [mut m, mut v] = [(); 2].map(|()| Tensor::zeros_of(dtype, &[3, 7]).to_device(device));
         for i in 0..5 {
             let options = AdamW {
                 lr: fixture.constant("adamw/lr"),
@@ -236,7 +266,8 @@ fn steps_of_adamw() {
                 step: i as u64 + 1,
                 grad_scale: 1.0,
             };
-            adamw(options, &mut p, &row(&fixture, "adamw/gradients", i, dtype), &mut m, &mut v).unwrap();
+            let gradients = row(&fixture, "adamw/gradients", i, dtype).to_device(device);
+            adamw(options, &mut p, &gradients, &mut m, &mut v).unwrap();
             expect_row(&fixture, "adamw/parameters", i + 1, &p, tolerance);
             expect_row(&fixture, "adamw/m", i, &m, 1e-6);
             expect_row(&fixture, "adamw/v", i, &v, 2e-6);
@@ -245,11 +276,15 @@ fn steps_of_adamw() {
 }
 
 #[test]
-fn steps_of_sgd_with_momentum() {
+fn steps_of_adamw() {
+    adamw_on(&Device::Cpu);
+}
+
+fn sgd_with_momentum_on(device: &Device) {
     let fixture = Fixture::open("ops.safetensors");
-    for (dtype, tolerance) in [(DType::F64, 1e-7), (DType::F32, 5e-7)] {
-        let mut p = row(&fixture, "sgd_momentum/parameters", 0, dtype);
-        let mut velocity = Tensor::zeros_of(dtype, &[3, 7]);
+    for (dtype, tolerance) in types(device, [1e-7, 5e-7]) {
+        let mut p = row(&fixture, "sgd_momentum/parameters", 0, dtype).to_device(device);
+        let mut velocity = Tensor::zeros_of(dtype, &[3, 7]).to_device(device);
         for i in 0..5 {
             let options = Sgd {
                 lr: fixture.constant("sgd_momentum/lr"),
@@ -258,11 +293,25 @@ fn steps_of_sgd_with_momentum() {
                 nesterov: false,
                 grad_scale: 1.0,
             };
-            sgd(options, &mut p, &row(&fixture, "sgd_momentum/gradients", i, dtype), &mut velocity).unwrap();
+            let gradients = row(&fixture, "sgd_momentum/gradients", i, dtype).to_device(device);
+            sgd(options, &mut p, &gradients, &mut velocity).unwrap();
             expect_row(&fixture, "sgd_momentum/parameters", i + 1, &p, tolerance);
             expect_row(&fixture, "sgd_momentum/velocity", i, &velocity, tolerance);
         }
     }
+}
+
+#[test]
+fn steps_of_sgd_with_momentum() {
+    sgd_with_momentum_on(&Device::Cpu);
+}
+
+#[test]
+fn attention_and_optimisers_on_cuda() {
+    let Some(device) = cuda() else { return };
+    log_sum_exp_on(&device);
+    adamw_on(&device);
+    sgd_with_momentum_on(&device);
 }
 
 #[test]

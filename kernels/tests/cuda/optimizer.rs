@@ -1,6 +1,6 @@
 //! The steps of optimisers, and the sum of squares.
 
-use crate::device::{Device, device};
+use crate::device::{Device, device, sizes};
 use gradus_kernels::{
     cuda::Buffer,
     optimizer::{AdamW, Sgd, cuda, naive},
@@ -92,7 +92,8 @@ fn sgd_keeps_to_the_oracle_over_several_steps() {
 fn the_sum_of_squares_is_that_of_the_specification() {
     let Some(device) = device() else { return };
     // Up to and past the elements of one block, and of several.
-    for len in LENGTHS.into_iter().chain([2048, 2049, 20_011]) {
+    let lengths: Vec<usize> = LENGTHS.into_iter().chain([2048, 2049, 20_011]).collect();
+    for len in sizes(&lengths, &[258, 2049]) {
         let mut g = values(1, len);
         if len > 7 {
             (g[3], g[6]) = (3e30, 1e-42);
@@ -111,7 +112,7 @@ fn the_sum_of_squares_is_that_of_the_specification() {
         }
     }
     // More blocks than the last one has threads.
-    let g = values(2, 600_000);
+    let g = values(2, sizes(&[600_000], &[3000])[0]);
     let (exact, input, mut sum) = (naive::sum_of_squares(&g), device.upload(&g), device.output::<f64>(1));
     cuda::sum_of_squares_to(&device.gpu, input.slice(0..g.len()), sum.slice_mut(0..1)).unwrap();
     let got = sum.to_host::<f64>().unwrap()[0];

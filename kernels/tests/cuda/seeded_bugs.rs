@@ -3,7 +3,7 @@
 //! The emulator is built with the kernels of one operation and the bug in them, and this program is started once more, on that library,
 //! with the one test that should fail. Without a bug the same test passes, on a library that was built in the same way.
 
-use gradus_emulator::{Bug, build_operation};
+use gradus_emulator::{Bug, Sanitizer, build_operation};
 use std::{
     path::Path,
     process::{Command, Output},
@@ -213,7 +213,7 @@ fn run(test: &str, library: &Path) -> Output {
     let program = std::env::current_exe().expect("this program");
     let mut command = Command::new(program);
     command.args(["--exact", test, "--test-threads=1"]).env("GRADUS_EMULATOR_LIBRARY", library);
-    command.env("RUST_BACKTRACE", "0").output().expect("it runs")
+    command.env_remove("GRADUS_EMULATOR_LAUNCHES").env("RUST_BACKTRACE", "0").output().expect("it runs")
 }
 
 fn text(output: &Output) -> String {
@@ -226,12 +226,13 @@ fn every_bug_makes_a_test_fail() {
         return; // bugs are for the emulator
     }
     for &(operation, test, bugs) in CASES {
-        let Some(library) = build_operation(operation, None) else { return };
+        let Some(library) = build_operation(operation, None, Sanitizer::None) else { return };
         let output = run(test, &library);
         assert!(output.status.success(), "{test} without a bug: {}", text(&output));
         assert!(text(&output).contains("test result: ok. 1 passed"), "{test} is no test: {}", text(&output));
         for &bug in bugs {
-            let library = build_operation(operation, Some(bug)).expect("a compiler that was there before");
+            let library =
+                build_operation(operation, Some(bug), Sanitizer::None).expect("a compiler that was there before");
             let output = run(test, &library);
             assert!(!output.status.success(), "{test} does not notice {bug:?}");
             assert!(!text(&output).contains("not a kernel of the emulator"), "{test}, {bug:?}: {}", text(&output));

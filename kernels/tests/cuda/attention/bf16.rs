@@ -1,7 +1,7 @@
 //! The bf16 rungs against the definition in `f64` on rounded operands.
 
 use super::case::{Case, DROPOUT, POISON, square, view};
-use crate::device::{Device, device};
+use crate::device::{Device, device, sizes};
 use gradus_kernels::attention::{Shape, Strides, bf16::rounded, cuda};
 use gradus_kernels::philox::Dropout;
 
@@ -115,7 +115,8 @@ fn every_option() {
 #[test]
 fn odd_shapes() {
     let Some(device) = device() else { return };
-    for (t, d) in [(2, 1), (7, 33), (33, 20), (65, 8), (17, 65), (70, 128), (9, 130), (130, 64)] {
+    let all = [(2, 1), (7, 33), (33, 20), (65, 8), (17, 65), (70, 128), (9, 130), (130, 64)];
+    for (t, d) in sizes(&all, &[(65, 8), (70, 128), (9, 130), (70, 64)]) {
         check(&device, "causal", &Case::new(square(1, 1, t, d)));
     }
 }
