@@ -38,6 +38,8 @@ pub mod memory;
 pub mod oracle;
 pub mod parallel;
 pub mod philox;
+#[cfg(feature = "cuda")]
+pub mod probe;
 mod prefetch;
 mod rows;
 pub mod scratch;

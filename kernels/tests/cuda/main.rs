@@ -13,6 +13,7 @@ mod kv_cache;
 mod matmul;
 mod norm;
 mod optimizer;
+mod probe;
 mod reduce;
 mod rope;
 mod seeded_bugs;
