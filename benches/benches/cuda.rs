@@ -53,12 +53,7 @@ fn ladders(criterion: &mut Criterion) {
     }
 }
 
-fn group(
-    criterion: &mut Criterion,
-    gpu: &Gpu,
-    workload: &Workload,
-    flush: &mut Flush,
-) -> gradus_benches::Result<()> {
+fn group(criterion: &mut Criterion, gpu: &Gpu, workload: &Workload, flush: &mut Flush) -> gradus_benches::Result<()> {
     let (work, entries) = (workload.problem.work(), cuda::rungs(gpu, &workload.problem)?);
     let mut group = criterion.benchmark_group(format!("cuda/{}", workload.id()));
     group.sample_size(10).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(600));

@@ -84,7 +84,7 @@ size_t setting(const char* name, size_t otherwise) {
     const char* value = std::getenv(name);
     return value ? std::strtoull(value, nullptr, 10) : otherwise;
 }
-size_t total_memory() { return setting("GRADUS_EMULATOR_MEMORY", size_t(1) << 32); }
+size_t total_memory() { return dry.on ? size_t(80) << 30 : setting("GRADUS_EMULATOR_MEMORY", size_t(1) << 32); }
 // The compute capability, as 80 for 8.0.
 int capability() { return dry.on ? dry.capability : int(setting("GRADUS_EMULATOR_CAPABILITY", 80)); }
 int driver_version() { return int(setting("GRADUS_EMULATOR_DRIVER", 12000)); }

@@ -38,9 +38,9 @@ pub mod memory;
 pub mod oracle;
 pub mod parallel;
 pub mod philox;
+mod prefetch;
 #[cfg(feature = "cuda")]
 pub mod probe;
-mod prefetch;
 mod rows;
 pub mod scratch;
 pub mod simd;

@@ -107,7 +107,9 @@ pub fn case(problem: &Problem) -> Box<dyn Case> {
             Box::new(rope::case(pass == Pass::Backward, [b, t, h, d], interleaved))
         }
         Problem::Gelu { pass: Pass::Forward, rows, c, erf } => elementwise::unary_forward(gelu(erf), rows * c),
-        Problem::Gelu { pass: Pass::Backward, rows, c, erf } => Box::new(elementwise::unary_backward(gelu(erf), rows * c)),
+        Problem::Gelu { pass: Pass::Backward, rows, c, erf } => {
+            Box::new(elementwise::unary_backward(gelu(erf), rows * c))
+        }
         Problem::Silu { pass: Pass::Forward, rows, c } => elementwise::unary_forward(Unary::Silu, rows * c),
         Problem::Silu { pass: Pass::Backward, rows, c } => Box::new(elementwise::unary_backward(Unary::Silu, rows * c)),
         Problem::BiasGelu { .. } => unreachable!("it stands in older reports only"),

@@ -28,7 +28,13 @@ impl Extent {
 }
 
 /// The rates of a probe in 10⁹ a second, batch by batch: (best, median). The best is the fastest tenth.
-fn rates(gpu: &Gpu, seconds: f64, units: f64, batch: f64, mut launch: impl FnMut() -> Result<()>) -> Result<(f64, f64)> {
+fn rates(
+    gpu: &Gpu,
+    seconds: f64,
+    units: f64,
+    batch: f64,
+    mut launch: impl FnMut() -> Result<()>,
+) -> Result<(f64, f64)> {
     let mut timed = |count: usize| {
         let first = gpu.event().map_err(line)?;
         (0..count).try_for_each(|_| launch())?;

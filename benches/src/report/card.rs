@@ -103,7 +103,8 @@ fn measure(plan: &Plan, workload: &Workload, torch: Option<&mut Torch>, flush: &
         let (name, idea, peer) = (entry.name.into(), entry.idea.into(), entry.peer);
         let mut figure = Figure { rung: name, idea, isa: None, threads: 1, peer, warm, cold: None, peak_mib: None };
         if Some(i) == top && workload.has_cold_time() {
-            let mut times = (0..effort.least.max(3)).map(|_| flush.cold(&mut *case, *rung)).collect::<Result<Vec<_>>>()?;
+            let mut times =
+                (0..effort.least.max(3)).map(|_| flush.cold(&mut *case, *rung)).collect::<Result<Vec<_>>>()?;
             figure.cold = Some(timing(&mut times));
         }
         measured.figures.push(figure);
@@ -173,7 +174,8 @@ mod tests {
         let matmul = Problem::Matmul { layout: Layout::NT, m: 33, k: 40, n: 70 };
         let softmax = Problem::Softmax { pass: crate::workload::Pass::Forward, rows: 5, c: 33 };
         let bf16 = Problem::MatmulBf16 { layout: Layout::NN, m: 33, k: 40, n: 70 };
-        let report = run(&plan(&gpu, [("matmul", matmul), ("softmax", softmax), ("matmul_bf16", bf16)]), None, |_, _| ());
+        let report =
+            run(&plan(&gpu, [("matmul", matmul), ("softmax", softmax), ("matmul_bf16", bf16)]), None, |_, _| ());
         let report = report.unwrap();
         let names = |i: usize| report.ladders[i].figures.iter().map(|f| f.rung.as_str()).collect::<Vec<_>>();
         let of_matmul: Vec<&str> = gradus_kernels::cuda::matmul::CUDA_RUNGS.iter().map(|rung| rung.name).collect();
@@ -183,7 +185,10 @@ mod tests {
         assert!(report.ladders.iter().all(|ladder| ladder.figures.iter().all(|figure| figure.warm.minimum_s > 0.0)));
         assert!(report.ladders[0].figures.last().unwrap().cold.is_some());
         let text = page::render(&[&report], Ladders::All, &[]);
-        assert!(text.contains("multiply-adds of bf16, tensor cores by mma.sync") && text.contains("| DRAM write |"), "{text}");
+        assert!(
+            text.contains("multiply-adds of bf16, tensor cores by mma.sync") && text.contains("| DRAM write |"),
+            "{text}"
+        );
         assert!(text.contains("- **a card**: emulator, compute capability 8.0, 4 multiprocessors, L2 4 MiB"), "{text}");
         assert!(text.contains("the card's own clock") && !text.contains("instruction set"), "{text}");
         let path = tempfile::tempdir().unwrap();

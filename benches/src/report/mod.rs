@@ -96,7 +96,9 @@ impl Measurable {
             #[cfg(feature = "cuda")]
             DeviceName::Cuda(ordinal) => crate::cases::cuda::open(ordinal).map(Measurable::Card),
             #[cfg(not(feature = "cuda"))]
-            DeviceName::Cuda(_) => Err("these benches were built without CUDA: build them with the feature `cuda`".into()),
+            DeviceName::Cuda(_) => {
+                Err("these benches were built without CUDA: build them with the feature `cuda`".into())
+            }
         }
         .map_err(|problem| format!("--device {name}: {problem}"))
     }

@@ -57,7 +57,9 @@ const BACKWARD: Call<Backward, Data, 9> = |run, gpu, d, [q, k, v, o, lse, d_o, d
 
 pub(super) fn attention(gpu: &Gpu, pass: Pass, sizes: [usize; 4]) -> Result<Box<dyn CudaCase>> {
     match pass {
-        Pass::Forward => on_cuda(gpu, of_cpu::forward_ladder(sizes), &FORWARD_CUDA_RUNGS, None, forward_arrays, FORWARD),
+        Pass::Forward => {
+            on_cuda(gpu, of_cpu::forward_ladder(sizes), &FORWARD_CUDA_RUNGS, None, forward_arrays, FORWARD)
+        }
         Pass::Backward => on_cuda(gpu, of_cpu::backward(sizes), &BACKWARD_CUDA_RUNGS, None, backward_arrays, BACKWARD),
     }
 }
@@ -91,7 +93,8 @@ pub(super) fn decode_from_bf16(gpu: &Gpu, sizes: [usize; 4]) -> Result<Box<dyn C
     on_cuda(
         gpu,
         attention_bf16::decode(sizes),
-        &bf16_cache::DECODE_CUDA_RUNGS, None,
+        &bf16_cache::DECODE_CUDA_RUNGS,
+        None,
         |(d, [k, v])| {
             let Data { q, o, lse, .. } = d;
             [Array::F32(q), Array::Bf16(k), Array::Bf16(v), Array::F32(o), Array::F32(lse)]

@@ -33,7 +33,8 @@ pub(super) fn unary(gpu: &Gpu, pass: Pass, op: Unary, n: usize) -> Result<Box<dy
         Pass::Backward => on_cuda(
             gpu,
             of_cpu::unary_backward(op, n),
-            &on::UNARY_BACKWARD_CUDA_RUNGS, None,
+            &on::UNARY_BACKWARD_CUDA_RUNGS,
+            None,
             |(_, d)| two_inputs(d),
             backward,
         ),
@@ -91,7 +92,8 @@ pub(super) fn sum_of_squares(gpu: &Gpu, n: usize) -> Result<Box<dyn CudaCase>> {
     on_cuda(
         gpu,
         steps::sum_of_squares(n),
-        &optimizer_on::NORM_CUDA_RUNGS, None,
+        &optimizer_on::NORM_CUDA_RUNGS,
+        None,
         |(g, sum)| [Array::F32(g), Array::F64(std::slice::from_mut(sum))],
         |run: optimizer_on::NormFn, gpu, _, [g, sum]: &mut [Buffer; 2]| run(gpu, f32s(g), sum.slice_mut(0..1)),
     )

@@ -49,7 +49,8 @@ pub(super) fn stored(gpu: &Gpu, k: usize, n: usize) -> Result<Box<dyn CudaCase>>
     on_cuda(
         gpu,
         matmul_bf16::decode(k, n),
-        &STORED_CUDA_RUNGS, None,
+        &STORED_CUDA_RUNGS,
+        None,
         |(d, weight)| [Array::F32(&mut d.a), Array::Bf16(weight), Array::F32(&mut d.c)],
         call,
     )

@@ -1,7 +1,9 @@
 //! What goes along rows: softmax, norms, rotary positions, cross-entropy, embedding.
 
 use super::{
-    super::{cross_entropy as loss_of_cpu, embedding as embedding_of_cpu, norms, rope as rope_of_cpu, softmax as of_cpu},
+    super::{
+        cross_entropy as loss_of_cpu, embedding as embedding_of_cpu, norms, rope as rope_of_cpu, softmax as of_cpu,
+    },
     Array, Call, CudaCase, on_cuda,
     resident::{f32s, f32s_mut, u32s},
 };
@@ -29,20 +31,44 @@ fn backward_arrays(d: &mut of_cpu::Data) -> [Array<'_>; 3] {
 pub(super) fn softmax(gpu: &Gpu, pass: Pass, rows: usize, c: usize) -> Result<Box<dyn CudaCase>> {
     use softmax_on::{BACKWARD_CUDA_RUNGS, FORWARD_CUDA_RUNGS};
     match pass {
-        Pass::Forward => on_cuda(gpu, of_cpu::forward_ladder(rows, c), &FORWARD_CUDA_RUNGS, Some(softmax_on::forward), forward_arrays, SOFTMAX),
-        Pass::Backward => {
-            on_cuda(gpu, of_cpu::backward(rows, c), &BACKWARD_CUDA_RUNGS, Some(softmax_on::backward), backward_arrays, SOFTMAX_BACKWARD)
-        }
+        Pass::Forward => on_cuda(
+            gpu,
+            of_cpu::forward_ladder(rows, c),
+            &FORWARD_CUDA_RUNGS,
+            Some(softmax_on::forward),
+            forward_arrays,
+            SOFTMAX,
+        ),
+        Pass::Backward => on_cuda(
+            gpu,
+            of_cpu::backward(rows, c),
+            &BACKWARD_CUDA_RUNGS,
+            Some(softmax_on::backward),
+            backward_arrays,
+            SOFTMAX_BACKWARD,
+        ),
     }
 }
 
 pub(super) fn log_softmax(gpu: &Gpu, pass: Pass, rows: usize, c: usize) -> Result<Box<dyn CudaCase>> {
     use softmax_on::{LOG_BACKWARD_CUDA_RUNGS, LOG_FORWARD_CUDA_RUNGS};
     match pass {
-        Pass::Forward => on_cuda(gpu, of_cpu::log_forward(rows, c), &LOG_FORWARD_CUDA_RUNGS, Some(softmax_on::log_forward), forward_arrays, SOFTMAX),
-        Pass::Backward => {
-            on_cuda(gpu, of_cpu::log_backward(rows, c), &LOG_BACKWARD_CUDA_RUNGS, Some(softmax_on::log_backward), backward_arrays, SOFTMAX_BACKWARD)
-        }
+        Pass::Forward => on_cuda(
+            gpu,
+            of_cpu::log_forward(rows, c),
+            &LOG_FORWARD_CUDA_RUNGS,
+            Some(softmax_on::log_forward),
+            forward_arrays,
+            SOFTMAX,
+        ),
+        Pass::Backward => on_cuda(
+            gpu,
+            of_cpu::log_backward(rows, c),
+            &LOG_BACKWARD_CUDA_RUNGS,
+            Some(softmax_on::log_backward),
+            backward_arrays,
+            SOFTMAX_BACKWARD,
+        ),
     }
 }
 
@@ -58,7 +84,14 @@ pub(super) fn norm(gpu: &Gpu, centered: bool, rows: usize, c: usize) -> Result<B
         let norms::Data { x, gamma, beta, out, mean, rstd, .. } = d;
         [x, gamma, beta, out, mean, rstd].map(|x| Array::F32(x))
     }
-    on_cuda(gpu, norms::forward_ladder(centered, rows, c), &norm_on::FORWARD_CUDA_RUNGS, Some(norm_on::forward), arrays, call)
+    on_cuda(
+        gpu,
+        norms::forward_ladder(centered, rows, c),
+        &norm_on::FORWARD_CUDA_RUNGS,
+        Some(norm_on::forward),
+        arrays,
+        call,
+    )
 }
 
 /// The gradients of both.
@@ -75,7 +108,14 @@ pub(super) fn norm_backward(gpu: &Gpu, centered: bool, rows: usize, c: usize) ->
         let norms::Data { x, gamma, mean, rstd, dy, out, dgamma, dbeta, .. } = d;
         [x, gamma, mean, rstd, dy, out, dgamma, dbeta].map(|x| Array::F32(x))
     }
-    on_cuda(gpu, norms::backward(centered, rows, c), &norm_on::BACKWARD_CUDA_RUNGS, Some(norm_on::backward), arrays, call)
+    on_cuda(
+        gpu,
+        norms::backward(centered, rows, c),
+        &norm_on::BACKWARD_CUDA_RUNGS,
+        Some(norm_on::backward),
+        arrays,
+        call,
+    )
 }
 
 pub(super) fn rope(gpu: &Gpu, inverse: bool, sizes: [usize; 4], interleaved: bool) -> Result<Box<dyn CudaCase>> {
@@ -107,7 +147,8 @@ pub(super) fn cross_entropy(gpu: &Gpu, pass: Pass, rows: usize, v: usize) -> Res
         Pass::Forward => on_cuda(
             gpu,
             loss_of_cpu::forward(rows, v),
-            &loss::MEAN_LOSS_CUDA_RUNGS, Some(loss::mean_loss),
+            &loss::MEAN_LOSS_CUDA_RUNGS,
+            Some(loss::mean_loss),
             |Data { logits, targets, losses, lse, loss, .. }| {
                 let loss = Array::F32(std::slice::from_mut(loss));
                 [Array::F32(logits), Array::U32(targets), Array::F32(losses), Array::F32(lse), loss]
@@ -117,7 +158,8 @@ pub(super) fn cross_entropy(gpu: &Gpu, pass: Pass, rows: usize, v: usize) -> Res
         Pass::Backward => on_cuda(
             gpu,
             loss_of_cpu::backward(rows, v),
-            &loss::BACKWARD_CUDA_RUNGS, Some(loss::backward),
+            &loss::BACKWARD_CUDA_RUNGS,
+            Some(loss::backward),
             |Data { logits, targets, lse, d_loss, dlogits, .. }| {
                 [Array::F32(logits), Array::U32(targets), Array::F32(lse), Array::F32(d_loss), Array::F32(dlogits)]
             },
@@ -136,11 +178,21 @@ pub(super) fn embedding(gpu: &Gpu, pass: Pass, [ids, v, c]: [usize; 3]) -> Resul
     let backward: Call<table::Backward, Data, 3> =
         |run, gpu, d, [dy, ids, dtable]| run(gpu, d.v, d.c, u32s(ids), f32s(dy), f32s_mut(dtable));
     match pass {
-        Pass::Forward => {
-            on_cuda(gpu, embedding_of_cpu::forward(ids, v, c), &table::FORWARD_CUDA_RUNGS, Some(table::forward), arrays, forward)
-        }
-        Pass::Backward => {
-            on_cuda(gpu, embedding_of_cpu::backward(ids, v, c), &table::BACKWARD_CUDA_RUNGS, Some(table::backward), arrays, backward)
-        }
+        Pass::Forward => on_cuda(
+            gpu,
+            embedding_of_cpu::forward(ids, v, c),
+            &table::FORWARD_CUDA_RUNGS,
+            Some(table::forward),
+            arrays,
+            forward,
+        ),
+        Pass::Backward => on_cuda(
+            gpu,
+            embedding_of_cpu::backward(ids, v, c),
+            &table::BACKWARD_CUDA_RUNGS,
+            Some(table::backward),
+            arrays,
+            backward,
+        ),
     }
 }

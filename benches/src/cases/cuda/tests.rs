@@ -42,9 +42,18 @@ fn the_rungs_are_those_of_the_lists() {
     let Some(gpu) = gpu() else { return };
     let names = |problem| -> Vec<&str> {
         let rungs = rungs(&gpu, &problem).unwrap();
-        rungs.iter().filter(|(entry, _)| !entry.peer).map(|(entry, _)| entry.name).filter(|name| *name != BEST).collect()
+        rungs
+            .iter()
+            .filter(|(entry, _)| !entry.peer)
+            .map(|(entry, _)| entry.name)
+            .filter(|name| *name != BEST)
+            .collect()
     };
-    let lists: HashSet<Vec<&str>> = workload::all().iter().filter(|w| w.problem.tokens().is_none()).map(|workload| names(workload.problem)).collect();
+    let lists: HashSet<Vec<&str>> = workload::all()
+        .iter()
+        .filter(|w| w.problem.tokens().is_none())
+        .map(|workload| names(workload.problem))
+        .collect();
     let of = |rungs: Vec<&'static str>| assert!(lists.contains(&rungs), "{rungs:?}");
     of(gradus_kernels::cuda::matmul::CUDA_RUNGS.iter().map(|rung| rung.name).collect());
     of(gradus_kernels::cuda::attention::bf16::FORWARD_CUDA_RUNGS.iter().map(|rung| rung.name).collect());
@@ -69,9 +78,8 @@ fn a_wrong_rung_is_found() {
         |x| vec![x.clone()],
         expected,
     );
-    let call: Call<f32, Vec<f32>, 1> = |factor, gpu, _, [x]| {
-        gradus_kernels::cuda::probe::write(gpu, 3.0 * factor, resident::f32s_mut(x))
-    };
+    let call: Call<f32, Vec<f32>, 1> =
+        |factor, gpu, _, [x]| gradus_kernels::cuda::probe::write(gpu, 3.0 * factor, resident::f32s_mut(x));
     let mut case = on_cuda(&gpu, host, &WRONG, None, |x| [Array::F32(x)], call).unwrap();
     assert_eq!(case.check(0), Ok(()));
     assert!(case.check(1).unwrap_err().starts_with("halves at cuda:0 is wrong: output 0: element 0"));
