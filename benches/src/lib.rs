@@ -10,12 +10,15 @@
 //! - [`timing`]: what is a repetition, and which of them counts;
 //! - [`report`]: `gradus-benches report`, which writes tables, rooflines and raw figures, and `gradus-benches publish`,
 //!   which writes the tables of a report into the files that quote it.
+//! - `estimates`: what the CUDA kernels are expected to take, before they have run on a card.
 //!
 //! `cargo bench -p gradus-benches -- matmul/gpt_small` runs the same cases under criterion.
 #![forbid(unsafe_code)]
 
 pub mod budget;
 pub mod cases;
+#[cfg(feature = "cuda")]
+pub mod estimates;
 pub mod machine;
 pub mod report;
 pub mod timing;

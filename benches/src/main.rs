@@ -25,6 +25,9 @@ enum Command {
     /// Measure one workload in this process, for `report` and `in-turn`
     #[command(hide = true)]
     Alone(report::alone::Arguments),
+    /// Print what the CUDA kernels are expected to take: docs/cuda-estimates.md
+    #[cfg(feature = "cuda")]
+    Estimates,
     /// Print the names of the workloads, their sizes and FLOPs
     List,
 }
@@ -47,6 +50,8 @@ fn main() -> ExitCode {
         Command::Publish(arguments) => report::publish::command(&arguments),
         Command::InTurn(arguments) => report::in_turn::command(&arguments),
         Command::Alone(arguments) => report::alone::command(&arguments),
+        #[cfg(feature = "cuda")]
+        Command::Estimates => gradus_benches::estimates::page().map(|page| print!("{page}")),
         Command::List => {
             list();
             Ok(())

@@ -144,3 +144,34 @@ fn the_list_names_every_workload() {
     assert_eq!(out.lines().count(), gradus_benches::workload::all().len());
     assert!(out.contains("matmul/gpt_small/qkv/forward"));
 }
+
+#[cfg(feature = "cuda")]
+mod cuda {
+    use super::{Command, path};
+
+    /// What `report --device cuda` says with this driver library, and that it leaves no folder.
+    fn refused(driver: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("report");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gradus-benches"));
+        command.args(["report", "--device", "cuda", "--quick", "--out", path(&out)]).env("GRADUS_CUDA_DRIVER", driver);
+        let output = command.output().unwrap();
+        assert_eq!((output.status.code(), output.stdout.len(), out.exists()), (Some(1), 0, false));
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        text
+    }
+
+    #[test]
+    fn a_missing_driver_is_one_line() {
+        let text = refused("/no/such/driver");
+        assert!(text.starts_with("error: --device cuda:0: there is no CUDA driver on this machine ("), "{text}");
+    }
+
+    #[test]
+    fn the_emulator_is_not_measured() {
+        let Some(library) = gradus_emulator::build(gradus_emulator::Sanitizer::None) else { return };
+        let text = refused(path(&library));
+        assert!(text.contains("is the emulator, whose times say nothing about a card: nothing is measured"), "{text}");
+    }
+}

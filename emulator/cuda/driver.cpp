@@ -5,6 +5,7 @@
 #include "runtime.h"
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -66,6 +67,12 @@ std::map<uintptr_t, Memory> memories;
 size_t held = 0;
 // Calls by name, for tests that count them.
 std::map<std::string, unsigned long long> calls;
+// Launches are counted and not run, memory is all zeros, and the device says that it is a card of this kind: for counts of launches at
+// sizes that the emulator would take hours for.
+struct {
+    bool on = false;
+    int capability = 0, multiprocessors = 0;
+} dry;
 // Set by a launch that failed: a real context answers every later call with the same error.
 bool broken = false;
 
@@ -78,9 +85,9 @@ size_t setting(const char* name, size_t otherwise) {
     const char* value = std::getenv(name);
     return value ? std::strtoull(value, nullptr, 10) : otherwise;
 }
-size_t total_memory() { return setting("GRADUS_EMULATOR_MEMORY", size_t(1) << 32); }
+size_t total_memory() { return dry.on ? size_t(80) << 30 : setting("GRADUS_EMULATOR_MEMORY", size_t(1) << 32); }
 // The compute capability, as 80 for 8.0.
-int capability() { return int(setting("GRADUS_EMULATOR_CAPABILITY", 80)); }
+int capability() { return dry.on ? dry.capability : int(setting("GRADUS_EMULATOR_CAPABILITY", 80)); }
 int driver_version() { return int(setting("GRADUS_EMULATOR_DRIVER", 12000)); }
 
 int allocate(uintptr_t* pointer, size_t bytes) {
@@ -92,7 +99,7 @@ int allocate(uintptr_t* pointer, size_t bytes) {
     auto* first = static_cast<unsigned char*>(pages);
     mprotect(first, page, PROT_NONE);
     mprotect(first + page + data, page, PROT_NONE);
-    std::memset(first + page, 0xff, data); // NaN
+    if (!dry.on) std::memset(first + page, 0xff, data); // NaN
     // At the end of the page, as far as the 16 bytes allow that vector loads are aligned to.
     uintptr_t begin = uintptr_t(first + page + data - bytes) & ~uintptr_t(15);
     memories[begin] = {first, mapped, bytes};
@@ -211,7 +218,7 @@ EXPORT int cuDeviceGetAttribute(int* value, int attribute, int) {
     case MAX_THREADS: return *value = 1024, SUCCESS;
     case SHARED_PER_BLOCK: return *value = 48 << 10, SUCCESS;
     case SHARED_PER_BLOCK_OPTIN: return *value = (capability() >= 80 ? 99 : 64) << 10, SUCCESS;
-    case MULTIPROCESSORS: return *value = 4, SUCCESS;
+    case MULTIPROCESSORS: return *value = dry.on ? dry.multiprocessors : 4, SUCCESS;
     case CLOCK_RATE: return *value = 1000000, SUCCESS;
     case L2_CACHE: return *value = 4 << 20, SUCCESS;
     case CAPABILITY_MAJOR: return *value = capability() / 10, SUCCESS;
@@ -233,6 +240,22 @@ EXPORT int cuStreamCreate(void** stream, unsigned) {
     return *stream = &streams, SUCCESS;
 }
 EXPORT int cuStreamSynchronize(void*) { CALL(); return SUCCESS; }
+// The time of the host: it orders events, and says nothing about a card.
+EXPORT int cuEventCreate(void** event, unsigned) { return *event = new std::chrono::steady_clock::time_point(), SUCCESS; }
+EXPORT int cuEventRecord(void* event, void*) {
+    CALL();
+    *static_cast<std::chrono::steady_clock::time_point*>(event) = std::chrono::steady_clock::now();
+    return SUCCESS;
+}
+EXPORT int cuEventSynchronize(void*) { CALL(); return SUCCESS; }
+EXPORT int cuEventElapsedTime(float* milliseconds, void* from, void* to) {
+    using Time = std::chrono::steady_clock::time_point;
+    std::chrono::duration<float, std::milli> passed = *static_cast<Time*>(to) - *static_cast<Time*>(from);
+    return *milliseconds = passed.count(), SUCCESS;
+}
+EXPORT int cuEventDestroy_v2(void* event) {
+    return delete static_cast<std::chrono::steady_clock::time_point*>(event), SUCCESS;
+}
 EXPORT int cuStreamDestroy_v2(void*) { return SUCCESS; }
 EXPORT int cuDeviceGetDefaultMemPool(void** pool, int) { return *pool = nullptr, SUCCESS; }
 EXPORT int cuMemPoolSetAttribute(void*, int, void*) { return SUCCESS; }
@@ -312,6 +335,7 @@ EXPORT int cuLaunchKernel(void* pointer, unsigned grid_x, unsigned grid_y, unsig
                 grid_x <= 0x7fffffff && grid_y <= 65535 && grid_z <= 65535 &&
                 int(dynamic_shared) <= function.max_dynamic_shared;
     if (!fits) return INVALID_VALUE;
+    if (dry.on) return SUCCESS;
     note_launch(*function.kernel, {grid_x, grid_y, grid_z, x, y, z}, dynamic_shared, arguments);
     failure = gradus::launch(*function.kernel, {grid_x, grid_y, grid_z}, {x, y, z}, dynamic_shared, arguments);
     broken = !failure.empty();
@@ -344,6 +368,11 @@ EXPORT void gradus_emulator_schedule(int kind, unsigned seed) {
 EXPORT unsigned long long gradus_emulator_calls(const char* function) {
     std::lock_guard<std::mutex> lock(mutex);
     return calls[function];
+}
+// From now on launches are only counted; the device is a card of this capability (90 for 9.0) and so many multiprocessors.
+EXPORT void gradus_emulator_dry(int capability, int multiprocessors) {
+    std::lock_guard<std::mutex> lock(mutex);
+    dry = {true, capability, multiprocessors};
 }
 // Makes the device usable again after a launch that failed, as a new process would.
 EXPORT void gradus_emulator_reset() {

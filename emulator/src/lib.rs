@@ -92,6 +92,16 @@ impl Emulator {
         }
     }
 
+    /// From now on, in this process, launches are counted and not run, all memory begins as zeros, and a device that is opened says that it
+    /// has this compute capability (90 for 9.0) and so many multiprocessors. It counts the launches at sizes that would take hours.
+    pub fn only_count(&self, capability: i32, multiprocessors: i32) {
+        // SAFETY: this is the type of the function in driver.cpp, which may be called at any time.
+        unsafe {
+            let function: Symbol<'_, unsafe extern "C" fn(i32, i32)> = self.symbol(b"gradus_emulator_dry");
+            function(capability, multiprocessors);
+        }
+    }
+
     /// Makes the device usable again after a launch that failed. A real one stays unusable until the process ends.
     pub fn reset(&self) {
         // SAFETY: this is the type of the function in driver.cpp, which may be called at any time.

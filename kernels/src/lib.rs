@@ -39,6 +39,8 @@ pub mod oracle;
 pub mod parallel;
 pub mod philox;
 mod prefetch;
+#[cfg(feature = "cuda")]
+pub mod probe;
 mod rows;
 pub mod scratch;
 pub mod simd;

@@ -6,7 +6,7 @@
 
 #[cfg(feature = "peers")]
 use super::peers::{WithPeers, candle};
-use super::{Buffer, Case, Parts, cast, ladder, values, zeros};
+use super::{Buffer, Case, Ladder, Parts, cast, ladder, values, zeros};
 use gradus_kernels::{
     Float, Isa, Rung,
     attention::{
@@ -116,9 +116,13 @@ pub(super) fn spoil_forward(data: &mut Data) {
     data.lse.fill(f32::NAN);
 }
 
-fn forward_case(rungs: &'static [Rung<Forward>], data: Data) -> Box<dyn Case> {
+fn forward_over(rungs: &'static [Rung<Forward>], data: Data) -> Ladder<Forward, Data> {
     let expected = (forward_reference(&data), forward_reference(&data));
-    let ladder = ladder(rungs, data, run_forward, spoil_forward, forward_outputs, expected);
+    ladder(rungs, data, run_forward, spoil_forward, forward_outputs, expected)
+}
+
+/// A ladder, with other people's kernels where they are compiled in.
+fn boxed(ladder: Ladder<Forward, Data>) -> Box<dyn Case> {
     #[cfg(feature = "peers")]
     let ladder = {
         let Data { shape, ref q, ref k, ref v, .. } = ladder.data;
@@ -128,13 +132,21 @@ fn forward_case(rungs: &'static [Rung<Forward>], data: Data) -> Box<dyn Case> {
     Box::new(ladder)
 }
 
+pub(super) fn forward_ladder(sizes: [usize; 4]) -> Ladder<Forward, Data> {
+    forward_over(FORWARD_RUNGS, Data::new(sizes, sizes[2]))
+}
+
 pub(super) fn forward(sizes: [usize; 4]) -> Box<dyn Case> {
-    forward_case(FORWARD_RUNGS, Data::new(sizes, sizes[2]))
+    boxed(forward_ladder(sizes))
 }
 
 /// One query at the end of `t` keys.
-pub(super) fn decode([b, h, t, d]: [usize; 4]) -> Box<dyn Case> {
-    forward_case(DECODE_RUNGS, Data::new([b, h, 1, d], t))
+pub(super) fn decode_ladder([b, h, t, d]: [usize; 4]) -> Ladder<Forward, Data> {
+    forward_over(DECODE_RUNGS, Data::new([b, h, 1, d], t))
+}
+
+pub(super) fn decode(sizes: [usize; 4]) -> Box<dyn Case> {
+    boxed(decode_ladder(sizes))
 }
 
 /// dQ, dK and dV of the parts that are compared, which `part(data, head, first, n)` makes.
@@ -165,13 +177,13 @@ pub(super) fn backward_outputs(data: &Data) -> Parts<f32> {
     parts
 }
 
-pub(super) fn backward(sizes: [usize; 4]) -> Box<dyn Case> {
+pub(super) fn backward(sizes: [usize; 4]) -> Ladder<Backward, Data> {
     let data = Data::new(sizes, sizes[2]);
     let expected = (backward_reference(&data, Sub::new), backward_reference(&data, Sub::new));
     let call = |run: Backward, isa, data: &mut Data| {
         data.backward_by(|inputs, saved, gradients| run(isa, inputs, saved, gradients));
     };
-    Box::new(ladder(BACKWARD_RUNGS, data, call, spoil_backward, backward_outputs, expected))
+    ladder(BACKWARD_RUNGS, data, call, spoil_backward, backward_outputs, expected)
 }
 
 pub(super) fn spoil_backward(data: &mut Data) {

@@ -6,7 +6,7 @@
 //! sum, and twice that is allowed. Where a query sees one key, P = 1 is exact, and O has to be the rounded V.
 
 use super::{
-    Buffer, Case, Ladder, Parts, aligned,
+    Buffer, Ladder, Parts, aligned,
     attention::{
         Data, Sub, backward_outputs, backward_reference, forward_outputs, forward_reference, options, spoil_backward,
         spoil_forward, strides,
@@ -44,16 +44,16 @@ impl Data {
     }
 }
 
-pub(super) fn forward(sizes: [usize; 4]) -> Box<dyn Case> {
+pub(super) fn forward(sizes: [usize; 4]) -> Ladder<Forward, Data> {
     let call = |run: Forward, isa: Isa, data: &mut Data| {
         data.forward_by(|inputs, o, lse| run(bf16_isa(isa), inputs, o, lse));
     };
-    Box::new(forward_ladder(FORWARD_RUNGS, sizes, call))
+    forward_ladder(FORWARD_RUNGS, sizes, call)
 }
 
 /// One query at the end of `t` keys that are stored in bf16. The definition is that of `f32` on these keys and values, and
 /// so is the oracle: nothing else is rounded.
-pub(super) fn decode([b, h, t, d]: [usize; 4]) -> Box<dyn Case> {
+pub(super) fn decode([b, h, t, d]: [usize; 4]) -> Ladder<bf16_cache::Forward, (Data, [Buffer<half::bf16>; 2])> {
     let mut data = Data::new([b, h, 1, d], t);
     let [k, v] = [&data.k, &data.v].map(|x| aligned(x.iter().copied().map(round)));
     (data.k, data.v) = (aligned(widened(&k)), aligned(widened(&v)));
@@ -71,7 +71,7 @@ pub(super) fn decode([b, h, t, d]: [usize; 4]) -> Box<dyn Case> {
     let mut ladder =
         ladder(bf16_cache::DECODE_RUNGS, (data, [k, v]), call, spoil, |(d, _)| forward_outputs(d), expected);
     ladder.precision = Precision::Bf16;
-    Box::new(ladder)
+    ladder
 }
 
 fn widened(x: &[half::bf16]) -> impl Iterator<Item = f32> {
@@ -91,11 +91,11 @@ fn forward_ladder<F: Copy>(
     ladder
 }
 
-pub(super) fn backward(sizes: [usize; 4]) -> Box<dyn Case> {
+pub(super) fn backward(sizes: [usize; 4]) -> Ladder<Backward, Data> {
     let call = |run: Backward, isa: Isa, data: &mut Data| {
         data.backward_by(|inputs, saved, gradients| run(bf16_isa(isa), inputs, saved, gradients));
     };
-    Box::new(backward_ladder(BACKWARD_RUNGS, sizes, call))
+    backward_ladder(BACKWARD_RUNGS, sizes, call)
 }
 
 fn backward_ladder<F: Copy>(
@@ -186,7 +186,7 @@ impl Bounds {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Case, *};
     use gradus_kernels::attention;
 
     const SIZES: [usize; 4] = [2, 2, 70, 16];

@@ -1,21 +1,21 @@
 //! Cross-entropy from logits.
 
-use super::{Buffer, Case, Parts, cast, indices, ladder, scaled, zeros};
+use super::{Buffer, Ladder, Parts, cast, indices, ladder, scaled, zeros};
 use gradus_kernels::{
     Float,
     cross_entropy::{BACKWARD_RUNGS, Backward, BackwardInput, FORWARD_RUNGS, Forward, Input, Options, Output, naive},
 };
 
-struct Data<E> {
-    rows: usize,
-    v: usize,
-    logits: Buffer<E>,
-    targets: Vec<u32>,
-    losses: Buffer<E>,
-    lse: Buffer<E>,
-    loss: E,
-    d_loss: [E; 1],
-    dlogits: Buffer<E>,
+pub(super) struct Data<E> {
+    pub(super) rows: usize,
+    pub(super) v: usize,
+    pub(super) logits: Buffer<E>,
+    pub(super) targets: Vec<u32>,
+    pub(super) losses: Buffer<E>,
+    pub(super) lse: Buffer<E>,
+    pub(super) loss: E,
+    pub(super) d_loss: [E; 1],
+    pub(super) dlogits: Buffer<E>,
 }
 
 impl<E: Float> Data<E> {
@@ -42,7 +42,7 @@ impl<E: Float> Data<E> {
     }
 }
 
-pub(super) fn forward(rows: usize, v: usize) -> Box<dyn Case> {
+pub(super) fn forward(rows: usize, v: usize) -> Ladder<Forward, Data<f32>> {
     fn parts<E: Float>(d: &Data<E>) -> Parts<E> {
         vec![vec![d.loss], d.losses.to_vec(), d.lse.to_vec()]
     }
@@ -56,10 +56,10 @@ pub(super) fn forward(rows: usize, v: usize) -> Box<dyn Case> {
         d.losses.fill(f32::NAN);
         d.lse.fill(f32::NAN);
     };
-    Box::new(ladder(&FORWARD_RUNGS, Data::new(rows, v), call, spoil, parts, expected))
+    ladder(&FORWARD_RUNGS, Data::new(rows, v), call, spoil, parts, expected)
 }
 
-pub(super) fn backward(rows: usize, v: usize) -> Box<dyn Case> {
+pub(super) fn backward(rows: usize, v: usize) -> Ladder<Backward, Data<f32>> {
     fn parts<E: Float>(d: &Data<E>) -> Parts<E> {
         vec![d.dlogits.to_vec()]
     }
@@ -74,5 +74,5 @@ pub(super) fn backward(rows: usize, v: usize) -> Box<dyn Case> {
         run(isa, input, dlogits);
     };
     let (data, expected) = (Data::new(rows, v), (reference(rows, v), reference(rows, v)));
-    Box::new(ladder(&BACKWARD_RUNGS, data, call, |d| d.dlogits.fill(f32::NAN), parts, expected))
+    ladder(&BACKWARD_RUNGS, data, call, |d| d.dlogits.fill(f32::NAN), parts, expected)
 }

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "peers")]
 use super::peers::{WithPeers, candle};
-use super::{Buffer, Case, Parts, cast, ends, ladder, scaled, values, zeros};
+use super::{Buffer, Case, Ladder, Parts, cast, ends, ladder, scaled, values, zeros};
 use gradus_kernels::{
     Float,
     dropout::{self, Dropout},
@@ -14,11 +14,11 @@ use gradus_kernels::{
 };
 
 /// Two inputs and the output.
-struct Data {
-    shape: Vec<usize>,
-    x: Buffer,
-    dy: Buffer,
-    y: Buffer,
+pub(super) struct Data {
+    pub(super) shape: Vec<usize>,
+    pub(super) x: Buffer,
+    pub(super) dy: Buffer,
+    pub(super) y: Buffer,
 }
 
 impl Data {
@@ -54,12 +54,16 @@ fn whole(d: &Data) -> Parts<f32> {
     vec![d.y.to_vec()]
 }
 
-pub(super) fn unary_forward(op: Unary, n: usize) -> Box<dyn Case> {
+pub(super) fn unary_ladder(op: Unary, n: usize) -> Ladder<UnaryFn, (Unary, Data)> {
     let d = Data::new(&[n, 1], n);
     let expected =
         (d.reference::<f32>(|x, _, y| naive::unary(op, x, y)), d.reference::<f64>(|x, _, y| naive::unary(op, x, y)));
     let call = |run: UnaryFn, isa, (op, d): &mut (Unary, Data)| run(isa, *op, &d.x, &mut d.y);
-    let ladder = ladder(&UNARY_RUNGS, (op, d), call, |(_, d)| spoil(d), |(_, d)| outputs(d), expected);
+    ladder(&UNARY_RUNGS, (op, d), call, |(_, d)| spoil(d), |(_, d)| outputs(d), expected)
+}
+
+pub(super) fn unary_forward(op: Unary, n: usize) -> Box<dyn Case> {
+    let ladder = unary_ladder(op, n);
     #[cfg(feature = "peers")]
     let ladder = {
         let peers = candle::unary(op, &ladder.data.1.x);
@@ -68,18 +72,19 @@ pub(super) fn unary_forward(op: Unary, n: usize) -> Box<dyn Case> {
     Box::new(ladder)
 }
 
-pub(super) fn unary_backward(op: Unary, n: usize) -> Box<dyn Case> {
+pub(super) fn unary_backward(op: Unary, n: usize) -> Ladder<UnaryBackwardFn, (Unary, Data)> {
     let d = Data::new(&[n, 1], n);
     let expected = (
         d.reference::<f32>(|x, dy, y| naive::unary_backward(op, x, dy, y)),
         d.reference::<f64>(|x, dy, y| naive::unary_backward(op, x, dy, y)),
     );
     let call = |run: UnaryBackwardFn, isa, (op, d): &mut (Unary, Data)| run(isa, *op, &d.x, &d.dy, &mut d.y);
-    Box::new(ladder(&UNARY_BACKWARD_RUNGS, (op, d), call, |(_, d)| spoil(d), |(_, d)| outputs(d), expected))
+    ladder(&UNARY_BACKWARD_RUNGS, (op, d), call, |(_, d)| spoil(d), |(_, d)| outputs(d), expected)
 }
 
-pub(super) fn dropout(n: usize) -> Box<dyn Case> {
-    const DROPOUT: Dropout = Dropout { p: 0.2, seed: 1337, stream: 7 };
+pub(super) const DROPOUT: Dropout = Dropout { p: 0.2, seed: 1337, stream: 7 };
+
+pub(super) fn dropout(n: usize) -> Ladder<dropout::Apply, Data> {
     fn reference<E: Float>(d: &Data) -> Parts<E> {
         let mut y = vec![E::zero(); d.x.len()]; // all of it: which elements are dropped depends on where they stand
         dropout::naive::apply(DROPOUT, &cast::<E>(&d.x), &mut y);
@@ -88,25 +93,27 @@ pub(super) fn dropout(n: usize) -> Box<dyn Case> {
     let d = Data::new(&[n, 1], n);
     let expected = (reference(&d), reference(&d));
     let call = |run: dropout::Apply, isa, d: &mut Data| run(isa, DROPOUT, &d.x, &mut d.y);
-    Box::new(ladder(&dropout::RUNGS, d, call, spoil, whole, expected))
+    ladder(&dropout::RUNGS, d, call, spoil, whole, expected)
 }
 
-pub(super) fn add(n: usize) -> Box<dyn Case> {
+pub(super) fn add(n: usize) -> Ladder<BinaryFn, Data> {
     let d = Data::new(&[n], n);
     let sum = |x: f32, dy: f32| x + dy;
     let plain: Vec<f32> = d.x.iter().zip(d.dy.iter()).map(|(&x, &dy)| sum(x, dy)).collect();
     let exact = d.x.iter().zip(d.dy.iter()).map(|(&x, &dy)| f64::from(x) + f64::from(dy)).collect();
     let call = |run: BinaryFn, isa, d: &mut Data| run(isa, Binary::Add, &d.shape, &d.x, &[1], &d.dy, &[1], &mut d.y);
-    Box::new(ladder(&BINARY_RUNGS, d, call, spoil, whole, (vec![plain], vec![exact])))
+    ladder(&BINARY_RUNGS, d, call, spoil, whole, (vec![plain], vec![exact]))
+}
+
+/// The strides of \[B,T,H,D\] and of \[B,H,T,D\], by the sizes of the latter.
+pub(super) fn strides(shape: &[usize]) -> [[usize; 4]; 2] {
+    let &[_, h, t, d] = shape else { unreachable!("four sizes") };
+    [[t * h * d, d, h * d, 1], [h * t * d, t * d, d, 1]]
 }
 
 /// \[B,T,H,D\] read as \[B,H,T,D\].
-pub(super) fn heads([b, t, h, d]: [usize; 4]) -> Box<dyn Case> {
+pub(super) fn heads([b, t, h, d]: [usize; 4]) -> Ladder<CopyFn, Data> {
     let data = Data::new(&[b, h, t, d], b * t * h * d);
-    fn strides(shape: &[usize]) -> [[usize; 4]; 2] {
-        let &[_, h, t, d] = shape else { unreachable!("four sizes") };
-        [[t * h * d, d, h * d, 1], [h * t * d, t * d, d, 1]]
-    }
     let [from, to] = strides(&data.shape);
     let mut plain = vec![0.0; data.x.len()];
     naive::copy(&data.shape, &data.x, &from, &mut plain, &to);
@@ -115,10 +122,10 @@ pub(super) fn heads([b, t, h, d]: [usize; 4]) -> Box<dyn Case> {
         let [from, to] = strides(&data.shape);
         run(isa, &data.shape, &data.x, &from, &mut data.y, &to);
     };
-    Box::new(ladder(&COPY_RUNGS, data, call, spoil, whole, (vec![plain], vec![exact])))
+    ladder(&COPY_RUNGS, data, call, spoil, whole, (vec![plain], vec![exact]))
 }
 
-pub(super) fn row_sum(rows: usize, c: usize) -> Box<dyn Case> {
+pub(super) fn row_sum(rows: usize, c: usize) -> Ladder<ReduceFn, Data> {
     fn reference<E: Float>(d: &Data) -> Parts<E> {
         let (rows, c) = (d.shape[0], d.shape[1]);
         let mut y = vec![E::zero(); rows];
@@ -130,5 +137,5 @@ pub(super) fn row_sum(rows: usize, c: usize) -> Box<dyn Case> {
     let call = |run: ReduceFn, isa, d: &mut Data| {
         run(isa, Reduce::Sum, &d.shape[..1], &d.shape[1..], &d.shape[1..], &[1], &d.x, &mut d.y);
     };
-    Box::new(ladder(&reduce::RUNGS, d, call, spoil, whole, expected))
+    ladder(&reduce::RUNGS, d, call, spoil, whole, expected)
 }

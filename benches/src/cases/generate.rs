@@ -9,13 +9,14 @@ use crate::{
     timing::seconds,
     workload::{Gpt, Precision},
 };
+use gradus_autograd::Device;
 use gradus_gpt::{
     generate::Generator,
     model::{Gpt as Model, Reader},
     sampler::{Sampler, Sampling},
 };
 use gradus_kernels::Isa;
-use gradus_nn::Init;
+use gradus_nn::{Init, Module};
 
 struct Generate {
     generator: Generator<'static, Model>,
@@ -26,14 +27,15 @@ struct Generate {
     precision: Precision,
 }
 
-pub(super) fn case(gpt: Gpt, tokens: usize, precision: Precision) -> Box<dyn Case> {
+pub(super) fn case(device: &Device, gpt: Gpt, tokens: usize, precision: Precision) -> impl Case + use<> {
     assert!((1..=gpt.context).contains(&tokens), "no token is forgotten");
     // The generator borrows it, and a case is made a few times in a process.
     let model: &'static Model = Box::leak(Box::new(Model::new(&gpt.config(0.0), &mut Init::new(1337))));
+    model.to_device(device);
     if precision == Precision::Bf16 {
         model.store_in_bf16();
     }
-    Box::new(Generate { generator: start(model), model, position: 1, tokens, precision })
+    Generate { generator: start(model), model, position: 1, tokens, precision }
 }
 
 /// A text of one token.

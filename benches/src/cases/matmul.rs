@@ -5,7 +5,7 @@ use super::peers::{
     WithPeers,
     products::{self, Operands},
 };
-use super::{Buffer, Case, Parts, cast, ladder, values, zeros};
+use super::{Buffer, Case, Ladder, Parts, cast, ladder, values, zeros};
 use crate::workload::Layout;
 use gradus_kernels::{
     Float,
@@ -40,12 +40,16 @@ pub(super) fn data(layout: Layout, m: usize, k: usize, n: usize) -> Data {
     }
 }
 
-pub(super) fn case(layout: Layout, m: usize, k: usize, n: usize) -> Box<dyn Case> {
+pub(super) fn product_ladder(layout: Layout, m: usize, k: usize, n: usize) -> Ladder<Run, Data> {
     let data = data(layout, m, k, n);
     let same = |x| x;
     let expected = (vec![reference::<f32>(&data, same)], vec![reference::<f64>(&data, same)]);
     let call = |run: Run, isa, d: &mut Data| run(isa, d.products());
-    let ladder = ladder(RUNGS, data, call, |d| d.c.fill(f32::NAN), outputs, expected);
+    ladder(RUNGS, data, call, |d| d.c.fill(f32::NAN), outputs, expected)
+}
+
+pub(super) fn case(layout: Layout, m: usize, k: usize, n: usize) -> Box<dyn Case> {
+    let ladder = product_ladder(layout, m, k, n);
     #[cfg(feature = "peers")]
     let ladder = {
         let Data { ref a, ref b, .. } = ladder.data;

@@ -3,7 +3,7 @@
 //! The oracle is the product of the rounded operands, so that the rule of the other products holds unchanged.
 
 use super::{
-    Buffer, Case, aligned, bf16_isa, ladder,
+    Buffer, Ladder, aligned, bf16_isa, ladder,
     matmul::{Data, data, outputs, reference},
     zeros,
 };
@@ -21,7 +21,7 @@ fn rounded(x: f32) -> f32 {
     round(x).to_f32()
 }
 
-pub(super) fn case(layout: Layout, m: usize, k: usize, n: usize) -> Box<dyn Case> {
+pub(super) fn case(layout: Layout, m: usize, k: usize, n: usize) -> Ladder<Run, Data> {
     let data = data(layout, m, k, n);
     let expected = (vec![reference(&data, rounded)], vec![reference(&data, rounded)]);
     let call = |run: Run, isa, d: &mut Data| {
@@ -29,11 +29,11 @@ pub(super) fn case(layout: Layout, m: usize, k: usize, n: usize) -> Box<dyn Case
     };
     let mut ladder = ladder(RUNGS, data, call, |d| d.c.fill(f32::NAN), outputs, expected);
     ladder.precision = Precision::Bf16;
-    Box::new(ladder)
+    ladder
 }
 
 /// One row of activations; the weight is N×K.
-pub(super) fn decode(k: usize, n: usize) -> Box<dyn Case> {
+pub(super) fn decode(k: usize, n: usize) -> Ladder<stored::Run, (Data, Buffer<bf16>)> {
     let mut data = data(Layout::NT, 1, k, n);
     let expected = (vec![reference(&data, rounded)], vec![reference(&data, rounded)]);
     let weight = aligned(data.b.iter().copied().map(round));
@@ -45,5 +45,5 @@ pub(super) fn decode(k: usize, n: usize) -> Box<dyn Case> {
     let spoil = |(d, _): &mut (Data, Buffer<bf16>)| d.c.fill(f32::NAN);
     let mut ladder = ladder(stored::RUNGS, (data, weight), call, spoil, |(d, _)| outputs(d), expected);
     ladder.precision = Precision::Bf16;
-    Box::new(ladder)
+    ladder
 }

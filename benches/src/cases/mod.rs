@@ -11,6 +11,8 @@ mod attention;
 mod attention_bf16;
 mod buffer;
 mod cross_entropy;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod elementwise;
 mod embedding;
 mod generate;
@@ -30,7 +32,9 @@ use crate::{
     workload::{Gpt, Pass, Precision, Problem},
 };
 use buffer::{Buffer, aligned, zeros};
+use gradus_autograd::Device;
 use gradus_kernels::{Bf16Isa, Float, Isa, Rung, elementwise::Unary, oracle};
+use std::fmt::Display;
 
 /// A rung's name, idea and properties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,47 +86,59 @@ pub trait Case: Send {
 pub fn case(problem: &Problem) -> Box<dyn Case> {
     match *problem {
         Problem::Matmul { layout, m, k, n } => matmul::case(layout, m, k, n),
-        Problem::MatmulBf16 { layout, m, k, n } => matmul_bf16::case(layout, m, k, n),
-        Problem::DecodeBf16 { k, n } => matmul_bf16::decode(k, n),
-        Problem::AttentionBf16 { pass: Pass::Forward, b, h, t, d } => attention_bf16::forward([b, h, t, d]),
-        Problem::AttentionBf16 { pass: Pass::Backward, b, h, t, d } => attention_bf16::backward([b, h, t, d]),
+        Problem::MatmulBf16 { layout, m, k, n } => Box::new(matmul_bf16::case(layout, m, k, n)),
+        Problem::DecodeBf16 { k, n } => Box::new(matmul_bf16::decode(k, n)),
+        Problem::AttentionBf16 { pass: Pass::Forward, b, h, t, d } => Box::new(attention_bf16::forward([b, h, t, d])),
+        Problem::AttentionBf16 { pass: Pass::Backward, b, h, t, d } => Box::new(attention_bf16::backward([b, h, t, d])),
         Problem::Attention { pass: Pass::Forward, b, h, t, d } => attention::forward([b, h, t, d]),
-        Problem::Attention { pass: Pass::Backward, b, h, t, d } => attention::backward([b, h, t, d]),
+        Problem::Attention { pass: Pass::Backward, b, h, t, d } => Box::new(attention::backward([b, h, t, d])),
         Problem::AttentionDecode { b, h, t, d } => attention::decode([b, h, t, d]),
-        Problem::AttentionDecodeBf16 { b, h, t, d } => attention_bf16::decode([b, h, t, d]),
+        Problem::AttentionDecodeBf16 { b, h, t, d } => Box::new(attention_bf16::decode([b, h, t, d])),
         Problem::Softmax { pass: Pass::Forward, rows, c } => softmax::forward(rows, c),
-        Problem::Softmax { pass: Pass::Backward, rows, c } => softmax::backward(rows, c),
-        Problem::LogSoftmax { pass: Pass::Forward, rows, c } => softmax::log_forward(rows, c),
-        Problem::LogSoftmax { pass: Pass::Backward, rows, c } => softmax::log_backward(rows, c),
+        Problem::Softmax { pass: Pass::Backward, rows, c } => Box::new(softmax::backward(rows, c)),
+        Problem::LogSoftmax { pass: Pass::Forward, rows, c } => Box::new(softmax::log_forward(rows, c)),
+        Problem::LogSoftmax { pass: Pass::Backward, rows, c } => Box::new(softmax::log_backward(rows, c)),
         Problem::LayerNorm { pass: Pass::Forward, rows, c } => norms::forward(true, rows, c),
-        Problem::LayerNorm { pass: Pass::Backward, rows, c } => norms::backward(true, rows, c),
+        Problem::LayerNorm { pass: Pass::Backward, rows, c } => Box::new(norms::backward(true, rows, c)),
         Problem::RmsNorm { pass: Pass::Forward, rows, c } => norms::forward(false, rows, c),
-        Problem::RmsNorm { pass: Pass::Backward, rows, c } => norms::backward(false, rows, c),
+        Problem::RmsNorm { pass: Pass::Backward, rows, c } => Box::new(norms::backward(false, rows, c)),
         Problem::AddLayerNorm { .. } => unreachable!("in older reports only"),
         Problem::Rope { pass, b, t, h, d, interleaved } => {
-            rope::case(pass == Pass::Backward, [b, t, h, d], interleaved)
+            Box::new(rope::case(pass == Pass::Backward, [b, t, h, d], interleaved))
         }
         Problem::Gelu { pass: Pass::Forward, rows, c, erf } => elementwise::unary_forward(gelu(erf), rows * c),
-        Problem::Gelu { pass: Pass::Backward, rows, c, erf } => elementwise::unary_backward(gelu(erf), rows * c),
+        Problem::Gelu { pass: Pass::Backward, rows, c, erf } => {
+            Box::new(elementwise::unary_backward(gelu(erf), rows * c))
+        }
         Problem::Silu { pass: Pass::Forward, rows, c } => elementwise::unary_forward(Unary::Silu, rows * c),
-        Problem::Silu { pass: Pass::Backward, rows, c } => elementwise::unary_backward(Unary::Silu, rows * c),
+        Problem::Silu { pass: Pass::Backward, rows, c } => Box::new(elementwise::unary_backward(Unary::Silu, rows * c)),
         Problem::BiasGelu { .. } => unreachable!("it stands in older reports only"),
-        Problem::CrossEntropy { pass: Pass::Forward, rows, v } => cross_entropy::forward(rows, v),
-        Problem::CrossEntropy { pass: Pass::Backward, rows, v } => cross_entropy::backward(rows, v),
-        Problem::Dropout { n } => elementwise::dropout(n),
-        Problem::Add { n } => elementwise::add(n),
-        Problem::Heads { b, t, h, d } => elementwise::heads([b, t, h, d]),
-        Problem::RowSum { rows, c } => elementwise::row_sum(rows, c),
-        Problem::Embedding { pass: Pass::Forward, ids, v, c } => embedding::forward(ids, v, c),
-        Problem::Embedding { pass: Pass::Backward, ids, v, c } => embedding::backward(ids, v, c),
-        Problem::Adamw { n } => optimizer::adamw(n),
-        Problem::Sgd { n } => optimizer::sgd(n),
-        Problem::SumOfSquares { n } => optimizer::sum_of_squares(n),
-        Problem::TrainingStep { gpt, batch, dropout, precision } => training_step::case(gpt, batch, dropout, precision),
+        Problem::CrossEntropy { pass: Pass::Forward, rows, v } => Box::new(cross_entropy::forward(rows, v)),
+        Problem::CrossEntropy { pass: Pass::Backward, rows, v } => Box::new(cross_entropy::backward(rows, v)),
+        Problem::Dropout { n } => Box::new(elementwise::dropout(n)),
+        Problem::Add { n } => Box::new(elementwise::add(n)),
+        Problem::Heads { b, t, h, d } => Box::new(elementwise::heads([b, t, h, d])),
+        Problem::RowSum { rows, c } => Box::new(elementwise::row_sum(rows, c)),
+        Problem::Embedding { pass: Pass::Forward, ids, v, c } => Box::new(embedding::forward(ids, v, c)),
+        Problem::Embedding { pass: Pass::Backward, ids, v, c } => Box::new(embedding::backward(ids, v, c)),
+        Problem::Adamw { n } => Box::new(optimizer::adamw(n)),
+        Problem::Sgd { n } => Box::new(optimizer::sgd(n)),
+        Problem::SumOfSquares { n } => Box::new(optimizer::sum_of_squares(n)),
+        Problem::TrainingStep { .. } | Problem::Generate { .. } => program(&Device::Cpu, problem),
+    }
+}
+
+/// A whole program on a device.
+fn program(device: &Device, problem: &Problem) -> Box<dyn Case> {
+    match *problem {
+        Problem::TrainingStep { gpt, batch, dropout, precision } => {
+            Box::new(training_step::case(device, gpt, batch, dropout, precision))
+        }
         Problem::Generate { gpt, tokens, precision, cache } => {
             assert_eq!(cache, precision, "keys and values are stored as the weights are");
-            generate::case(gpt, tokens, precision)
+            Box::new(generate::case(device, gpt, tokens, precision))
         }
+        _ => unreachable!("kernels are no programs"),
     }
 }
 
@@ -226,13 +242,13 @@ impl<F: Copy + Send + Sync, D: Send> Case for Ladder<F, D> {
 }
 
 impl<F, D> Ladder<F, D> {
-    fn compare(&self, got: &Parts<f32>, bounds: Option<&Parts<f64>>, name: &str, isa: Isa) -> Result<()> {
+    fn compare(&self, got: &Parts<f32>, bounds: Option<&Parts<f64>>, name: &str, at: impl Display) -> Result<()> {
         for (part, got) in got.iter().enumerate() {
             let found = match bounds {
                 Some(bounds) => within(got, &self.exact[part], &bounds[part]),
                 None => oracle::check(got, &self.plain[part], &self.exact[part]),
             };
-            found.map_err(|problem| format!("{name} at {isa} is wrong: output {part}: {problem}"))?;
+            found.map_err(|problem| format!("{name} at {at} is wrong: output {part}: {problem}"))?;
         }
         Ok(())
     }

@@ -2,27 +2,27 @@
 
 #[cfg(feature = "peers")]
 use super::peers::{WithPeers, candle};
-use super::{Buffer, Case, Parts, aligned, cast, ladder, scaled, values, zeros};
+use super::{Buffer, Case, Ladder, Parts, aligned, cast, ladder, scaled, values, zeros};
 use gradus_kernels::{Float, norm};
 
-const EPS: f32 = 1e-5;
+pub(super) const EPS: f32 = 1e-5;
 
 /// Inputs and outputs of a norm, in both directions.
-struct Data<E> {
-    rows: usize,
-    c: usize,
+pub(super) struct Data<E> {
+    pub(super) rows: usize,
+    pub(super) c: usize,
     /// Layer norm has means and β; those of RMS norm stay as they are.
-    centered: bool,
-    x: Buffer<E>,
-    gamma: Buffer<E>,
-    beta: Buffer<E>,
-    mean: Buffer<E>,
-    rstd: Buffer<E>,
-    dy: Buffer<E>,
+    pub(super) centered: bool,
+    pub(super) x: Buffer<E>,
+    pub(super) gamma: Buffer<E>,
+    pub(super) beta: Buffer<E>,
+    pub(super) mean: Buffer<E>,
+    pub(super) rstd: Buffer<E>,
+    pub(super) dy: Buffer<E>,
     /// Forward y, backward dx.
-    out: Buffer<E>,
-    dgamma: Buffer<E>,
-    dbeta: Buffer<E>,
+    pub(super) out: Buffer<E>,
+    pub(super) dgamma: Buffer<E>,
+    pub(super) dbeta: Buffer<E>,
 }
 
 impl<E: Float> Data<E> {
@@ -73,7 +73,7 @@ impl<E: Float> Data<E> {
 }
 
 /// Layer norm if it is `centered`, or RMS norm.
-pub(super) fn forward(centered: bool, rows: usize, c: usize) -> Box<dyn Case> {
+pub(super) fn forward_ladder(centered: bool, rows: usize, c: usize) -> Ladder<norm::Forward, Data<f32>> {
     fn parts<E: Float>(d: &Data<E>) -> Parts<E> {
         vec![d.out.to_vec(), d.mean.to_vec(), d.rstd.to_vec()]
     }
@@ -83,7 +83,12 @@ pub(super) fn forward(centered: bool, rows: usize, c: usize) -> Box<dyn Case> {
         run(isa, input, output);
     };
     let data = Data::new(centered, rows, c);
-    let ladder = ladder(&norm::FORWARD_RUNGS, data, call, Data::spoil, parts, expected);
+    ladder(&norm::FORWARD_RUNGS, data, call, Data::spoil, parts, expected)
+}
+
+/// The same with other people's kernels, where they are compiled in.
+pub(super) fn forward(centered: bool, rows: usize, c: usize) -> Box<dyn Case> {
+    let ladder = forward_ladder(centered, rows, c);
     #[cfg(feature = "peers")]
     let ladder = {
         let Data { ref x, ref gamma, ref beta, .. } = ladder.data;
@@ -98,7 +103,7 @@ pub(super) fn forward(centered: bool, rows: usize, c: usize) -> Box<dyn Case> {
 }
 
 /// The gradients of layer norm if it is `centered`, or of RMS norm.
-pub(super) fn backward(centered: bool, rows: usize, c: usize) -> Box<dyn Case> {
+pub(super) fn backward(centered: bool, rows: usize, c: usize) -> Ladder<norm::Backward, Data<f32>> {
     fn parts<E: Float>(d: &Data<E>) -> Parts<E> {
         let dbeta = d.centered.then(|| d.dbeta.to_vec());
         [d.out.to_vec(), d.dgamma.to_vec()].into_iter().chain(dbeta).collect()
@@ -115,5 +120,5 @@ pub(super) fn backward(centered: bool, rows: usize, c: usize) -> Box<dyn Case> {
     };
     let expected = (reference(centered, rows, c), reference(centered, rows, c));
     let data = Data::normed(centered, rows, c);
-    Box::new(ladder(&norm::BACKWARD_RUNGS, data, call, Data::spoil, parts, expected))
+    ladder(&norm::BACKWARD_RUNGS, data, call, Data::spoil, parts, expected)
 }

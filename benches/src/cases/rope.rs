@@ -1,19 +1,19 @@
 //! Rotary positions of a packed projection: the heads of q and k turn, those of v are copied.
 
-use super::{Buffer, Case, cast, ladder, values, zeros};
+use super::{Buffer, Ladder, cast, ladder, values, zeros};
 use gradus_kernels::{
     Float,
     rope::{self, Input, Pairing, RUNGS, Rotate, Shape},
 };
 
-struct Data<E> {
-    shape: Shape,
-    pairing: Pairing,
-    inverse: bool,
-    x: Buffer<E>,
-    cos: Buffer<E>,
-    sin: Buffer<E>,
-    y: Buffer<E>,
+pub(super) struct Data<E> {
+    pub(super) shape: Shape,
+    pub(super) pairing: Pairing,
+    pub(super) inverse: bool,
+    pub(super) x: Buffer<E>,
+    pub(super) cos: Buffer<E>,
+    pub(super) sin: Buffer<E>,
+    pub(super) y: Buffer<E>,
 }
 
 impl<E: Float> Data<E> {
@@ -34,7 +34,7 @@ impl Data<f32> {
     }
 }
 
-pub(super) fn case(inverse: bool, [b, t, h, d]: [usize; 4], interleaved: bool) -> Box<dyn Case> {
+pub(super) fn case(inverse: bool, [b, t, h, d]: [usize; 4], interleaved: bool) -> Ladder<Rotate, Data<f32>> {
     let shape = Shape { b, t, h: 3 * h, rotated: 2 * h, d, pairs: d / 2 };
     let angles =
         |i: usize| (i / shape.pairs) as f64 * 10_000_f64.powf(-((i % shape.pairs) as f64) / shape.pairs as f64);
@@ -48,5 +48,5 @@ pub(super) fn case(inverse: bool, [b, t, h, d]: [usize; 4], interleaved: bool) -
         run(isa, input, y);
     };
     let spoil = |data: &mut Data<f32>| data.y.fill(f32::NAN);
-    Box::new(ladder(&RUNGS, data, call, spoil, |data| vec![data.y.to_vec()], expected))
+    ladder(&RUNGS, data, call, spoil, |data| vec![data.y.to_vec()], expected)
 }

@@ -8,13 +8,13 @@ use gradus_kernels::{
     softmax::{self, BACKWARD_RUNGS, Backward, FORWARD_RUNGS, Forward, LOG_BACKWARD_RUNGS, LOG_FORWARD_RUNGS, naive},
 };
 
-struct Data {
-    rows: usize,
-    c: usize,
+pub(super) struct Data {
+    pub(super) rows: usize,
+    pub(super) c: usize,
     /// Forward x, backward y.
-    x: Buffer,
-    dy: Buffer,
-    out: Buffer,
+    pub(super) x: Buffer,
+    pub(super) dy: Buffer,
+    pub(super) out: Buffer,
 }
 
 impl Data {
@@ -58,17 +58,21 @@ fn backward_case(
     forward: fn(usize, usize, &[f32], &mut [f32]),
     plain: fn(usize, usize, &[f32], &[f32], &mut [f32]),
     exact: fn(usize, usize, &[f64], &[f64], &mut [f64]),
-) -> Box<dyn Case> {
+) -> Ladder<Backward, Data> {
     let mut y = zeros(rows * c);
     forward(rows, c, &scaled(1, rows * c, 8.0), &mut y);
     let data = data(rows, c, y, values(2, rows * c));
     let expected = (data.reference(plain), data.reference(exact));
     let call = |run: Backward, isa, d: &mut Data| run(isa, d.rows, d.c, &d.x, &d.dy, &mut d.out);
-    Box::new(ladder(rungs, data, call, spoil, outputs, expected))
+    ladder(rungs, data, call, spoil, outputs, expected)
+}
+
+pub(super) fn forward_ladder(rows: usize, c: usize) -> Ladder<Forward, Data> {
+    forward_case(&FORWARD_RUNGS, (rows, c), naive::forward, naive::forward)
 }
 
 pub(super) fn forward(rows: usize, c: usize) -> Box<dyn Case> {
-    let ladder = forward_case(&FORWARD_RUNGS, (rows, c), naive::forward, naive::forward);
+    let ladder = forward_ladder(rows, c);
     #[cfg(feature = "peers")]
     let ladder = {
         let peers = candle::softmax(&ladder.data.x, [rows, c]);
@@ -77,14 +81,14 @@ pub(super) fn forward(rows: usize, c: usize) -> Box<dyn Case> {
     Box::new(ladder)
 }
 
-pub(super) fn backward(rows: usize, c: usize) -> Box<dyn Case> {
+pub(super) fn backward(rows: usize, c: usize) -> Ladder<Backward, Data> {
     backward_case(&BACKWARD_RUNGS, (rows, c), softmax::forward, naive::backward, naive::backward)
 }
 
-pub(super) fn log_forward(rows: usize, c: usize) -> Box<dyn Case> {
-    Box::new(forward_case(&LOG_FORWARD_RUNGS, (rows, c), naive::log_forward, naive::log_forward))
+pub(super) fn log_forward(rows: usize, c: usize) -> Ladder<Forward, Data> {
+    forward_case(&LOG_FORWARD_RUNGS, (rows, c), naive::log_forward, naive::log_forward)
 }
 
-pub(super) fn log_backward(rows: usize, c: usize) -> Box<dyn Case> {
+pub(super) fn log_backward(rows: usize, c: usize) -> Ladder<Backward, Data> {
     backward_case(&LOG_BACKWARD_RUNGS, (rows, c), softmax::log_forward, naive::log_backward, naive::log_backward)
 }

@@ -9,6 +9,7 @@ use crate::{
     timing::seconds,
     workload::{Gpt, Precision},
 };
+use gradus_autograd::Device;
 use gradus_gpt::{
     config::{FORMAT, RunConfig},
     dataset::Dataset,
@@ -37,7 +38,7 @@ fn text() -> String {
     oracle::values(1, 100_000).into_iter().map(character).collect()
 }
 
-pub(super) fn case(gpt: Gpt, batch: usize, dropout: f32, precision: Precision) -> Box<dyn Case> {
+pub(super) fn case(device: &Device, gpt: Gpt, batch: usize, dropout: f32, precision: Precision) -> impl Case + use<> {
     let text = text();
     let tokenizer = Tokenizer::new(TokenizerKind::Char, &text);
     let data = Dataset::new(&text, &tokenizer).expect("the tokenizer was made for this text");
@@ -50,14 +51,8 @@ pub(super) fn case(gpt: Gpt, batch: usize, dropout: f32, precision: Precision) -
     // The trainer borrows them, and a case is made a few times in a process.
     let (run, data): (&'static RunConfig, &'static Dataset) = (Box::leak(Box::new(run)), Box::leak(Box::new(data)));
     let steps = if gpt.training_step(batch).flops > SLOW { 2 } else { 21 };
-    Box::new(TrainingStep {
-        trainer: Trainer::new(run, data),
-        vocab: gpt.vocab,
-        precision,
-        steps,
-        first: f32::NAN,
-        last: f32::NAN,
-    })
+    let trainer = Trainer::new_on(device, run, data);
+    TrainingStep { trainer, vocab: gpt.vocab, precision, steps, first: f32::NAN, last: f32::NAN }
 }
 
 impl Case for TrainingStep {

@@ -164,7 +164,7 @@ impl Gauge {
             }
         }
         let (host, isa) = (self.host.clone(), Isa::active().to_string());
-        Machine { host, isa, threads: self.threads, arithmetic, bandwidth, sweeps: self.sweeps }
+        Machine { host, isa, threads: self.threads, arithmetic, bandwidth, sweeps: self.sweeps, card: None }
     }
 }
 
@@ -213,7 +213,7 @@ fn memory(access: Access, bytes: usize, threads: &mut [Vec<f32>], time: Duration
                 Access::Copy => probes::copy(isa, false, x, y),
                 Access::StreamedCopy => probes::copy(isa, true, x, y),
                 Access::Memcpy => y.copy_from_slice(x),
-                Access::Memset => x.fill(0.0),
+                Access::Memset | Access::Write => x.fill(0.0),
                 Access::Triad => probes::triad(isa, false, 0.5, x, y, z),
                 Access::StreamedTriad => probes::triad(isa, true, 0.5, x, y, z),
                 Access::Update => probes::update(isa, 1e-6, x, y),

@@ -52,6 +52,18 @@ pub(super) fn level_of(bytes: usize, caches: Caches, threads: usize) -> Level {
 }
 
 impl Machine {
+    /// Takes of each peak the better one of two measurements of the same machine.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn best_of(&mut self, again: &Machine) {
+        for (peak, other) in self.arithmetic.iter_mut().zip(&again.arithmetic) {
+            peak.gflops = peak.gflops.max(other.gflops);
+        }
+        for (peak, other) in self.bandwidth.iter_mut().zip(&again.bandwidth) {
+            peak.gigabytes = peak.gigabytes.max(other.gigabytes);
+        }
+        self.sweeps += again.sweeps;
+    }
+
     /// The peak of arithmetic, in FLOPs in a second, on `threads` threads: of the best instruction set. What is of bf16
     /// may also be computed in `f32`.
     pub fn flops_per_second(&self, threads: usize, precision: Precision) -> f64 {

@@ -8,6 +8,8 @@
 //! A peak is the best measurement ([`gauge`]); the median is kept beside it. `limit` computes the least time of a piece of
 //! work from the peaks.
 
+#[cfg(feature = "cuda")]
+pub mod card;
 pub mod gauge;
 mod host;
 mod limit;
@@ -68,11 +70,13 @@ pub enum Access {
     StreamedTriad,
     /// y = 0 by the C library's `memset`, which uses streaming stores for large arrays.
     Memset,
+    /// y = k by the threads of a card: 4 bytes an element.
+    Write,
 }
 
 impl Access {
     /// Every one.
-    pub const ALL: [Access; 9] = [
+    pub const ALL: [Access; 10] = [
         Access::Read,
         Access::Copy,
         Access::Memcpy,
@@ -82,6 +86,7 @@ impl Access {
         Access::Update,
         Access::Scale,
         Access::Memset,
+        Access::Write,
     ];
 
     /// Its name.
@@ -96,13 +101,14 @@ impl Access {
             Access::StreamedCopy => "streamed copy",
             Access::StreamedTriad => "streamed triad",
             Access::Memset => "memset",
+            Access::Write => "write",
         }
     }
 
     /// The arrays that it goes through.
     fn arrays(self) -> usize {
         match self {
-            Access::Read | Access::Scale | Access::Memset => 1,
+            Access::Read | Access::Scale | Access::Memset | Access::Write => 1,
             Access::Copy | Access::Memcpy | Access::Update | Access::StreamedCopy => 2,
             Access::Triad | Access::StreamedTriad => 3,
         }
@@ -112,7 +118,7 @@ impl Access {
     fn reads_and_writes(self) -> (usize, usize) {
         match self {
             Access::Read => (1, 0),
-            Access::Memset => (0, 1),
+            Access::Memset | Access::Write => (0, 1),
             Access::Copy | Access::Memcpy | Access::Scale | Access::StreamedCopy => (1, 1),
             Access::Triad | Access::Update | Access::StreamedTriad => (2, 1),
         }
@@ -124,8 +130,11 @@ impl Access {
         work.updated > 0 || !matches!(self, Access::Update | Access::Scale)
     }
 
-    /// Whether it is measured at this level: streaming stores bypass the caches.
+    /// Whether it is measured at this level of a processor: streaming stores bypass the caches.
     fn is_of(self, level: Level) -> bool {
+        if self == Access::Write {
+            return false; // on cards alone
+        }
         let is_past = matches!(self, Access::Memcpy | Access::Memset | Access::StreamedCopy | Access::StreamedTriad);
         !is_past || level >= Level::Edge
     }
@@ -164,6 +173,19 @@ pub struct Bandwidth {
     pub median: f64,
 }
 
+/// What a CUDA card says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Card {
+    /// Its name.
+    pub name: String,
+    /// Its compute capability.
+    pub capability: String,
+    /// Its multiprocessors.
+    pub multiprocessors: usize,
+    /// The bytes of its memory.
+    pub memory: usize,
+}
+
 /// The machine, and what was measured of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
@@ -180,6 +202,9 @@ pub struct Machine {
     /// How many times all of them were measured, from the beginning of the run to its end; zero in older reports.
     #[serde(default)]
     pub sweeps: usize,
+    /// The CUDA card that was measured, where it was not the processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<Card>,
 }
 
 /// `1 thread`, `2 threads`
@@ -224,6 +249,7 @@ pub(crate) mod tests {
                 bandwidth(Level::Dram, Access::Triad, 2, 50.0),
             ],
             sweeps: 3,
+            card: None,
         }
     }
 }

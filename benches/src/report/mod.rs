@@ -2,6 +2,8 @@
 
 pub mod alone;
 mod beside;
+#[cfg(feature = "cuda")]
+pub mod card;
 pub mod compare;
 pub mod data;
 pub mod format;
@@ -26,6 +28,7 @@ use crate::{
     workload::{self, Workload},
 };
 use data::{Report, Settings};
+use gradus_gpt::device::DeviceName;
 use gradus_kernels::Isa;
 use progress::Progress;
 use std::{
@@ -54,6 +57,9 @@ pub struct Arguments {
     /// Where to write report.md, report.jsonl and the pictures
     #[arg(long, value_name = "DIR", default_value = "report")]
     pub out: PathBuf,
+    /// What to measure: cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: DeviceName,
     /// Threads; all cores unless given
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
@@ -76,6 +82,36 @@ pub fn chosen(quick: bool, only: Option<&str>) -> Result<Vec<Workload>> {
     }
 }
 
+/// What is measured: the processor, or a card that is there.
+enum Measurable {
+    Cpu,
+    #[cfg(feature = "cuda")]
+    Card(gradus_kernels::cuda::Gpu),
+}
+
+impl Measurable {
+    fn open(name: DeviceName) -> Result<Measurable> {
+        match name {
+            DeviceName::Cpu => Ok(Measurable::Cpu),
+            #[cfg(feature = "cuda")]
+            DeviceName::Cuda(ordinal) => crate::cases::cuda::open(ordinal).map(Measurable::Card),
+            #[cfg(not(feature = "cuda"))]
+            DeviceName::Cuda(_) => {
+                Err("these benches were built without CUDA: build them with the feature `cuda`".into())
+            }
+        }
+        .map_err(|problem| format!("--device {name}: {problem}"))
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Measurable::Cpu => Host::read().cpu,
+            #[cfg(feature = "cuda")]
+            Measurable::Card(gpu) => gpu.properties().name.clone(),
+        }
+    }
+}
+
 /// Measures, writes the folder, and prints the comparison and where everything is.
 ///
 /// # Errors
@@ -89,15 +125,17 @@ pub fn command(arguments: &Arguments) -> Result<()> {
     }
     let workloads = chosen(arguments.quick, arguments.only.as_deref())?;
     let earlier = arguments.against.as_deref().map(Report::load).transpose()?;
+    let device = Measurable::open(arguments.device)?;
     probe(&arguments.out)?; // before the minutes that it takes, not after them
-    let torch = arguments.torch.as_deref().map(|python| torch::Torch::start(python, threads)).transpose()?;
+    let start = |python| torch::Torch::start(python, threads, &arguments.device.to_string());
+    let torch = arguments.torch.as_deref().map(start).transpose()?;
     let effort = if arguments.quick {
         Effort { seconds: 0.12, least: 3, rounds: 3 }
     } else {
         Effort { seconds: 0.15, least: 5, rounds: 5 }
     };
     let settings = Settings {
-        name: arguments.name.clone().unwrap_or_else(|| Host::read().cpu),
+        name: arguments.name.clone().unwrap_or_else(|| device.name()),
         quick: arguments.quick,
         only: arguments.only.clone(),
         effort,
@@ -105,8 +143,15 @@ pub fn command(arguments: &Arguments) -> Result<()> {
         peers: cfg!(feature = "peers"),
     };
     let mut progress = Progress::new();
-    let plan = plan::Plan { workloads, threads, settings };
-    let report = run::run(&plan, torch, |what, share| progress.show(what, share))?;
+    let show = |what: &str, share: f64| progress.show(what, share);
+    let report = match device {
+        Measurable::Cpu => run::run(&plan::Plan { workloads, threads, settings }, torch, show)?,
+        #[cfg(feature = "cuda")]
+        Measurable::Card(gpu) => {
+            let extent = crate::machine::card::Extent::CARD;
+            card::run(&card::Plan { gpu, workloads, settings, extent }, torch, show)?
+        }
+    };
     progress.done();
     write_all(&report, &arguments.out)?;
     if let Some(earlier) = earlier {

@@ -23,6 +23,24 @@ output counts once.
 - A peak is the best of several measurements, made before, between and after the workloads. The median of all of them stands in brackets.
 ";
 
+/// The same for a CUDA card.
+const METHOD_ON_A_CARD: &str = "\
+## How it is measured
+
+Every rung is checked against the oracle (the naive rung in `f64`) before it is timed. All rungs of a workload, the peers and PyTorch then take \
+turns on the same data, which lies on the card. A *time* is that between two events on the card's own clock with many launches between them, \
+divided by their number: the median over the rounds of the median of a round. Where a launch takes the host longer than the card, it is \
+the host's time. Work of more than half a second runs once.
+
+- *Of the limit* is the least time that the card allows, divided by the time. The least time is the larger of two: FLOPs \
+over the peak of multiply-adds (of `f32`, or of bf16 on tensor cores by `mma.sync`), and bytes over the bandwidth of the L2 cache or the \
+memory, all measured by probes in the same run. Each input and output counts once.
+- *Over naive* and *over the rung below* are ratios of times. *Times PyTorch* is PyTorch's time over ours, so above 1 we are faster.
+- *Cold* is the time of one launch with its data gone from the L2 cache.
+- *best* is what the library runs, where it chooses among the rungs by the sizes.
+- A peak is the better of two measurements, made before and after the workloads. The median of the first stands in brackets.
+";
+
 /// Which ladders a page shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ladders {
@@ -34,7 +52,12 @@ pub enum Ladders {
 
 /// A page of one report or several. `pictures` are the names of operations (or `scaling`) and the files of their pictures.
 pub fn render(reports: &[&Report], ladders: Ladders, pictures: &[(String, String)]) -> String {
-    let mut text = format!("# Benchmarks\n\n{}\n{METHOD}\n", tables::configuration(reports));
+    let is_card = |report: &&Report| report.machine.card.is_some();
+    let (title, method) = match reports.iter().any(is_card) {
+        true => ("Benchmarks on CUDA", METHOD_ON_A_CARD),
+        false => ("Benchmarks", METHOD),
+    };
+    let mut text = format!("# {title}\n\n{}\n{method}\n", tables::configuration(reports));
     let mut section = |title: &str, table: String| {
         if !table.is_empty() {
             let _ = write!(text, "## {title}\n\n{table}\n");

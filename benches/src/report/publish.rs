@@ -24,6 +24,14 @@ use std::{
 const BEGIN: &str = "<!-- benchmarks: ";
 const END: &str = "<!-- end of benchmarks -->";
 
+/// What stands at the end of the page as long as no card was measured.
+const CUDA: &str = "\
+## CUDA
+
+The CUDA kernels have not run on a card yet, so there are no figures of them here. What is expected of them, and how many launches a step makes, is
+[estimated](cuda-estimates.md). On a card `cargo run --release -p gradus-benches -- report --device cuda` measures them.
+";
+
 /// The flags of `publish`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
@@ -56,7 +64,7 @@ pub fn command(arguments: &Arguments) -> Result<()> {
 
 /// `docs/benchmarks.md`.
 pub fn page(reports: &[&Report]) -> String {
-    page::render(reports, Ladders::Fullest, &[])
+    page::render(reports, Ladders::Fullest, &[]) + CUDA
 }
 
 /// A text with its tables written anew.

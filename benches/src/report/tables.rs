@@ -22,6 +22,23 @@ pub fn configuration(reports: &[&Report]) -> String {
         let (host, settings) = (&report.machine.host, &report.settings);
         let pytorch = settings.pytorch.as_ref().map_or(String::new(), |version| format!(", PyTorch {version}"));
         let quick = if settings.quick { ", with --quick: few and short repetitions" } else { "" };
+        if let Some(card) = &report.machine.card {
+            return format!(
+                "- **{}**: {}, compute capability {}, {} multiprocessors, L2 {} MiB, memory {} MiB; host {}. Commit {}, {} \
+                 ({}){pytorch}. Taken in {:.0} s{quick}.\n",
+                settings.name,
+                card.name,
+                card.capability,
+                card.multiprocessors,
+                host.caches.l2 >> 20,
+                card.memory >> 20,
+                host.cpu,
+                host.commit,
+                host.rustc,
+                host.flags,
+                report.seconds,
+            );
+        }
         format!(
             "- **{}**: {}, {} on {} cores, {}; L1 {} KiB and L2 {} KiB a core, L3 {} MiB. Commit {}, {} ({}){pytorch}. \
              Taken in {:.0} s{quick}.\n",
@@ -83,7 +100,7 @@ pub fn machine(reports: &[&Report]) -> String {
     }
     let heading = |(report, threads): &(&Report, usize)| {
         let of = if reports.len() > 1 { format!("{}: ", report.settings.name) } else { String::new() };
-        of + &plural(*threads)
+        of + &report.machine.card.as_ref().map_or_else(|| plural(*threads), |_| "the card".into())
     };
     let headings: Vec<String> = columns.iter().map(heading).collect();
     let mut table =

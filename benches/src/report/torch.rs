@@ -30,6 +30,7 @@ pub struct Torch {
     version: String,
     python: String,
     threads: usize,
+    device: String,
 }
 
 /// A line of the server.
@@ -43,16 +44,17 @@ enum Answer {
 }
 
 impl Torch {
-    /// Starts `python`.
+    /// Starts `python`, to compute on `device`: `cpu` or `cuda:N`.
     ///
     /// # Errors
     /// One line where it cannot be started, or has no torch.
-    pub fn start(python: &str, threads: usize) -> Result<Torch> {
+    pub fn start(python: &str, threads: usize, device: &str) -> Result<Torch> {
         let mut command = Command::new(python);
-        command.args(["-c", SERVER, &threads.to_string()]);
+        command.args(["-c", SERVER, &threads.to_string(), device]);
         command.env("OMP_NUM_THREADS", threads.to_string()).env("GLIBC_TUNABLES", MALLOC).stderr(Stdio::null());
         let partner = Partner::start(&mut command, PATIENCE).map_err(|error| format!("--torch {python}: {error}"))?;
-        let mut torch = Torch { partner, version: String::new(), python: python.into(), threads };
+        let (version, python) = (String::new(), python.to_string());
+        let mut torch = Torch { partner, version, python: python.clone(), threads, device: device.into() };
         match torch.answer() {
             Ok(Answer::Version { version }) => torch.version = version,
             Ok(Answer::Error { error }) => return Err(format!("--torch {python}: {error}")),
@@ -66,7 +68,7 @@ impl Torch {
     /// # Errors
     /// Those of [`Torch::start`].
     pub fn again(&self) -> Result<Torch> {
-        Torch::start(&self.python, self.threads)
+        Torch::start(&self.python, self.threads, &self.device)
     }
 
     /// Its version.
@@ -105,13 +107,13 @@ mod tests {
 
     #[test]
     fn a_missing_python_is_one_line() {
-        let error = Torch::start("/no/such/python", 1).unwrap_err();
+        let error = Torch::start("/no/such/python", 1, "cpu").unwrap_err();
         assert!(error.starts_with("--torch /no/such/python: ") && error.lines().count() == 1, "{error}");
     }
 
     #[test]
     fn a_program_that_is_no_python_is_one_line() {
-        let error = Torch::start("true", 1).unwrap_err();
+        let error = Torch::start("true", 1, "cpu").unwrap_err();
         assert_eq!(error, "--torch true: this is no Python that runs PyTorch");
     }
 

@@ -20,6 +20,14 @@ except Exception as problem:  # whatever keeps it from being imported, the calle
     sys.exit(1)
 
 torch.set_num_threads(int(sys.argv[1]))
+DEVICE = sys.argv[2]
+CUDA = DEVICE.startswith("cuda")
+if CUDA:
+    if not torch.cuda.is_available():
+        say({"error": "this PyTorch has no CUDA, or finds no card"})
+        sys.exit(1)
+    torch.cuda.set_device(DEVICE)
+    torch.set_default_device(DEVICE)
 torch.manual_seed(1337)
 
 
@@ -206,14 +214,14 @@ def training_step(p):
     others = [w for w in model.parameters() if w.dim() < 2]
     groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), fused=True)
-    data = torch.randint(sizes["vocab"], (100_000,))
+    data = torch.randint(sizes["vocab"], (100_000,), device="cpu")
     b, t = p["batch"], sizes["context"]
 
     def step():
-        at = torch.randint(len(data) - t - 1, (b,))
-        ids = torch.stack([data[j:j + t] for j in at])
-        targets = torch.stack([data[j + 1:j + 1 + t] for j in at])
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=p["precision"] == "bf16"):
+        at = torch.randint(len(data) - t - 1, (b,), device="cpu")
+        ids = torch.stack([data[j:j + t] for j in at]).to(DEVICE)
+        targets = torch.stack([data[j + 1:j + 1 + t] for j in at]).to(DEVICE)
+        with torch.autocast(torch.device(DEVICE).type, dtype=torch.bfloat16, enabled=p["precision"] == "bf16"):
             loss = model(ids, targets)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -259,12 +267,23 @@ LONG = 0.02  # what takes longer has no untimed call before its turn, as in timi
 MOST = 500
 CALLS = 8  # until the heap has grown: of the first ones each is given other pages, which are new
 PATIENCE = 1.0
+GROUP = 1e-3  # the calls between two events on a card last at least so long, as in card.rs
 
 
-def timed(f):
+def timed(f, calls=1):
+    """The seconds of a call: by the clock of the card, where there is one."""
+    if CUDA:
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        first.record()
+        for _ in range(calls):
+            f()
+        last.record()
+        last.synchronize()
+        return first.elapsed_time(last) / 1e3 / calls
     begun = time.perf_counter()
-    f()
-    return time.perf_counter() - begun
+    for _ in range(calls):
+        f()
+    return (time.perf_counter() - begun) / calls
 
 
 def prepare(problem, warm_up):
@@ -281,10 +300,13 @@ def turn(f, once, seconds):
     """The same rule as in timing.rs."""
     if once < LONG:
         f()
+    calls = min(1000, max(1, math.ceil(GROUP / max(once, 1e-7)))) if CUDA else 1
     times, begun = [], time.perf_counter()
     while not times or (len(times) < MOST and time.perf_counter() - begun < seconds):
-        times.append(timed(f))
+        times.append(timed(f, calls))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
+    if CUDA:
+        peak = torch.cuda.max_memory_allocated() / 2**20
     return {"median_s": statistics.median(times), "minimum_s": min(times), "repetitions": len(times), "peak_mib": peak}
 
 

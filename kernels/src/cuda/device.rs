@@ -51,6 +51,8 @@ pub struct Properties {
     pub multiprocessors: usize,
     /// The bytes of shared memory that a block may have.
     pub shared_memory: usize,
+    /// The bytes of its L2 cache, which all multiprocessors share.
+    pub l2_cache: usize,
     /// The bytes of its memory.
     pub memory: usize,
 }
@@ -101,9 +103,17 @@ fn properties(ordinal: usize) -> Result<Properties> {
         },
         multiprocessors: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)? as usize,
         shared_memory: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)? as usize,
+        l2_cache: attribute(Attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)? as usize,
         // SAFETY: the device comes from the driver.
         memory: check("cuDeviceTotalMem", unsafe { result::device::total_mem(device) })?,
     })
+}
+
+impl Properties {
+    /// Whether it is the emulator of the tests, which computes what a card does and says nothing about its speed.
+    pub fn is_emulated(&self) -> bool {
+        self.name == "emulator"
+    }
 }
 
 impl Gpu {

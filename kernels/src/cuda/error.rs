@@ -83,6 +83,12 @@ pub enum Error {
     /// NVRTC is not there.
     #[error("GRADUS_CUDA=nvrtc needs NVIDIA's compiler library, which is not found: {0}")]
     NoCompiler(String),
+    /// cuBLAS, which only benchmarks use, is not there.
+    #[cfg(feature = "cublas")]
+    #[error(
+        "NVIDIA's library cuBLAS is not found (libcublas.so or cublas64_12.dll); install it with the CUDA toolkit, and put its folder on LD_LIBRARY_PATH"
+    )]
+    NoCublas,
     /// Any other refusal of the driver.
     #[error("the CUDA driver failed: {call}: {cause}")]
     Driver {

@@ -16,9 +16,12 @@
 //!   that of its device.
 //! - A kernel that uses tensor cores or asynchronous copies has a file of its own (`NAME.sm_80.cu`), which is loaded on cards that have them.
 
+#[cfg(feature = "cublas")]
+pub mod cublas;
 mod device;
 mod driver;
 mod error;
+mod event;
 mod launch;
 mod memory;
 mod module;
@@ -26,6 +29,7 @@ mod nvrtc;
 
 pub use device::{Capability, Gpu, Properties, devices};
 pub use error::{Error, Result};
+pub use event::Event;
 pub use memory::{Buffer, Slice, SliceMut};
 pub use module::{MODULES, Module};
 
@@ -56,6 +60,7 @@ pub use crate::kv_cache::cuda as kv_cache;
 pub use crate::matmul::cuda as matmul;
 pub use crate::norm::cuda as norm;
 pub use crate::optimizer::cuda as optimizer;
+pub use crate::probe::cuda as probe;
 pub use crate::reduce::cuda as reduce;
 pub use crate::rope::cuda as rope;
 pub use crate::softmax::cuda as softmax;

@@ -58,6 +58,7 @@ pub static MODULES: &[&[&Module]] = &[
     crate::matmul::cuda::MODULES,
     crate::norm::cuda::MODULES,
     crate::optimizer::cuda::MODULES,
+    crate::probe::cuda::MODULES,
     crate::reduce::cuda::MODULES,
     crate::rope::cuda::MODULES,
     crate::softmax::cuda::MODULES,

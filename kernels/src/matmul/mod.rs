@@ -49,7 +49,7 @@ mod dot_tiles;
 pub mod gemv;
 mod micro_in_place;
 pub mod naive;
-mod operands;
+pub(crate) mod operands;
 pub mod packed;
 mod packed_kernel;
 pub mod register_tile;

@@ -51,7 +51,7 @@ pub(super) fn span(counts: [usize; 3], strides: Strides) -> Option<usize> {
 }
 
 /// Panics unless operands of these lengths, read with these strides, have all elements of the shape, and C has exactly its own.
-pub(super) fn expect(shape: Shape, a: (usize, Strides), b: (usize, Strides), c: usize) {
+pub(crate) fn expect(shape: Shape, a: (usize, Strides), b: (usize, Strides), c: usize) {
     let Shape { batch, m, n, k } = shape;
     let check = |name, counts, (len, strides): (usize, Strides)| {
         let enough = span(counts, strides).is_some_and(|end| end <= len);

@@ -13,6 +13,7 @@ mod kv_cache;
 mod matmul;
 mod norm;
 mod optimizer;
+mod probe;
 mod races;
 mod reduce;
 mod rope;
