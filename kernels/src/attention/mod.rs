@@ -53,6 +53,7 @@ pub mod cuda;
 pub mod decoding;
 pub mod ladder;
 mod one_by_one;
+mod reach;
 mod task;
 mod view;
 

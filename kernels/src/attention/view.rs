@@ -3,6 +3,7 @@
 //! A model keeps q, k and v in one \[B,T,3,H,D\] buffer, as one matrix product writes them. Reading them through
 //! strides costs nothing. Copying them into separate tensors would cost as much traffic as attention itself.
 
+use super::reach::{assert_holds, nested};
 use super::{MaskOf, Options, OptionsOf, Shape, Strides};
 use crate::{
     Float,
@@ -246,23 +247,6 @@ pub(super) fn assert_lse(shape: Shape, len: usize) {
     assert_eq!(Some(len), rows, "attention: lse must be [B,H,Tq]");
 }
 
-/// One past the last element of `sizes` rows of `d` elements, if that can be counted.
-fn end(sizes: [usize; 3], strides: [usize; 3], d: usize) -> Option<usize> {
-    if sizes.contains(&0) || d == 0 {
-        return Some(0);
-    }
-    sizes.iter().zip(strides).try_fold(d, |end, (size, stride)| (size - 1).checked_mul(stride)?.checked_add(end))
-}
-
-fn assert_holds(name: &str, len: usize, sizes: [usize; 3], strides: Strides, d: usize) {
-    let end = end(sizes, [strides.b, strides.h, strides.t], d);
-    let [b, h, t] = sizes;
-    assert!(
-        end.is_some_and(|end| end <= len),
-        "attention: {name} is too short: {len} elements for [{b},{h},{t},{d}] with {strides:?}"
-    );
-}
-
 /// A tensor \[B,H,T,D\] that is written: rows that do not overlap.
 #[derive(Debug)]
 pub struct Output<'a, E = f32> {
@@ -390,19 +374,4 @@ impl Part<'_> {
         // belong to this part, and `&mut self` is the only way to them.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(t * self.stride), self.d) }
     }
-}
-
-/// Whether each stride steps over all that the smaller ones reach.
-fn nested(sizes: [usize; 3], strides: [usize; 3], d: usize) -> bool {
-    if d == 0 || sizes.contains(&0) {
-        return true;
-    }
-    let mut axes = [0, 1, 2].map(|i| (strides[i], sizes[i]));
-    axes.sort_unstable();
-    let mut reach = d;
-    axes.iter().filter(|(_, size)| *size > 1).all(|&(stride, size)| {
-        let apart = stride >= reach;
-        reach += (size - 1) * stride; // does not overflow: `assert_holds` has added the same numbers
-        apart
-    })
 }

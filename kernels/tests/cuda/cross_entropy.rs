@@ -6,8 +6,10 @@ use gradus_kernels::{
     oracle,
 };
 
-/// Rows and classes: one element, odd ones, more classes than a warp or a block has threads, more rows than a block has, and none.
-const SIZES: [(usize, usize); 7] = [(1, 1), (3, 7), (33, 33), (5, 257), (300, 3), (2, 1025), (0, 5)];
+/// Rows and classes: one element, odd ones, more classes than a warp or a block has threads, and none.
+const SIZES: [(usize, usize); 6] = [(1, 1), (3, 7), (9, 33), (5, 257), (2, 1027), (0, 5)];
+/// More rows than a block has threads, and rows that begin at multiples of 16 bytes, of a warp and of a block; for one schedule.
+const LONG: [(usize, usize); 4] = [(300, 3), (33, 36), (3, 1024), (2, 2052)];
 
 const OPTIONS: [Options; 3] = [
     Options { ignore_index: None, label_smoothing: 0.0 },
@@ -86,17 +88,18 @@ fn specified<E: gradus_kernels::Float>(
 #[test]
 fn every_rung_agrees_with_the_oracle() {
     let Some(device) = device() else { return };
+    let all: Vec<_> = SIZES.into_iter().map(|size| (size, true)).chain(LONG.map(|size| (size, false))).collect();
+    let cases = sizes(&all, &[((9, 33), false), ((2, 1027), false), ((1100, 2), false)]);
     let forward = cuda::MEAN_LOSS_CUDA_RUNGS.iter().map(|rung| (rung.name, rung.run));
     let forward: Vec<_> = forward.chain([("best", cuda::mean_loss as cuda::MeanLoss)]).collect();
     let backward = cuda::BACKWARD_CUDA_RUNGS.iter().map(|rung| (rung.name, rung.run));
     let backward: Vec<_> = backward.chain([("best", cuda::backward as cuda::Backward)]).collect();
-    let sizes = sizes(&SIZES, &[(5, 257), (1100, 2)]);
-    for ((rows, v), options) in sizes.into_iter().flat_map(|size| OPTIONS.map(|options| (size, options))) {
+    for (((rows, v), every), options) in cases.into_iter().flat_map(|case| OPTIONS.map(|options| (case, options))) {
         let (problem_size, (x, targets)) = ((rows, v, options), problem(rows, v, options));
         let plain = specified(problem_size, &x, &targets, 0.75);
         let exact = specified(problem_size, &oracle::widen(&x), &targets, 0.75);
         let lse: Vec<f32> = exact[2].iter().map(|&x| x as f32).collect();
-        device.in_every_schedule(|schedule| {
+        let test = |schedule: &str| {
             for &(name, run) in &forward {
                 let got = run_forward(&device, run, problem_size, &x, &targets);
                 for (i, what) in ["mean", "losses", "lse"].into_iter().enumerate() {
@@ -113,7 +116,42 @@ fn every_rung_agrees_with_the_oracle() {
                     panic!("backward of {name}, {rows} × {v}, {options:?}, {schedule}: {error}")
                 });
             }
-        });
+        };
+        if every { device.in_every_schedule(test) } else { test("one schedule") }
+    }
+}
+
+/// The mean of more rows than one block adds, and their gradients, which are divided by how many count.
+#[test]
+fn rows_of_several_parts_are_added() {
+    let Some(device) = device() else { return };
+    let (rows, v, options) = (2100, 2, OPTIONS[1]);
+    let (x, targets) = problem(rows, v, options);
+    let [plain, exact] = [specified((rows, v, options), &x, &targets, 0.75), {
+        let exact = specified((rows, v, options), &oracle::widen(&x), &targets, 0.75);
+        exact.map(|numbers| numbers.iter().map(|&x| x as f32).collect())
+    }];
+    let got = run_forward(&device, cuda::mean_loss, (rows, v, options), &x, &targets);
+    let widened = exact.each_ref().map(|numbers| oracle::widen(numbers));
+    for (got, (plain, exact)) in got.iter().zip(plain.iter().zip(&widened)) {
+        oracle::check(got, plain, exact).unwrap_or_else(|error| panic!("{error}"));
+    }
+    let got = run_backward(&device, cuda::backward, (rows, v, options), (&x, &targets, &exact[2]));
+    oracle::check(&got, &plain[3], &widened[3]).unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// With smoothing the loss of a row is ∞ where one of its logits is −∞, wherever that stands.
+#[test]
+fn an_impossible_class_has_an_infinite_share_of_the_loss() {
+    let Some(device) = device() else { return };
+    let (v, options) = (1030, Options { ignore_index: None, label_smoothing: 0.5 });
+    for at in [0, 1, 700, 1029] {
+        let mut x = oracle::values(7, v);
+        x[at] = f32::NEG_INFINITY;
+        for rung in &cuda::MEAN_LOSS_CUDA_RUNGS {
+            let [_, losses, lse] = run_forward(&device, rung.run, (1, v, options), &x, &[5]);
+            assert!(losses[0] == f32::INFINITY && lse[0].is_finite(), "{} at {at}: {losses:?}, {lse:?}", rung.name);
+        }
     }
 }
 

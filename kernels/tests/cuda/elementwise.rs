@@ -3,7 +3,7 @@
 use crate::device::{Device, device};
 use gradus_kernels::{
     corners,
-    cuda::Slice,
+    cuda::{Slice, SliceMut},
     elementwise::{Binary, Domain, Saves, Unary, cuda, naive},
     oracle,
 };
@@ -42,12 +42,7 @@ fn check_each(got: &[f32], plain: &[f32], exact: &[f64], what: &str) {
 
 impl Device {
     /// `run` on memory for `len` numbers, which begins `offset` elements into a buffer and has to stay as it is around them.
-    fn outcome(
-        &self,
-        before: &[f32],
-        offset: usize,
-        run: impl FnOnce(gradus_kernels::cuda::SliceMut<'_, f32>),
-    ) -> Vec<f32> {
+    fn outcome(&self, before: &[f32], offset: usize, run: impl FnOnce(SliceMut<'_, f32>)) -> Vec<f32> {
         let mut padded = vec![5.0; before.len() + offset + 3];
         padded[offset..][..before.len()].copy_from_slice(before);
         let mut buffer = self.upload(&padded);

@@ -169,7 +169,7 @@ fn for_each_case(mut test: impl FnMut(&Device, Case, &str)) {
             let case = Case { rows, c, eps: 1e-5, layer, parameters: i % 2 == 0, shift: i % 3 };
             device.in_every_schedule(|schedule| test(&device, case, schedule));
         }
-        for (i, (rows, c)) in sizes(&LONG, &[(2, 516)]).into_iter().enumerate() {
+        for (i, (rows, c)) in sizes(&LONG, &[(2, 516), (2, 4099)]).into_iter().enumerate() {
             for shift in [0, 1] {
                 test(&device, Case { rows, c, eps: 1e-5, layer, parameters: i % 2 == shift, shift }, "one schedule");
             }
@@ -213,6 +213,73 @@ fn special_values_change_no_other_row() {
         let mut x = values(5, 9 * 67);
         (x[67 + 3], x[4 * 67 + 60]) = (f32::NAN, f32::INFINITY);
         check_forward(&device, case, &x, "one schedule");
+    }
+}
+
+/// A NaN or ∞ in x or dy stays in its row of the gradient, and stands where the specification has it.
+#[test]
+fn special_values_change_no_gradient_of_another_row() {
+    let Some(device) = device() else { return };
+    for layer in [true, false] {
+        let case = Case { rows: 9, c: 67, eps: 1e-5, layer, parameters: true, shift: 0 };
+        let (mut x, mut dy, gamma) = (values(5, 9 * 67), values(6, 9 * 67), case.gamma());
+        (x[67 + 3], x[2 * 67 + 4], dy[5 * 67 + 66]) = (f32::NAN, f32::NAN, f32::INFINITY);
+        let (mean, rstd) = (values(7, 9), [0.5; 9]);
+        let inputs = [&x[..], &gamma, &mean, &rstd, &dy];
+        let plain = case.expected_backward(inputs);
+        let exact = case.expected_backward(inputs.map(widen).each_ref().map(|x| &x[..]));
+        for rung in &cuda::BACKWARD_CUDA_RUNGS {
+            let got = case.backward(&device, rung.run, inputs, None, [true; 2]);
+            check_each(rung.name, &got, &plain, &exact);
+            let rows: Vec<bool> = got[0].chunks(67).map(|row| row.iter().all(|x| x.is_finite())).collect();
+            assert_eq!(rows, [true, false, false, true, true, false, true, true, true], "{}", rung.name);
+        }
+    }
+}
+
+/// The bits of the gradients do not depend on the order in which threads run.
+#[test]
+fn every_order_of_the_threads_gives_the_same_gradients() {
+    let Some(device) = device() else { return };
+    let case = Case { rows: 70, c: 131, eps: 1e-5, layer: true, parameters: true, shift: 0 };
+    let [x, dy] = [1, 2].map(|seed| values(seed, 70 * 131));
+    let (gamma, mean, rstd) = (case.gamma(), values(3, 70), vec![0.5; 70]);
+    for rung in &cuda::BACKWARD_CUDA_RUNGS[1..] {
+        let mut first: Option<[Vec<f32>; 3]> = None;
+        device.in_every_schedule(|schedule| {
+            let got = case.backward(&device, rung.run, [&x, &gamma, &mean, &rstd, &dy], None, [true; 2]);
+            assert_eq!(first.get_or_insert_with(|| got.clone()), &got, "{}, {schedule}", rung.name);
+        });
+    }
+}
+
+#[test]
+fn wrong_lengths_of_gradients_panic() {
+    let Some(device) = device() else { return };
+    let lens = [6, 3, 2, 2, 6, 6, 3, 3]; // x, gamma, mean, rstd, dy; dx, dgamma, dbeta
+    for wrong in 0..=lens.len() {
+        let buffers = lens.map(|len| device.upload(&vec![0.5_f32; len]));
+        let len = |i: usize| lens[i] - usize::from(i == wrong);
+        let run = std::panic::AssertUnwindSafe(|| {
+            let [x, gamma, mean, rstd, dy, mut dx, mut dgamma, mut dbeta] = buffers;
+            let input = BackwardInputOf {
+                rows: 2,
+                c: 3,
+                x: x.slice(0..len(0)),
+                gamma: Some(gamma.slice(0..len(1))),
+                mean: Some(mean.slice(0..len(2))),
+                rstd: rstd.slice(0..len(3)),
+                dy: dy.slice(0..len(4)),
+            };
+            let gradients = GradientsOf {
+                dx: dx.slice_mut(0..len(5)),
+                add: false,
+                dgamma: Some(dgamma.slice_mut(0..len(6))),
+                dbeta: Some(dbeta.slice_mut(0..len(7))),
+            };
+            cuda::backward(&device.gpu, input, gradients).unwrap_or_else(|error| panic!("{error}"));
+        });
+        assert_eq!(std::panic::catch_unwind(run).is_err(), wrong < lens.len(), "length {wrong}");
     }
 }
 

@@ -172,15 +172,78 @@ const CASES: &[Case<'_>] = &[
         "softmax::every_rung_agrees_with_the_oracle",
         &[
             // A sum that is not rescaled when the maximum grows.
-            Bug { file: "softmax/cuda/softmax.cuh", right: "of.sum = of.sum * e + 1.0f;", wrong: "of.sum += 1.0f;" },
+            Bug { file: "cuda/online.cuh", right: "of.sum = of.sum * e + 1.0f;", wrong: "of.sum += 1.0f;" },
             // What is past the end of a row in registers is summed.
-            Bug {
-                file: "softmax/cuda/vector.cu",
-                right: "if (k < count<THREADS>(q, n)) sum += e;",
-                wrong: "sum += e;",
-            },
+            Bug { file: "softmax/cuda/vector.cu", right: "if (k < count<TEAM>(q, n)) sum += e;", wrong: "sum += e;" },
             // The last part of a row goes on into the next one.
-            Bug { file: "softmax/cuda/softmax.cuh", right: "u32(end < c ? end : c)", wrong: "u32(end)" },
+            Bug { file: "cuda/team.cuh", right: "u32(end < c ? end : c)", wrong: "u32(end)" },
+        ],
+    ),
+    (
+        "cross_entropy",
+        "cross_entropy::every_rung_agrees_with_the_oracle",
+        &[
+            // With smoothing, more logits than there are at the end of a row.
+            Bug { file: "cross_entropy/cuda/row_loss.cuh", right: "seen.count += count;", wrong: "seen.count += 4;" },
+            // The gradient of an ignored row.
+            Bug {
+                file: "cross_entropy/cuda/cross_entropy.cuh",
+                right: "return row.is_ignored ? 0.0f : row.factor",
+                wrong: "return row.factor",
+            },
+        ],
+    ),
+    (
+        "cross_entropy",
+        "cross_entropy::rows_of_several_parts_are_added",
+        &[Bug {
+            file: "cross_entropy/cuda/mean.cu",
+            right: "end = begin + of_part < rows ? begin + of_part : rows;",
+            wrong: "end = rows;",
+        }],
+    ),
+    (
+        "embedding",
+        "embedding::long_lists_and_large_tables_have_the_gradients_of_the_specification",
+        &[
+            // A piece at the border of two lists is taken as one of the first.
+            Bug {
+                file: "embedding/cuda/sorted.cu",
+                right: "first = begin / of_piece + (begin % of_piece != 0)",
+                wrong: "first = begin / of_piece",
+            },
+            // The digits of the chunks before are not counted.
+            Bug { file: "embedding/cuda/sort.cu", right: "        at += count;\n", wrong: "" },
+        ],
+    ),
+    (
+        "embedding",
+        "embedding::every_order_of_the_threads_gives_the_same_bits",
+        &[Bug {
+            file: "embedding/cuda/sort.cu",
+            right: "warps[warp_index()] = up_to_here;\n    __syncthreads();\n",
+            wrong: "warps[warp_index()] = up_to_here;\n",
+        }],
+    ),
+    (
+        "reduce",
+        "reduce::every_rung_agrees_with_the_oracle",
+        &[
+            Bug { file: "reduce/cuda/columns.cu", right: "= all;\n    __syncthreads();\n", wrong: "= all;\n" },
+            // The last chunk goes on into the next result.
+            Bug {
+                file: "reduce/cuda/reduce.cuh",
+                right: "return n - begin < of_chunk ? n : begin + of_chunk;",
+                wrong: "return begin + of_chunk;",
+            },
+        ],
+    ),
+    (
+        "reduce",
+        "reduce::argmax_takes_the_first_of_the_largest",
+        &[
+            // Of equal elements the one that the lanes happen to join first.
+            Bug { file: "reduce/cuda/reduce.cuh", right: "is_equal ? b.at < a.at :", wrong: "is_equal ? false :" },
         ],
     ),
     (
@@ -193,6 +256,12 @@ const CASES: &[Case<'_>] = &[
             // What was in dx is added without having been asked for.
             Bug { file: "norm/cuda/vector.cu", right: "add ? count<TEAM>(q, n) : 0", wrong: "count<TEAM>(q, n)" },
         ],
+    ),
+    (
+        "norm",
+        "norm::every_rung_agrees_with_the_oracle",
+        // How far the means of parts lie from that of their row.
+        &[Bug { file: "norm/cuda/split.cu", right: "n * (square + distance * distance)", wrong: "n * square" }],
     ),
     (
         "norm",

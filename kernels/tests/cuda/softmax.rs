@@ -130,6 +130,14 @@ fn every_order_of_the_threads_gives_the_same_bits() {
             assert_eq!(first.get_or_insert_with(|| got.clone()), &got, "{}, {schedule}", rung.name);
         });
     }
+    let (y, dy) = (oracle::values(4, rows * c), oracle::values(5, rows * c));
+    for rung in cuda::BACKWARD_CUDA_RUNGS.iter().chain(&cuda::LOG_BACKWARD_CUDA_RUNGS) {
+        let mut first: Option<Vec<f32>> = None;
+        device.in_every_schedule(|schedule| {
+            let got = computed(&device, 0, [&y, &dy], |[y, dy], dx| (rung.run)(&device.gpu, rows, c, y, dy, dx));
+            assert_eq!(first.get_or_insert_with(|| got.clone()), &got, "backward of {}, {schedule}", rung.name);
+        });
+    }
 }
 
 /// A function of the contract on slices of `len` elements, with rows and columns for one element more.

@@ -31,12 +31,23 @@ __device__ __forceinline__ float row_loss(const CrossEntropyOptions& options, u3
     return smoothing > 0.0f ? loss + smoothing * sum_of_losses / float(v) : loss;
 }
 
-// The factor of a row's gradient.
-__device__ __forceinline__ float row_factor(u32 v, u32 target, const float* d_loss, const u32* count) {
-    return target < v ? *d_loss / float(*count) : __uint_as_float(0x7fffffffu);
+// What the gradient of a row needs; a row past the last one has no logits.
+struct RowGradient {
+    u32 target;
+    bool is_ignored;
+    float lse, factor, smoothing, share;
+};
+
+__device__ __forceinline__ RowGradient row_gradient(u64 row, u32 rows, u32 v, const CrossEntropyOptions& options, float smoothing,
+                                                    const u32* targets, const float* lse, const float* d_loss, const u32* count) {
+    if (row >= rows) return {};
+    u32 target = targets[row];
+    float factor = target < v ? *d_loss / float(*count) : __uint_as_float(0x7fffffffu);
+    return {target, is_ignored(options, target), lse[row], factor, smoothing, smoothing / float(v)};
 }
 
-// The gradient of a logit of a row that counts.
-__device__ __forceinline__ float gradient_of(u32 j, float x, float lse, u32 target, float factor, float smoothing, float share) {
-    return factor * (expf(x - lse) - (j == target ? 1.0f - smoothing + share : share));
+// The gradient of logit j.
+__device__ __forceinline__ float gradient_of(const RowGradient& row, u32 j, float x) {
+    float expected = j == row.target ? 1.0f - row.smoothing + row.share : row.share;
+    return row.is_ignored ? 0.0f : row.factor * (expf(x - row.lse) - expected);
 }

@@ -25,8 +25,6 @@ extern "C" __global__ void __launch_bounds__(256)
     if (row >= rows) return;
     const float* x = logits + u64(row) * v;
     float* dx = dlogits + u64(row) * v;
-    u32 target = targets[row];
-    bool ignored = is_ignored(options, target);
-    float factor = row_factor(v, target, d_loss, count), share = smoothing / float(v);
-    for (u32 j = 0; j < v; j++) dx[j] = ignored ? 0.0f : gradient_of(j, x[j], lse[row], target, factor, smoothing, share);
+    RowGradient of = row_gradient(row, rows, v, options, smoothing, targets, lse, d_loss, count);
+    for (u32 j = 0; j < v; j++) dx[j] = gradient_of(of, j, x[j]);
 }

@@ -20,10 +20,20 @@ pub static COPY_CUDA_RUNGS: [CudaRung<Copy>; 3] = rungs();
 
 /// The ladder for elements of any type.
 const fn rungs<E: Pod>() -> [CudaRung<Copy<E>>; 3] {
+    macro_rules! rung {
+        ($name:literal, $idea:ident, $walk:ident) => {
+            CudaRung {
+                name: $name,
+                idea: $idea,
+                run: |gpu, shape, x, p, y, q| $walk(gpu, &prepare(shape, x.len(), p, y.len(), q), x, y),
+                needs: Capability::SM_75,
+            }
+        };
+    }
     [
-        CudaRung { name: "naive", idea: NAIVE_IDEA, run: naive::<E>, needs: Capability::SM_75 },
-        CudaRung { name: "rows", idea: ROWS_IDEA, run: whole_rows::<E>, needs: Capability::SM_75 },
-        CudaRung { name: "tiles", idea: TILES_IDEA, run: tiles::<E>, needs: Capability::SM_75 },
+        rung!("naive", NAIVE_IDEA, elements),
+        rung!("rows", ROWS_IDEA, rows_or_elements),
+        rung!("tiles", TILES_IDEA, tiles_or_rows),
     ]
 }
 
@@ -41,17 +51,6 @@ fn by_size<E>(names: [&'static str; 3]) -> &'static str {
     }
 }
 
-fn naive<E: Pod>(
-    gpu: &Gpu,
-    shape: &[usize],
-    x: Slice<'_, E>,
-    x_strides: &[usize],
-    y: SliceMut<'_, E>,
-    y_strides: &[usize],
-) -> Result<()> {
-    elements(gpu, &prepare(shape, x.len(), x_strides, y.len(), y_strides), x, y)
-}
-
 /// Element by element, in the order in which they lie in y.
 fn elements<E: Pod>(gpu: &Gpu, dims: &Dims<2>, x: Slice<'_, E>, y: SliceMut<'_, E>) -> Result<()> {
     let (rank, shape, strides) = axes::<2, { 2 * MAX_DIMS }>(dims, dims.shape().len())?;
@@ -60,17 +59,6 @@ fn elements<E: Pod>(gpu: &Gpu, dims: &Dims<2>, x: Slice<'_, E>, y: SliceMut<'_, 
     // SAFETY: threads past the last element return, and `Dims` has checked that x and y hold all that their strides reach; no
     // element of y is written twice. The kernel moves numbers of as many bytes as an element.
     unsafe { gpu.launch(&NAIVE, name, size, (n, rank, shape, strides, x, y)) }
-}
-
-fn whole_rows<E: Pod>(
-    gpu: &Gpu,
-    shape: &[usize],
-    x: Slice<'_, E>,
-    x_strides: &[usize],
-    y: SliceMut<'_, E>,
-    y_strides: &[usize],
-) -> Result<()> {
-    rows_or_elements(gpu, &prepare(shape, x.len(), x_strides, y.len(), y_strides), x, y)
 }
 
 /// Rows where they lie together on both sides, and elements elsewhere.
@@ -86,19 +74,12 @@ fn rows_or_elements<E: Pod>(gpu: &Gpu, dims: &Dims<2>, x: Slice<'_, E>, y: Slice
     unsafe { gpu.launch(&ROWS, name, size, (parts, row_parts, len, rank, shape, strides, x, y)) }
 }
 
-fn tiles<E: Pod>(
-    gpu: &Gpu,
-    shape: &[usize],
-    x: Slice<'_, E>,
-    x_strides: &[usize],
-    y: SliceMut<'_, E>,
-    y_strides: &[usize],
-) -> Result<()> {
-    let dims = prepare(shape, x.len(), x_strides, y.len(), y_strides);
+/// Tiles where the axis that is contiguous in x is another than in y, and rows or elements elsewhere.
+fn tiles_or_rows<E: Pod>(gpu: &Gpu, dims: &Dims<2>, x: Slice<'_, E>, y: SliceMut<'_, E>) -> Result<()> {
     let last = dims.shape().len() - 1;
     match (dims.inner_strides(), dims.strides().iter().position(|strides| strides[0] == 1)) {
-        ([x_step, 1], Some(column)) if x_step != 1 && column != last => transpose(gpu, &dims, column, x, y),
-        _ => rows_or_elements(gpu, &dims, x, y),
+        ([x_step, 1], Some(column)) if x_step != 1 && column != last => transpose(gpu, dims, column, x, y),
+        _ => rows_or_elements(gpu, dims, x, y),
     }
 }
 
@@ -134,5 +115,5 @@ pub fn copy<E: Pod>(
     y: SliceMut<'_, E>,
     y_strides: &[usize],
 ) -> Result<()> {
-    tiles(gpu, shape, x, x_strides, y, y_strides)
+    tiles_or_rows(gpu, &prepare(shape, x.len(), x_strides, y.len(), y_strides), x, y)
 }

@@ -1,5 +1,7 @@
 //! Layer norm and RMS norm on CUDA: the ladders, and the functions of the contract by their best rungs.
 
+mod split;
+
 use super::{BackwardInputOf, GradientsOf, InputOf, OutputOf};
 use crate::cuda::{Buffer, Capability, CudaRung, Gpu, Module, Result, Size, Slice, SliceMut, module, narrow};
 
@@ -8,9 +10,10 @@ static BLOCK: Module = module!("norm", "block");
 static WARP: Module = module!("norm", "warp");
 static VECTOR: Module = module!("norm", "vector");
 static PARTIAL: Module = module!("norm", "partial");
+static SPLIT: Module = module!("norm", "split");
 
 /// The files of kernels.
-pub(crate) const MODULES: &[&Module] = &[&NAIVE, &BLOCK, &WARP, &VECTOR, &PARTIAL];
+pub(crate) const MODULES: &[&Module] = &[&NAIVE, &BLOCK, &WARP, &VECTOR, &PARTIAL, &SPLIT];
 
 /// The threads of a block.
 const THREADS: usize = 256;
@@ -65,23 +68,25 @@ fn vector(c: usize) -> &'static Kernels {
 const BLOCK_IDEA: &str = "a block a row: neighbouring threads read neighbouring elements";
 const WARP_IDEA: &str = "a warp a row: sums by shuffles alone, without barriers";
 const VECTOR_IDEA: &str = "loads of 16 bytes, and the row stays in registers: it is read once";
+const SPLIT_IDEA: &str = "a long row is cut among several blocks, so that few rows keep all multiprocessors busy";
 
 const fn rung<F: Copy>(name: &'static str, idea: &'static str, run: F) -> CudaRung<F> {
     CudaRung { name, idea, run, needs: Capability::SM_75 }
 }
 
 /// The rungs of the forward pass, of either norm.
-pub static FORWARD_CUDA_RUNGS: [CudaRung<Forward>; 4] = [
+pub static FORWARD_CUDA_RUNGS: [CudaRung<Forward>; 5] = [
     rung("naive", "one thread a row, pass after pass", |gpu, input, output| {
         run_forward(gpu, &OF_THREAD, input, output)
     }),
     rung("block", BLOCK_IDEA, |gpu, input, output| run_forward(gpu, &OF_BLOCK, input, output)),
     rung("warp", WARP_IDEA, |gpu, input, output| run_forward(gpu, &OF_WARP, input, output)),
     rung("vector", VECTOR_IDEA, |gpu, input, output| run_forward(gpu, vector(input.c), input, output)),
+    rung("split", SPLIT_IDEA, split::forward),
 ];
 
 /// The rungs of the backward pass, of either norm.
-pub static BACKWARD_CUDA_RUNGS: [CudaRung<Backward>; 5] = [
+pub static BACKWARD_CUDA_RUNGS: [CudaRung<Backward>; 6] = [
     rung("naive", "one thread a row, and one a column for the parameters", |gpu, input, gradients| {
         run_backward(gpu, &OF_THREAD, of_columns, input, gradients)
     }),
@@ -93,6 +98,7 @@ pub static BACKWARD_CUDA_RUNGS: [CudaRung<Backward>; 5] = [
     rung("partial", "the parameters' gradients by blocks of rows, added in a fixed order", |gpu, input, gradients| {
         run_backward(gpu, vector(input.c), by_chunks, input, gradients)
     }),
+    rung("split", SPLIT_IDEA, split::backward),
 ];
 
 /// The blocks that `rows` teams of threads fill.
@@ -191,7 +197,7 @@ fn by_chunks(
 /// # Panics
 /// Where a length is not the one that its field names, and where RMS norm has a β.
 pub fn forward(gpu: &Gpu, input: InputOf<Slice<'_, f32>>, output: OutputOf<SliceMut<'_, f32>>) -> Result<()> {
-    (FORWARD_CUDA_RUNGS[3].run)(gpu, input, output)
+    (FORWARD_CUDA_RUNGS[if split::is_cut(gpu, input.rows, input.c) { 4 } else { 3 }].run)(gpu, input, output)
 }
 
 /// The gradients of x, γ and β; see [`super::backward`].
@@ -206,5 +212,5 @@ pub fn backward(
     input: BackwardInputOf<Slice<'_, f32>>,
     gradients: GradientsOf<SliceMut<'_, f32>>,
 ) -> Result<()> {
-    (BACKWARD_CUDA_RUNGS[4].run)(gpu, input, gradients)
+    (BACKWARD_CUDA_RUNGS[if split::is_cut(gpu, input.rows, input.c) { 5 } else { 4 }].run)(gpu, input, gradients)
 }

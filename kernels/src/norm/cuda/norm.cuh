@@ -3,35 +3,7 @@
 // A function of this file is given `row`, for which there is a function `for_each`: it calls what it is given with every element of the
 // row that the thread has.
 #pragma once
-#include "gradus.cuh"
-
-// Σ of a value over a team.
-template <u32 TEAM> __device__ __forceinline__ float team_sum(float value) {
-    if constexpr (TEAM == 1) {
-        return value;
-    } else if constexpr (TEAM == WARP) {
-        return warp_sum(value);
-    } else {
-        __shared__ float scratch[WARP];
-        return block_sum(value, scratch);
-    }
-}
-
-template <u32 TEAM> __device__ __forceinline__ float team_max(float value) {
-    if constexpr (TEAM == 1) {
-        return value;
-    } else if constexpr (TEAM == WARP) {
-        return warp_max(value);
-    } else {
-        __shared__ float scratch[WARP];
-        return block_max(value, scratch);
-    }
-}
-
-// The row of a thread's team. It may be past the last one: then it has no elements, but takes part in all sums.
-template <u32 TEAM> __device__ __forceinline__ u64 team_row() {
-    return (u64(blockIdx.x) * blockDim.x + threadIdx.x) / TEAM;
-}
+#include "team.cuh"
 
 struct Statistics {
     float mean, rstd;

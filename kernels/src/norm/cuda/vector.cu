@@ -2,22 +2,8 @@
 //
 // A row is kept by a warp (up to 512 elements) or by a block (up to 4096), four groups of four elements for each thread. Rows whose
 // addresses are no multiples of 16 bytes are loaded element by element.
+#include "kept.cuh"
 #include "norm.cuh"
-#include "quad.cuh"
-
-#define QUADS 4u
-
-// Group q of a thread has the elements from first(q) on, and count(q) of them lie in the row.
-template <u32 TEAM> __device__ __forceinline__ u32 first(u32 q) { return (q * TEAM + threadIdx.x % TEAM) * 4; }
-template <u32 TEAM> __device__ __forceinline__ u32 count(u32 q, u32 n) {
-    u32 at = first<TEAM>(q);
-    return at < n ? quad_count(at, n) : 0;
-}
-
-template <u32 TEAM> __device__ __forceinline__ void load_row(Quad (&row)[QUADS], const float* at, u32 n) {
-#pragma unroll
-    for (u32 q = 0; q < QUADS; q++) row[q] = load_quad(at + first<TEAM>(q), count<TEAM>(q, n));
-}
 
 // A row in registers.
 template <u32 TEAM> struct Kept {

@@ -264,60 +264,38 @@ fn best<F: Copy, const N: usize>(ladder: &[CudaRung<F>; N], gpu: &Gpu, rows: usi
     ladder[if is_cut(gpu, rows, c) { N - 1 } else { N - 2 }].run
 }
 
-/// y = softmax of each row of x; see [`super::forward`].
-///
-/// # Errors
-/// Where the launch fails, or rows or columns are over 2³².
-///
-/// # Panics
-/// Unless `x` and `y` have `rows` · `c` elements.
-pub fn forward(gpu: &Gpu, rows: usize, c: usize, x: Slice<'_, f32>, y: SliceMut<'_, f32>) -> Result<()> {
-    best(&FORWARD_CUDA_RUNGS, gpu, rows, c)(gpu, rows, c, x, y)
-}
+/// The functions of the contract for softmax or for its logarithm.
+macro_rules! contract {
+    ($what:literal, $forward:ident by $forward_rungs:ident, $backward:ident by $backward_rungs:ident) => {
+        #[doc = concat!("y = ", $what, " of each row of x; see [`super::", stringify!($forward), "`].")]
+        ///
+        /// # Errors
+        /// Where the launch fails, or rows or columns are over 2³².
+        ///
+        /// # Panics
+        /// Unless `x` and `y` have `rows` · `c` elements.
+        pub fn $forward(gpu: &Gpu, rows: usize, c: usize, x: Slice<'_, f32>, y: SliceMut<'_, f32>) -> Result<()> {
+            best(&$forward_rungs, gpu, rows, c)(gpu, rows, c, x, y)
+        }
 
-/// The gradient of softmax from its output y; see [`super::backward`].
-///
-/// # Errors
-/// As [`forward`].
-///
-/// # Panics
-/// Unless `y`, `dy` and `dx` have `rows` · `c` elements.
-pub fn backward(
-    gpu: &Gpu,
-    rows: usize,
-    c: usize,
-    y: Slice<'_, f32>,
-    dy: Slice<'_, f32>,
-    dx: SliceMut<'_, f32>,
-) -> Result<()> {
-    best(&BACKWARD_CUDA_RUNGS, gpu, rows, c)(gpu, rows, c, y, dy, dx)
+        #[doc = concat!("The gradient of ", $what, " from its output y; see [`super::", stringify!($backward), "`].")]
+        ///
+        /// # Errors
+        #[doc = concat!("As [`", stringify!($forward), "`].")]
+        ///
+        /// # Panics
+        /// Unless `y`, `dy` and `dx` have `rows` · `c` elements.
+        pub fn $backward(
+            gpu: &Gpu,
+            rows: usize,
+            c: usize,
+            y: Slice<'_, f32>,
+            dy: Slice<'_, f32>,
+            dx: SliceMut<'_, f32>,
+        ) -> Result<()> {
+            best(&$backward_rungs, gpu, rows, c)(gpu, rows, c, y, dy, dx)
+        }
+    };
 }
-
-/// y = the logarithm of softmax of each row of x; see [`super::log_forward`].
-///
-/// # Errors
-/// As [`forward`].
-///
-/// # Panics
-/// As [`forward`].
-pub fn log_forward(gpu: &Gpu, rows: usize, c: usize, x: Slice<'_, f32>, y: SliceMut<'_, f32>) -> Result<()> {
-    best(&LOG_FORWARD_CUDA_RUNGS, gpu, rows, c)(gpu, rows, c, x, y)
-}
-
-/// The gradient of log-softmax from its output y; see [`super::log_backward`].
-///
-/// # Errors
-/// As [`forward`].
-///
-/// # Panics
-/// As [`backward`].
-pub fn log_backward(
-    gpu: &Gpu,
-    rows: usize,
-    c: usize,
-    y: Slice<'_, f32>,
-    dy: Slice<'_, f32>,
-    dx: SliceMut<'_, f32>,
-) -> Result<()> {
-    best(&LOG_BACKWARD_CUDA_RUNGS, gpu, rows, c)(gpu, rows, c, y, dy, dx)
-}
+contract!("softmax", forward by FORWARD_CUDA_RUNGS, backward by BACKWARD_CUDA_RUNGS);
+contract!("the logarithm of softmax", log_forward by LOG_FORWARD_CUDA_RUNGS, log_backward by LOG_BACKWARD_CUDA_RUNGS);

@@ -6,12 +6,11 @@
 #include "softmax.cuh"
 
 template <bool LOG> __device__ void forward(u32 c, const float* x, float* y) {
-    __shared__ float scratch[WARP];
     x += u64(blockIdx.x) * c;
     y += u64(blockIdx.x) * c;
     Online mine = {-INF, 0.0f};
     for (u32 i = threadIdx.x; i < c; i += blockDim.x) take(mine, x[i]);
-    Online all = block_online(mine, scratch);
+    Online all = team_online<256>(mine);
     float shift = shift_of(all.largest), scale = scale_of(all.sum), log_sum = log_of(all.sum);
     for (u32 i = threadIdx.x; i < c; i += blockDim.x) y[i] = result<LOG>(x[i], shift, scale, log_sum);
 }

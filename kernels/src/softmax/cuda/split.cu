@@ -6,26 +6,24 @@
 #include "softmax.cuh"
 
 template <bool LOG> __device__ void write(u32 c, u32 parts, const float* x, const float* partial, float* y) {
-    __shared__ float scratch[WARP];
     Part part = part_of(c, parts);
     x += part.row * c;
     y += part.row * c;
     partial += part.row * parts * 2;
     Online mine = {-INF, 0.0f};
     if (threadIdx.x < parts) mine = {partial[threadIdx.x * 2], partial[threadIdx.x * 2 + 1]};
-    Online all = block_online(mine, scratch);
+    Online all = team_online<256>(mine);
     float shift = shift_of(all.largest), scale = scale_of(all.sum), log_sum = log_of(all.sum);
     for (u32 i = part.begin + threadIdx.x; i < part.end; i += blockDim.x) y[i] = result<LOG>(x[i], shift, scale, log_sum);
 }
 
 // Of each part the maximum and the sum.
 extern "C" __global__ void __launch_bounds__(256) softmax_split_online(u32 c, u32 parts, const float* x, float* partial) {
-    __shared__ float scratch[WARP];
     Part part = part_of(c, parts);
     x += part.row * c;
     Online mine = {-INF, 0.0f};
     for (u32 i = part.begin + threadIdx.x; i < part.end; i += blockDim.x) take(mine, x[i]);
-    Online all = block_online(mine, scratch);
+    Online all = team_online<256>(mine);
     if (threadIdx.x == 0) {
         partial[u64(blockIdx.x) * 2] = all.largest;
         partial[u64(blockIdx.x) * 2 + 1] = all.sum;

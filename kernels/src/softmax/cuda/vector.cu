@@ -3,89 +3,57 @@
 // A row is kept by a warp (up to 512 elements) or by a block (up to 4096), in four groups of four elements for each thread. All loads
 // of a thread are independent of each other and under way at the same time. Rows whose addresses are no multiples of 16 bytes are
 // loaded element by element.
-#include "quad.cuh"
+#include "kept.cuh"
 #include "softmax.cuh"
 
-#define QUADS 4u
-
-// The part of a row that a thread keeps: group q has the elements from first(q) on.
-template <u32 THREADS> __device__ __forceinline__ u32 first(u32 q) { return (q * THREADS + threadIdx.x % THREADS) * 4; }
-template <u32 THREADS> __device__ __forceinline__ u32 count(u32 q, u32 n) {
-    u32 at = first<THREADS>(q);
-    return at < n ? quad_count(at, n) : 0;
-}
-
-template <u32 THREADS> __device__ __forceinline__ float row_sum(float value) {
-    if constexpr (THREADS == WARP) {
-        return warp_sum(value);
-    } else {
-        __shared__ float scratch[WARP];
-        return block_sum(value, scratch);
-    }
-}
-
-template <u32 THREADS> __device__ __forceinline__ float row_max(float value) {
-    if constexpr (THREADS == WARP) {
-        return warp_max(value);
-    } else {
-        __shared__ float scratch[WARP];
-        return block_max(value, scratch);
-    }
-}
-
-template <u32 THREADS> __device__ __forceinline__ void load_row(Quad (&row)[QUADS], const float* at, u32 n) {
-#pragma unroll
-    for (u32 q = 0; q < QUADS; q++) row[q] = load_quad(at + first<THREADS>(q), count<THREADS>(q, n));
-}
-
-template <bool LOG, u32 THREADS> __device__ __forceinline__ void forward(u32 rows, u32 c, const float* x, float* y) {
-    u64 row = u64(blockIdx.x) * (blockDim.x / THREADS) + threadIdx.x / THREADS;
+template <bool LOG, u32 TEAM> __device__ __forceinline__ void forward(u32 rows, u32 c, const float* x, float* y) {
+    u64 row = team_row<TEAM>();
     u32 n = row < rows ? c : 0;
     Quad kept[QUADS];
-    load_row<THREADS>(kept, x + row * c, n);
+    load_row<TEAM>(kept, x + row * c, n);
     float largest = -INF, sum = 0.0f;
 #pragma unroll
     for (u32 q = 0; q < QUADS; q++)
 #pragma unroll
         for (u32 k = 0; k < 4; k++)
-            if (k < count<THREADS>(q, n)) largest = fmaxf(largest, kept[q].of[k]);
-    float shift = shift_of(row_max<THREADS>(largest));
+            if (k < count<TEAM>(q, n)) largest = fmaxf(largest, kept[q].of[k]);
+    float shift = shift_of(team_max<TEAM>(largest));
 #pragma unroll
     for (u32 q = 0; q < QUADS; q++)
 #pragma unroll
         for (u32 k = 0; k < 4; k++) {
             float e = expf(kept[q].of[k] - shift);
-            if (k < count<THREADS>(q, n)) sum += e;
+            if (k < count<TEAM>(q, n)) sum += e;
             kept[q].of[k] = LOG ? kept[q].of[k] - shift : e;
         }
-    sum = row_sum<THREADS>(sum);
+    sum = team_sum<TEAM>(sum);
     float scale = scale_of(sum), log_sum = log_of(sum);
 #pragma unroll
     for (u32 q = 0; q < QUADS; q++) {
 #pragma unroll
         for (u32 k = 0; k < 4; k++) kept[q].of[k] = LOG ? kept[q].of[k] - log_sum : kept[q].of[k] * scale;
-        store_quad(y + row * c + first<THREADS>(q), count<THREADS>(q, n), kept[q]);
+        store_quad(y + row * c + first<TEAM>(q), count<TEAM>(q, n), kept[q]);
     }
 }
 
-template <bool LOG, u32 THREADS>
+template <bool LOG, u32 TEAM>
 __device__ __forceinline__ void backward(u32 rows, u32 c, const float* y, const float* dy, float* dx) {
-    u64 row = u64(blockIdx.x) * (blockDim.x / THREADS) + threadIdx.x / THREADS;
+    u64 row = team_row<TEAM>();
     u32 n = row < rows ? c : 0;
     Quad kept_y[QUADS], kept_dy[QUADS];
-    load_row<THREADS>(kept_y, y + row * c, n);
-    load_row<THREADS>(kept_dy, dy + row * c, n);
+    load_row<TEAM>(kept_y, y + row * c, n);
+    load_row<TEAM>(kept_dy, dy + row * c, n);
     float sum = 0.0f; // past the end of the row both are 0
 #pragma unroll
     for (u32 q = 0; q < QUADS; q++)
 #pragma unroll
         for (u32 k = 0; k < 4; k++) sum += summand<LOG>(kept_y[q].of[k], kept_dy[q].of[k]);
-    sum = row_sum<THREADS>(sum);
+    sum = team_sum<TEAM>(sum);
 #pragma unroll
     for (u32 q = 0; q < QUADS; q++) {
 #pragma unroll
         for (u32 k = 0; k < 4; k++) kept_dy[q].of[k] = gradient<LOG>(kept_y[q].of[k], kept_dy[q].of[k], sum);
-        store_quad(dx + row * c + first<THREADS>(q), count<THREADS>(q, n), kept_dy[q]);
+        store_quad(dx + row * c + first<TEAM>(q), count<TEAM>(q, n), kept_dy[q]);
     }
 }
 

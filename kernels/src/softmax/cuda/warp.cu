@@ -6,7 +6,7 @@
 
 // A warp past the last row works on a row of no elements, so that all lanes take part in the shuffles.
 template <bool LOG> __device__ void forward(u32 rows, u32 c, const float* x, float* y) {
-    u64 row = u64(blockIdx.x) * (blockDim.x / WARP) + warp_index();
+    u64 row = team_row<WARP>();
     u32 n = row < rows ? c : 0;
     x += row * c;
     y += row * c;
@@ -20,7 +20,7 @@ template <bool LOG> __device__ void forward(u32 rows, u32 c, const float* x, flo
 }
 
 template <bool LOG> __device__ void backward(u32 rows, u32 c, const float* y, const float* dy, float* dx) {
-    u64 row = u64(blockIdx.x) * (blockDim.x / WARP) + warp_index();
+    u64 row = team_row<WARP>();
     u32 n = row < rows ? c : 0;
     y += row * c;
     dy += row * c;
