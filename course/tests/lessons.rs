@@ -17,6 +17,7 @@ macro_rules! lessons {
 lessons! {
     lesson_01: "01_perceptron",
     lesson_02: "02_mlp",
+    lesson_15: "15_costs",
 }
 
 fn folder(name: &str) -> PathBuf {
@@ -41,10 +42,9 @@ fn every_lesson_is_run_here_has_solutions_and_expected_output() {
 fn run(program: &str, at: &Path) -> String {
     let tests = std::env::current_exe().unwrap();
     let program = tests.ancestors().nth(2).unwrap().join("examples").join(program);
-    let output = Command::new(&program)
-        .current_dir(at)
-        .output()
-        .unwrap_or_else(|e| panic!("{}: {e}. `cargo test -p gradus-course` builds the lessons too", program.display()));
+    let output = Command::new(&program).current_dir(at).output().unwrap_or_else(|e| {
+        panic!("{}: {e}. `cargo test -p gradus-course -- NAME` builds the lessons first", program.display())
+    });
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{}\n{errors}", String::from_utf8_lossy(&output.stdout));
     String::from_utf8(output.stdout).unwrap()
@@ -53,6 +53,7 @@ fn run(program: &str, at: &Path) -> String {
 fn check(lesson: &str) {
     let at = tempfile::tempdir().unwrap();
     let printed = run(lesson, at.path());
+    run(&format!("{}_solutions", &lesson[..2]), at.path());
     for line in printed.lines().filter(|line| line.ends_with(".svg")) {
         let svg = std::fs::read_to_string(at.path().join(line.trim())).unwrap();
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{line}");
@@ -69,7 +70,6 @@ fn check(lesson: &str) {
         assert!(tolerance.alike(got, expected), "line {}:\n{got}\nexpected, {header}:\n{expected}", n + 1);
     }
     assert_eq!(printed.lines().count(), text.lines().count(), "lines printed and expected");
-    run(&format!("{}_solutions", &lesson[..2]), at.path());
 }
 
 struct Tolerance {
