@@ -1,4 +1,5 @@
-//! Runs every lesson and holds what it prints against `expected/NAME.txt`. `GRADUS_EXPECT=write` writes those files anew.
+//! Runs every lesson and holds what it prints against `expected/NAME.txt`, and its pictures against `pictures/`.
+//! `GRADUS_EXPECT=write` writes both anew.
 //!
 //! The first line of such a file says how far a number may be from the expected one: `# numbers: exact`, or
 //! `# numbers: 0.02 relative, 0.01 absolute`. Words have to be equal. A lesson checks its own pass mark, and its exit status
@@ -54,14 +55,16 @@ fn check(lesson: &str) {
     let at = tempfile::tempdir().unwrap();
     let printed = run(lesson, at.path());
     run(&format!("{}_solutions", &lesson[..2]), at.path());
-    for line in printed.lines().filter(|line| line.ends_with(".svg")) {
-        let svg = std::fs::read_to_string(at.path().join(line.trim())).unwrap();
-        assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{line}");
-    }
     let path = folder("expected").join(format!("{lesson}.txt"));
     let expected = std::fs::read_to_string(&path).unwrap_or_else(|_| "# numbers: exact\n".into());
     let (header, text) = expected.split_once('\n').unwrap();
-    if std::env::var("GRADUS_EXPECT").is_ok_and(|value| value == "write") {
+    let write = std::env::var("GRADUS_EXPECT").is_ok_and(|value| value == "write");
+    for line in printed.lines().filter(|line| line.ends_with(".svg")) {
+        let picture = Path::new(line.trim());
+        let svg = std::fs::read_to_string(at.path().join(picture)).unwrap();
+        compare_picture(lesson, picture.file_name().unwrap().to_str().unwrap(), &svg, header.ends_with("exact"), write);
+    }
+    if write {
         std::fs::write(&path, format!("{header}\n{printed}")).unwrap();
         return;
     }
@@ -70,6 +73,18 @@ fn check(lesson: &str) {
         assert!(tolerance.alike(got, expected), "line {}:\n{got}\nexpected, {header}:\n{expected}", n + 1);
     }
     assert_eq!(printed.lines().count(), text.lines().count(), "lines printed and expected");
+}
+
+/// A picture of numbers that are the same everywhere is itself the same; of any other there has to be one of its name.
+fn compare_picture(lesson: &str, name: &str, svg: &str, exact: bool, write: bool) {
+    assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{name}");
+    let path = folder("pictures").join(format!("{}_{name}", &lesson[..2]));
+    if write {
+        std::fs::create_dir_all(folder("pictures")).unwrap();
+        return std::fs::write(&path, svg).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    assert!(!exact || kept == svg, "{} is not what the lesson draws", path.display());
 }
 
 struct Tolerance {
