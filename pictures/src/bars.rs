@@ -5,7 +5,6 @@ use crate::{Error, Result};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-const LINE: i32 = 24;
 const LONGEST: i32 = 460;
 const TOP: i32 = 84;
 
@@ -48,22 +47,24 @@ impl Bars<'_> {
         }
         let most = values().fold(f64::MIN_POSITIVE, |most, value| most.max(*value));
         let left = 30 + 8 * self.groups.iter().map(|group| columns(group.label)).max().unwrap_or(0);
-        let step = LINE * self.kinds.len() as i32 + 10;
+        let line = if self.kinds.len() > 3 { 17 } else { 24 };
+        let step = line * self.kinds.len() as i32 + 10;
         let legend = if self.kinds.len() > 1 { 34 } else { 0 };
         let height = TOP + step * self.groups.len() as i32 + legend + 10;
-        let words = columns(self.title) * 12;
-        let width = (left + LONGEST + 110).max(left + words).max(left + columns(self.note) * 8);
+        let legend_width: i32 = self.kinds.iter().map(|kind| 46 + 8 * columns(kind)).sum();
+        let words = (columns(self.title) * 12).max(columns(self.note) * 8).max(legend_width);
+        let width = left + words.max(LONGEST + 110);
         canvas((width as u32, height as u32), |root| {
             header(root, left, self.title, self.note)?;
             for (g, group) in self.groups.iter().enumerate() {
                 let y = TOP + step * g as i32;
-                let at = (left - 10, y + LINE * self.kinds.len() as i32 / 2);
+                let at = (left - 10, y + line * self.kinds.len() as i32 / 2);
                 root.draw(&Text::new(group.label.to_string(), at, text(15, INK, HPos::Right, VPos::Center)))?;
                 for (k, (value, color)) in group.values.iter().zip(SERIES.iter().cycle()).enumerate() {
-                    let (y, length) = (y + LINE * k as i32, (value / most * f64::from(LONGEST)).round() as i32);
-                    let corner = (left + length.max(1), y + LINE - 4);
+                    let (y, length) = (y + line * k as i32, (value / most * f64::from(LONGEST)).round() as i32);
+                    let corner = (left + length, y + line - 4);
                     root.draw(&Rectangle::new([(left, y), corner], color.filled()))?;
-                    let (at, written) = ((corner.0 + 8, y + LINE / 2 - 2), label(*value) + self.unit);
+                    let (at, written) = ((corner.0 + 8, y + line / 2 - 2), label(*value) + self.unit);
                     root.draw(&Text::new(written, at, text(14, GREY, HPos::Left, VPos::Center)))?;
                 }
             }
