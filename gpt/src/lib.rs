@@ -3,7 +3,7 @@
 //! This crate computes nothing itself; it says what is computed, on what data, and what becomes of it. Each folder has one
 //! subject and says at its head what is in it. Read [`text`] for the way of a text into batches, [`options`] for what a model
 //! is made of, [`model`] for the model, [`learning`] for its training, [`run`] for the files, and [`generation`] for the way
-//! back from numbers to text. [`commands`] has a file for each command of the program.
+//! back from numbers to text; [`plan`] for what a model costs. [`commands`] has a file for each command of the program.
 //!
 //! Modules are named without their folder: `gradus_gpt::dataset` is `gradus_gpt::text::dataset`.
 #![forbid(unsafe_code)]
@@ -14,6 +14,7 @@ pub mod generation;
 pub mod learning;
 pub mod model;
 pub mod options;
+pub mod plan;
 pub mod plot;
 pub mod process;
 pub mod run;

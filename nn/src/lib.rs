@@ -4,7 +4,7 @@
 //! [`module`] (named parameters), [`layers`] (the parts of a Transformer), [`optim`] (how weights are changed),
 //! [`training`] (a step of any model), [`language_model`] (what any model generates). [`data`] holds the small data sets,
 //! [`loss`] what a network is to make small, [`init`] the first values of its weights.
-//! The numbered examples are the lessons.
+//! The lessons that train them are in the folder `course`.
 #![forbid(unsafe_code)]
 
 pub mod data;

@@ -3,6 +3,7 @@
 pub mod devices;
 pub mod eval;
 pub mod inspect;
+pub mod plan;
 pub mod probabilities;
 pub mod sample;
 pub mod train;
@@ -31,6 +32,7 @@ pub fn run(command: Command) -> Result<u8> {
             Command::Eval(args) => eval::run(args).map_err(|error| explain(&args.model, error))?,
             Command::Inspect(args) => inspect::run(args).map_err(|error| explain(&args.model, error))?,
             Command::Devices => devices::run()?,
+            Command::Plan(args) => plan::run(args)?,
         }
         Ok(0)
     })

@@ -6,6 +6,7 @@
 use crate::{
     config::{self, ModelFlags, TokenizerFlags, TrainFlags},
     device::DeviceName,
+    options::plan::PlanArgs,
     parse::{real, size, whole},
     precision::Precision,
     preset::Preset,
@@ -33,6 +34,7 @@ Examples:
   gradus sample --model out/book --prompt \"Once upon a\"         Generate text
   gradus eval --model out/book --data other.txt                 Measure the loss on another text
   gradus inspect --model out/book                               List parameters, draw attention maps
+  gradus plan --model llama2-70b                                What such a training costs
 
 `gradus COMMAND --help` describes the options of a command.";
 
@@ -55,6 +57,11 @@ pub enum Command {
     Inspect(InspectArgs),
     /// List the devices of this machine, and what each can run
     Devices,
+    /// Compute what a model costs: parameters, FLOPs, memory, time, energy and money
+    ///
+    /// Everything follows from the sizes of the model and the figures of the card's data sheet, by the formulas in the source file
+    /// gpt/src/plan. The defaults are those of an often told example, Llama 2 with 70 billion parameters.
+    Plan(PlanArgs),
 }
 
 impl Cli {

@@ -1,6 +1,6 @@
 //! Lesson 1: a machine that weighs reasons, and learns the weights from its mistakes.
 //!
-//!     cargo run --release -p gradus-nn --example 01_perceptron
+//!     cargo run --release --example 01_perceptron
 //!
 //! Read beside it: `nn/src/perceptron.rs` (one page: the unit, the rule, why it stops). Next: `02_mlp.rs`.
 

@@ -1,12 +1,13 @@
-//! The picture of lesson 2: what a network of two inputs answers in every place, and where its answer turns.
+//! What a network of two inputs answers in every place, and where its answer turns.
 //!
 //! The network is asked on a grid of points. Squares of the grid are shaded by the probability p that it gives, and a
 //! line is drawn where p = ½: on every edge of the grid between a yes and a no lies a point of that line, and the line
 //! crosses each square from edge to edge (marching squares, Lorensen and Cline 1987 in two dimensions).
 
-use gradus_nn::data::Example;
+use crate::Result;
+use crate::style::{Area, BLUE as NO, GREY, INK, ORANGE as YES, text, tint};
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::text_anchor::{HPos, VPos};
 use std::collections::BTreeMap;
 
 /// Squares of the grid along each axis, and pixels along each side of a square.
@@ -19,21 +20,28 @@ const LEFT: i32 = 110;
 const TOP: i32 = 170;
 const RIGHT: i32 = 50;
 const BOTTOM: i32 = 100;
-const NO: RGBColor = RGBColor(0x2b, 0x76, 0xb9);
-const YES: RGBColor = RGBColor(0xdd, 0x6b, 0x10);
-const INK: RGBColor = RGBColor(0x2b, 0x31, 0x3b);
-const GREY: RGBColor = RGBColor(0x6b, 0x74, 0x80);
 
-pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+/// An example on the plane.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// Where it lies.
+    pub at: [f32; 2],
+    /// Its class.
+    pub label: bool,
+}
 
 /// What is to be drawn.
-pub struct Picture<'a> {
+#[derive(Clone, Debug)]
+pub struct Plane<'a> {
+    /// The heading.
     pub title: &'a str,
+    /// One line below it.
     pub note: &'a str,
     /// What the answers no and yes are called.
     pub names: [&'a str; 2],
     /// Both axes go from here to there.
     pub from: f32,
+    /// See `from`.
     pub to: f32,
     /// The values that the axes are labelled with.
     pub ticks: &'a [f32],
@@ -41,9 +49,12 @@ pub struct Picture<'a> {
     pub dot: i32,
 }
 
-impl Picture<'_> {
-    /// The picture as SVG, of the logits that a network gives for points (x₁, x₂).
-    pub fn svg(&self, examples: &[Example<2>], logits: impl Fn(&[[f32; 2]]) -> Vec<f32>) -> Result<String> {
+impl Plane<'_> {
+    /// The picture, of the logits that a network gives for points (x₁, x₂).
+    ///
+    /// # Errors
+    /// Where it cannot be drawn.
+    pub fn svg(&self, examples: &[Point], logits: impl Fn(&[[f32; 2]]) -> Vec<f32>) -> Result<String> {
         let place = |i: usize| self.from + (self.to - self.from) * i as f32 / SQUARES as f32;
         // Corners of squares, row by row, from the top.
         let corners: Vec<[f32; 2]> =
@@ -88,8 +99,8 @@ impl Picture<'_> {
         Ok(())
     }
 
-    fn examples(&self, root: &Area<'_>, examples: &[Example<2>]) -> Result<()> {
-        for Example { inputs: [x, y], label } in examples {
+    fn examples(&self, root: &Area<'_>, examples: &[Point]) -> Result<()> {
+        for Point { at: [x, y], label } in examples {
             dot(root, (LEFT + self.pixel(*x), TOP + SIDE - self.pixel(*y)), self.dot, *label)?;
         }
         Ok(())
@@ -105,12 +116,6 @@ impl Picture<'_> {
         }
         Ok(())
     }
-}
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
-
-fn text(size: u32, color: RGBColor, h: HPos, v: VPos) -> TextStyle<'static> {
-    TextStyle { color: color.to_backend_color(), ..("sans-serif", size).into() }.pos(Pos::new(h, v))
 }
 
 fn dot(root: &Area<'_>, at: (i32, i32), radius: i32, label: bool) -> Result<()> {
@@ -131,8 +136,7 @@ fn shade(root: &Area<'_>, field: &Field) -> Result<()> {
             let top = TOP + j as i32 * PIXELS;
             let color = if run[0] > 0 { YES } else { NO };
             let share = 0.5 * run[0].abs() as f32 / SHADES;
-            let mixed = |c: u8| (255.0 + (f32::from(c) - 255.0) * share) as u8;
-            let color = RGBColor(mixed(color.0), mixed(color.1), mixed(color.2));
+            let color = tint(color, share);
             let corner = ((right + 1).min(LEFT + SIDE), (top + PIXELS + 1).min(TOP + SIDE));
             root.draw(&Rectangle::new([(left, top), corner], color.filled()))?;
             start = end;

@@ -1,6 +1,6 @@
 //! Lesson 2: a second layer, and how a network learns through it.
 //!
-//!     cargo run --release -p gradus-nn --example 02_mlp
+//!     cargo run --release --example 02_mlp
 //!
 //! Lesson 1 ended with exclusive or, at which a perceptron walks in a circle for ever: it draws one straight line, and
 //! one line is not enough. A hidden layer draws several, and a second layer decides from them:
@@ -16,26 +16,26 @@
 //! Look at ∂L/∂z: it is the `ŷ − y` of lesson 1, only that the answer is now a probability.
 //!
 //! Read beside it: `nn/src/mlp.rs`, `nn/src/loss.rs`, and `autograd/src/scalar.rs`, where the chain rule is done one number
-//! at a time. The drawing is in `plot/`, and no part of the lesson.
-
-mod plot;
+//! at a time. Next: `03_playground.rs`.
 
 use gradus_autograd::{Tape, Tensor, Var};
+use gradus_course::{Result, show};
 use gradus_nn::data::{Example, two_spirals, xor};
 use gradus_nn::loss::binary_cross_entropy;
 use gradus_nn::optim::{AdamW, AdamWConfig, Schedule, Sgd, SgdConfig};
 use gradus_nn::{Init, Layer, Mlp, Module, Perceptron};
-use plot::Picture;
-use std::path::Path;
+use gradus_pictures::{Plane, Point};
 use std::time::Instant;
 
-fn main() -> plot::Result<()> {
+const LESSON: &str = "02_mlp";
+
+fn main() -> Result {
     let network = learn_xor();
     look_inside(&network);
     print_the_tape(&network);
     let spirals = learn_spirals();
     draw(&network, &spirals)?;
-    println!("\nExercises: at the end of nn/examples/02_mlp.rs.");
+    println!("\nExercises: at the end of course/examples/02_mlp.rs.");
     Ok(())
 }
 
@@ -122,35 +122,31 @@ fn learn_spirals() -> Mlp {
         }
         adamw.step(rate as f32, 1.0);
     }
-    let (dense, seconds) = (two_spirals(4), start.elapsed().as_secs_f32());
+    eprintln!("  {:.1} s", start.elapsed().as_secs_f32());
+    let dense = two_spirals(4);
     let (between, all) = (right(&network, &dense), dense.len());
-    println!(
-        "\nThat took {seconds:.1} s. Of {all} points of the same spirals, four times as dense, {between} are right:"
-    );
+    println!("\nOf {all} points of the same spirals, four times as dense, {between} are right:");
     println!("it has learned the spirals, not a list of points.");
     network
 }
 
-fn draw(network: &Mlp, spirals: &Mlp) -> plot::Result<()> {
+fn draw(network: &Mlp, spirals: &Mlp) -> Result {
     println!("\n5. Pictures\n");
     let names = ["no", "yes"];
     let note = "the line: p = ½; the shade: how sure the network is";
-    let picture = Picture { title: "Exclusive or", note, names, from: -0.5, to: 1.5, ticks: &[0.0, 1.0], dot: 20 };
-    save("xor.svg", &picture.svg(&xor(), |points| ask(network, points))?)?;
-    let (points, dense) = (two_spirals(1), two_spirals(4));
+    let picture = Plane { title: "Exclusive or", note, names, from: -0.5, to: 1.5, ticks: &[0.0, 1.0], dot: 20 };
+    show(LESSON, "xor.svg", &picture.svg(&points(&xor()), |points| ask(network, points))?)?;
+    let (spiral, dense) = (two_spirals(1), two_spirals(4));
     let count = |points: &[Example<2>]| format!("{} of {}", right(spirals, points), points.len());
-    let note = format!("right: {} points, {} four times as dense", count(&points), count(&dense));
+    let note = format!("right: {} points, {} four times as dense", count(&spiral), count(&dense));
     let (names, ticks) = (["first", "second"], &[-6.0, -3.0, 0.0, 3.0, 6.0]);
-    let picture = Picture { title: "Two spirals", note: &note, names, from: -7.5, to: 7.5, ticks, dot: 9 };
-    save("spirals.svg", &picture.svg(&points, |points| ask(spirals, points))?)
+    let picture = Plane { title: "Two spirals", note: &note, names, from: -7.5, to: 7.5, ticks, dot: 9 };
+    show(LESSON, "spirals.svg", &picture.svg(&points(&spiral), |points| ask(spirals, points))?)
 }
 
-fn save(name: &str, svg: &str) -> plot::Result<()> {
-    let folder = Path::new("out").join("02_mlp");
-    std::fs::create_dir_all(&folder)?;
-    std::fs::write(folder.join(name), svg)?;
-    println!("  {}", folder.join(name).display());
-    Ok(())
+/// The examples as dots.
+fn points(examples: &[Example<2>]) -> Vec<Point> {
+    examples.iter().map(|example| Point { at: example.inputs, label: example.label }).collect()
 }
 
 /// Inputs [N, 2] and answers [N, 1], as the network takes them.

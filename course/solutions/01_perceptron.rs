@@ -1,0 +1,2 @@
+//! Solutions of the exercises of lesson 1.
+fn main() {}

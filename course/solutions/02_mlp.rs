@@ -1,0 +1,2 @@
+//! Solutions of the exercises of lesson 2.
+fn main() {}
