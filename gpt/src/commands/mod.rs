@@ -5,6 +5,7 @@ pub mod eval;
 pub mod inspect;
 pub mod probabilities;
 pub mod sample;
+pub mod tokenizer;
 pub mod train;
 
 use crate::{
@@ -30,6 +31,7 @@ pub fn run(command: Command) -> Result<u8> {
             Command::Sample(args) => sample::run(args).map_err(|error| explain(&args.model, error))?,
             Command::Eval(args) => eval::run(args).map_err(|error| explain(&args.model, error))?,
             Command::Inspect(args) => inspect::run(args).map_err(|error| explain(&args.model, error))?,
+            Command::Tokenizer(command) => tokenizer::run(command)?,
             Command::Devices => devices::run()?,
         }
         Ok(0)
