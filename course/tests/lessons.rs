@@ -17,6 +17,7 @@ macro_rules! lessons {
 lessons! {
     lesson_01: "01_perceptron",
     lesson_02: "02_mlp",
+    lesson_06: "06_tokens",
 }
 
 fn folder(name: &str) -> PathBuf {
