@@ -84,6 +84,18 @@ pub enum Error {
         place: Option<String>,
     },
 
+    /// A text in which byte pair encoding finds too few pairs.
+    #[error(
+        "a vocabulary of {asked} tokens cannot be learned from this text: after {most} no pair of neighbours occurs twice; \
+         choose {most} tokens or fewer, or give a longer text"
+    )]
+    FewPairs {
+        /// Tokens that are asked for.
+        asked: usize,
+        /// As many as there can be.
+        most: usize,
+    },
+
     /// A token id outside of the vocabulary.
     #[error(
         "the model has no token {token}: its vocabulary has {vocabulary}; the weights and config.json do not belong together"

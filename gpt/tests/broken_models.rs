@@ -105,7 +105,7 @@ fn a_config_whose_sizes_do_not_match_the_weights() {
     contains(&with("\"heads\": 2", "\"heads\": 0"), &["config.json", "heads 0"]);
     contains(
         &with("\"vocab_size\": 41", "\"vocab_size\": 42"),
-        &["vocab_size is 42, but the vocabulary has 41 tokens"],
+        &["the tokenizer (char) does not fit the model: vocab_size is 42, but the vocabulary has 41 tokens"],
     );
     contains(&with("\"width\": 16", "\"width\": 1e99"), &["config.json is damaged"]);
     contains(&with("\"width\": 16", "\"width\": 18446744073709551615"), &["config.json"]);

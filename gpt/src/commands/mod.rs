@@ -6,6 +6,7 @@ pub mod inspect;
 pub mod plan;
 pub mod probabilities;
 pub mod sample;
+pub mod tokenizer;
 pub mod train;
 
 use crate::{
@@ -31,6 +32,7 @@ pub fn run(command: Command) -> Result<u8> {
             Command::Sample(args) => sample::run(args).map_err(|error| explain(&args.model, error))?,
             Command::Eval(args) => eval::run(args).map_err(|error| explain(&args.model, error))?,
             Command::Inspect(args) => inspect::run(args).map_err(|error| explain(&args.model, error))?,
+            Command::Tokenizer(command) => tokenizer::run(command)?,
             Command::Devices => devices::run()?,
             Command::Plan(args) => plan::run(args)?,
         }

@@ -10,7 +10,7 @@
 //! measured as a terminal shows them: a Chinese character takes two.
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     output,
     sampler::{Candidate, Sampling},
     tokenizer::{Decoder, Tokenizer, TokenizerKind},
@@ -20,10 +20,12 @@ use unicode_width::UnicodeWidthStr;
 const SHOWN: usize = 5; // candidates in a row
 const TEXT_WIDTH: usize = 14; // of the text so far
 const PERCENT_WIDTH: usize = 4;
+const LABEL_WIDTH: usize = 10; // at most
 
 /// The rows, one step after the other.
 #[derive(Debug)]
 pub struct Table<'a> {
+    tokenizer: &'a Tokenizer,
     decoder: Decoder<'a>,
     kind: TokenizerKind,
     sampling: Sampling,
@@ -45,13 +47,13 @@ impl<'a> Table<'a> {
         }
         let label_width = match tokenizer.kind() {
             TokenizerKind::Byte => 4,
-            TokenizerKind::Char => (0..tokenizer.vocab_size() as u32)
+            TokenizerKind::Char | TokenizerKind::Bpe(_) => (0..tokenizer.vocab_size() as u32)
                 .map(|token| tokenizer.label(token).width())
                 .max()
                 .unwrap_or(0)
-                .clamp(4, 10),
+                .clamp(4, LABEL_WIDTH),
         };
-        Ok(Table { decoder, kind: tokenizer.kind(), sampling, label_width, prompt_length: text.len(), text })
+        Ok(Table { decoder, tokenizer, kind: tokenizer.kind(), sampling, label_width, prompt_length: text.len(), text })
     }
 
     /// What the table shows, and the titles of its columns.
@@ -66,7 +68,7 @@ impl<'a> Table<'a> {
             lines.push("The row below has, where they differ, the probabilities that the token was".to_string());
             lines.push(format!("drawn with, after {}; – is 0.", describe(&self.sampling)));
         }
-        if self.kind == TokenizerKind::Byte {
+        if self.kind != TokenizerKind::Char {
             lines.push("\\xe5 is a byte that begins or continues a character of several bytes.".to_string());
         }
         let chosen = pad("chosen", self.cell_width());
@@ -114,8 +116,11 @@ impl<'a> Table<'a> {
         format!("{left}{text}{}", cells.collect::<String>())
     }
 
-    /// The character that `token` is or completes, in quotes; otherwise the byte that it is.
+    /// The text that `token` is, or the character that a byte completes, in quotes; otherwise its bytes.
     fn label(&self, token: u32) -> Result<String> {
+        if matches!(self.kind, TokenizerKind::Bpe(_)) {
+            return self.label_of_several(token);
+        }
         let mut decoder = self.decoder.clone();
         let text = decoder.push(token)?;
         if self.kind == TokenizerKind::Byte && token >= 0x80 && (text.is_empty() || text.contains('\u{fffd}')) {
@@ -123,6 +128,27 @@ impl<'a> Table<'a> {
         }
         // An ASCII character that comes too early ends the one before it, which the text shows as U+FFFD.
         Ok(text.chars().last().map(|c| format!("{c:?}")).unwrap_or_default())
+    }
+
+    /// The text or the bytes of a token of any length, cut to the width of the column.
+    fn label_of_several(&self, token: u32) -> Result<String> {
+        let bytes = self.tokenizer.bytes(token);
+        let bytes = bytes.ok_or(Error::UnknownToken { token, vocabulary: self.tokenizer.vocab_size() })?;
+        let (pieces, quote) = match str::from_utf8(&bytes) {
+            Ok(text) => (text.chars().map(|c| c.escape_debug().to_string()).collect(), "'"),
+            Err(_) => (bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect::<Vec<_>>(), ""),
+        };
+        let room = LABEL_WIDTH - 2 * quote.len();
+        if pieces.iter().map(|piece| piece.width()).sum::<usize>() <= room {
+            return Ok(format!("{quote}{}{quote}", pieces.concat()));
+        }
+        let mut width = 1; // of the dots
+        let fits = |piece: &&String| {
+            width += piece.width();
+            width <= room
+        };
+        let shown: String = pieces.iter().take_while(fits).map(String::as_str).collect();
+        Ok(format!("{quote}{shown}…{quote}"))
     }
 
     /// The last characters of the text, as many as the column holds, and the bytes of one that is not complete.
@@ -258,6 +284,22 @@ mod tests {
         assert_eq!(cut.finish(), "\u{fffd}\u{fffd}");
         assert_eq!(table.finish(), "天");
         assert!(Table::new(&Tokenizer::Byte, PLAIN, &[]).unwrap().header().contains(r"\xe5 is a byte"));
+    }
+
+    #[test]
+    fn tokens_of_several_characters_are_shown_and_cut_to_their_column() {
+        let text = "so to say: internationally, internationally, 天天天天\n";
+        let tokenizer = Tokenizer::new(TokenizerKind::Bpe(281), &text.repeat(9));
+        let id = |bytes: &[u8]| (0..281).find(|&id| tokenizer.bytes(id).as_deref() == Some(bytes)).unwrap();
+        let table = Table::new(&tokenizer, PLAIN, &tokenizer.encode("so").unwrap()).unwrap();
+        let labels = [&b" to"[..], "天".as_bytes(), b" internationally", b",", b"\n", b"\xe5"].map(|bytes| {
+            let label = table.label(id(bytes)).unwrap();
+            assert!(label.width() <= LABEL_WIDTH, "{label}");
+            label
+        });
+        assert_eq!(labels, ["' to'", "'天'", "' intern…'", "','", r"'\n'", r"\xe5"]);
+        assert!(table.header().contains("is a byte that begins or continues"));
+        assert!(table.label(281).is_err());
     }
 
     #[test]

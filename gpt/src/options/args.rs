@@ -10,6 +10,7 @@ use crate::{
     parse::{real, size, whole},
     precision::Precision,
     preset::Preset,
+    token_args::TokenizerCommand,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -55,6 +56,9 @@ pub enum Command {
     Eval(EvalArgs),
     /// List the parameters of a model and draw its attention maps as an SVG picture
     Inspect(InspectArgs),
+    /// Train a tokenizer by byte pair encoding, and turn text into token ids and back
+    #[command(subcommand)]
+    Tokenizer(TokenizerCommand),
     /// List the devices of this machine, and what each can run
     Devices,
     /// Compute what a model costs: parameters, FLOPs, memory, time, energy and money
@@ -226,6 +230,14 @@ mod tests {
         assert_eq!(args.train.final_eval, Some(FinalEval::Tokens(5000)));
         assert_eq!((args.train.lr, args.train.steps, args.model.bias), (Some(1e-3), Some(9), Some(true)));
         assert_eq!((args.tokens.tokenizer, args.train.precision), (Some(TokenizerKind::Byte), Some(Precision::Bf16)));
+        let Ok(Command::Train(args)) = parse("gradus train --tokenizer bpe:512") else { panic!() };
+        assert_eq!(args.tokens.tokenizer, Some(TokenizerKind::Bpe(512)));
+        for line in [
+            "train --data a --vocab-size 300 --out b --pattern gpt2 --special <|end|>",
+            "encode --tokenizer a --text b",
+        ] {
+            assert!(parse(&format!("gradus tokenizer {line}")).is_ok(), "{line}");
+        }
         let line = "gradus sample --model d --prompt -a --tokens 9 --temperature 0 --top-k 3 --top-p 0.9 --seed 1 \
                     --probabilities --precision bf16";
         assert!(parse(&line.split_whitespace().collect::<Vec<_>>().join(" ")).is_ok());

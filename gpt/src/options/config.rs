@@ -75,9 +75,13 @@ impl RunConfig {
     pub fn meaning(&self) -> String {
         let ModelConfig { layers, heads, width, context, vocab_size, bias, dropout: _ } = self.model;
         let tokens = serde_json::to_string(&self.tokenizer).unwrap_or_default(); // characters can always be written
+        let kind = match self.tokenizer.kind() {
+            kind @ TokenizerKind::Bpe(_) => format!("{kind} "),
+            TokenizerKind::Char | TokenizerKind::Byte => String::new(), // as earlier versions have it
+        };
         format!(
             "layers {layers}, heads {heads}, width {width}, context {context}, vocab_size {vocab_size}, bias {bias}, \
-             tokenizer {:016x}",
+             tokenizer {kind}{:016x}",
             Fingerprint::default().and(tokens.as_bytes()).hash
         )
     }
@@ -108,7 +112,10 @@ impl RunConfig {
         config.train.validate(&config.model).map_err(|error| Error::damaged(&path, error))?;
         let (model, tokenizer) = (config.model.vocab_size, config.tokenizer.vocab_size());
         if model != tokenizer {
-            let problem = format!("vocab_size is {model}, but the vocabulary has {tokenizer} tokens");
+            let kind = config.tokenizer.kind();
+            let problem = format!(
+                "the tokenizer ({kind}) does not fit the model: vocab_size is {model}, but the vocabulary has {tokenizer} tokens"
+            );
             return Err(Error::damaged(&path, problem));
         }
         Ok(config)

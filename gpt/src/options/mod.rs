@@ -13,4 +13,5 @@ pub mod precision;
 pub mod preset;
 pub mod recompute;
 pub mod settings;
+pub mod token_args;
 pub mod usage;

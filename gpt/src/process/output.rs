@@ -26,6 +26,15 @@ pub fn print(text: &str) -> Result<()> {
         .map_err(Error::io("write to", Path::new("standard output")))
 }
 
+/// Writes bytes to standard output as they are, whatever they do to a terminal.
+///
+/// # Errors
+/// [`Error::Io`]; see [`Error::is_broken_pipe`].
+pub fn raw(bytes: &[u8]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(Error::io("write to", Path::new("standard output")))
+}
+
 /// Writes a line to standard output.
 ///
 /// # Errors

@@ -1,36 +1,26 @@
-//! From text to numbers and back: a token is a character, or a byte.
+//! From text to numbers and back: a token is a character, a byte, or a piece of text between a byte and a word.
 //!
 //! A character tokenizer has a vocabulary of just the characters that its text uses (65 for Shakespeare, some thousands
 //! for Chinese) and a context of 64 sees 64 of them. A byte tokenizer knows every text, with 256 tokens, but spends
-//! three of them on a Chinese character. The larger models split text into pieces between the two.
+//! three of them on a Chinese character. Byte pair encoding ([`bpe`]), which the larger models use, begins with the bytes and
+//! learns from the text which of them to join.
 //!
 //! The vocabulary is part of the model: token 17 means nothing without it. It is kept in `config.json`.
 
+pub mod bpe;
 mod encoder;
+mod file;
+mod kind;
 
 use crate::error::{Error, Result};
+use bpe::{Bpe, Pattern};
 pub use encoder::{Encoder, TokenizerBuilder, Unknown};
+pub use kind::TokenizerKind;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
 
-/// Which kind of tokenizer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum TokenizerKind {
-    /// A token for every distinct character of the text
-    Char,
-    /// 256 tokens, one for each byte: reads every text, with up to four tokens per character
-    Byte,
-}
-
-impl fmt::Display for TokenizerKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            TokenizerKind::Char => "char",
-            TokenizerKind::Byte => "byte",
-        })
-    }
-}
+/// How a model's text is cut into pieces before byte pair encoding merges them.
+pub const PATTERN: Pattern = Pattern::Cl100k;
 
 /// What turns text into token ids and back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +30,8 @@ pub enum Tokenizer {
     Char(Vocabulary),
     /// Token i is the byte i.
     Byte,
+    /// Token i is the byte i, and from 256 on a pair of earlier tokens.
+    Bpe(Bpe),
 }
 
 /// The distinct characters of a text, in the order of their code points.
@@ -74,12 +66,19 @@ impl TryFrom<Stored> for Vocabulary {
 
 impl Tokenizer {
     /// A tokenizer for `text`, which knows every character of it.
+    ///
+    /// # Panics
+    /// Where byte pair encoding finds fewer tokens in `text` than it is to have; [`Bpe::train`] returns that as an error.
     pub fn new(kind: TokenizerKind, text: &str) -> Tokenizer {
         match kind {
             TokenizerKind::Char => {
                 Tokenizer::Char(Vocabulary(text.chars().collect::<BTreeSet<char>>().into_iter().collect()))
             }
             TokenizerKind::Byte => Tokenizer::Byte,
+            TokenizerKind::Bpe(size) => match Bpe::train(PATTERN, text, size, |_| ()) {
+                Ok(bpe) => Tokenizer::Bpe(bpe),
+                Err(error) => panic!("{error}"),
+            },
         }
     }
 
@@ -88,6 +87,7 @@ impl Tokenizer {
         match self {
             Tokenizer::Char(_) => TokenizerKind::Char,
             Tokenizer::Byte => TokenizerKind::Byte,
+            Tokenizer::Bpe(bpe) => TokenizerKind::Bpe(bpe.vocab_size()),
         }
     }
 
@@ -96,6 +96,7 @@ impl Tokenizer {
         match self {
             Tokenizer::Char(vocabulary) => vocabulary.0.len(),
             Tokenizer::Byte => 256,
+            Tokenizer::Bpe(bpe) => bpe.vocab_size(),
         }
     }
 
@@ -110,6 +111,7 @@ impl Tokenizer {
                 text.chars().map(id).collect()
             }
             Tokenizer::Byte => Ok(text.bytes().map(u32::from).collect()),
+            Tokenizer::Bpe(bpe) => Ok(bpe.encode(text)),
         }
     }
 
@@ -117,7 +119,7 @@ impl Tokenizer {
     pub fn unknown(&self, character: char, text: &'static str, place: Option<String>) -> Error {
         let known = match self {
             Tokenizer::Char(vocabulary) => vocabulary.excerpt(),
-            Tokenizer::Byte => "bytes".into(), // every character is made of them, so this is never said
+            Tokenizer::Byte | Tokenizer::Bpe(_) => "bytes".into(), // every character is made of them, so this is never said
         };
         Error::UnknownCharacter { character, known, text, place }
     }
@@ -141,13 +143,27 @@ impl Tokenizer {
         Decoder { tokenizer: self, waiting: Vec::with_capacity(4), text: String::new() }
     }
 
-    /// One token as it is shown in a table: `'a'`, `'\n'`, `0xe4`.
+    /// The bytes of one token; `None` for an id outside of the vocabulary.
+    pub fn bytes(&self, id: u32) -> Option<Vec<u8>> {
+        match self {
+            Tokenizer::Char(vocabulary) => vocabulary.0.get(id as usize).map(|c| c.to_string().into_bytes()),
+            Tokenizer::Byte => u8::try_from(id).ok().map(|byte| vec![byte]),
+            Tokenizer::Bpe(bpe) => bpe.bytes(id).map(<[u8]>::to_vec),
+        }
+    }
+
+    /// One token as it is shown in a table: `'a'`, `'\n'`, `' the'`; `0xe4`, `0xe4b8` where it is no whole characters.
     pub fn label(&self, id: u32) -> String {
         match self {
             Tokenizer::Char(vocabulary) => vocabulary.0.get(id as usize).map_or("?".into(), |c| format!("{c:?}")),
             Tokenizer::Byte => match u8::try_from(id) {
                 Ok(byte) if byte.is_ascii_graphic() || byte.is_ascii_whitespace() => format!("{:?}", byte as char),
                 _ => format!("0x{id:02x}"),
+            },
+            Tokenizer::Bpe(bpe) => match bpe.bytes(id).map(|bytes| (bytes, str::from_utf8(bytes))) {
+                None => "?".into(),
+                Some((_, Ok(text))) => format!("'{}'", text.escape_debug()),
+                Some((bytes, Err(_))) => bytes.iter().fold("0x".into(), |text, byte| format!("{text}{byte:02x}")),
             },
         }
     }
@@ -189,6 +205,10 @@ impl Decoder<'_> {
             Tokenizer::Char(vocabulary) => self.text.push(*vocabulary.0.get(id as usize).ok_or_else(unknown)?),
             Tokenizer::Byte => {
                 self.waiting.push(u8::try_from(id).map_err(|_| unknown())?);
+                self.release();
+            }
+            Tokenizer::Bpe(bpe) => {
+                self.waiting.extend_from_slice(bpe.bytes(id).ok_or_else(unknown)?);
                 self.release();
             }
         }
@@ -239,8 +259,9 @@ mod tests {
 
     #[test]
     fn text_comes_back_as_it_was() {
-        for kind in [TokenizerKind::Char, TokenizerKind::Byte] {
-            let tokenizer = Tokenizer::new(kind, MIXED);
+        for kind in [TokenizerKind::Char, TokenizerKind::Byte, TokenizerKind::Bpe(259)] {
+            let tokenizer = Tokenizer::new(kind, &MIXED.repeat(3));
+            assert_eq!(tokenizer.kind(), kind);
             let ids = tokenizer.encode(MIXED).unwrap();
             assert_eq!(tokenizer.decode(&ids).unwrap(), MIXED);
             assert!(ids.iter().all(|&id| (id as usize) < tokenizer.vocab_size()));
@@ -269,6 +290,8 @@ mod tests {
         let tokenizer = Tokenizer::new(TokenizerKind::Char, "abc");
         assert!(matches!(tokenizer.decode(&[3]), Err(Error::UnknownToken { token: 3, vocabulary: 3 })));
         assert!(matches!(Tokenizer::Byte.decode(&[256]), Err(Error::UnknownToken { token: 256, .. })));
+        let pairs = Tokenizer::new(TokenizerKind::Bpe(257), "abab");
+        assert!(matches!(pairs.decode(&[256, 257]), Err(Error::UnknownToken { token: 257, vocabulary: 257 })));
     }
 
     #[test]
@@ -296,6 +319,10 @@ mod tests {
         assert_eq!(json, r#"{"kind":"char","vocabulary":"\"ab天"}"#);
         assert_eq!(serde_json::from_str::<Tokenizer>(&json).unwrap(), tokenizer);
         assert_eq!(serde_json::from_str::<Tokenizer>(r#"{"kind":"byte"}"#).unwrap(), Tokenizer::Byte);
+        let pairs = Tokenizer::new(TokenizerKind::Bpe(258), "ababab");
+        let json = serde_json::to_string(&pairs).unwrap();
+        assert_eq!(json, r#"{"kind":"bpe","pattern":"cl100k","merges":"97+98 256+256"}"#);
+        assert_eq!(serde_json::from_str::<Tokenizer>(&json).unwrap(), pairs);
         for wrong in
             [r#"{"kind":"char","vocabulary":"aab"}"#, r#"{"kind":"char","vocabulary":""}"#, r#"{"kind":"word"}"#]
         {
@@ -308,5 +335,7 @@ mod tests {
         let tokenizer = Tokenizer::new(TokenizerKind::Char, "\n天");
         assert_eq!([tokenizer.label(0), tokenizer.label(1)], ["'\\n'", "'天'"]);
         assert_eq!([Tokenizer::Byte.label(97), Tokenizer::Byte.label(0xe4)], ["'a'", "0xe4"]);
+        let pairs = Tokenizer::new(TokenizerKind::Bpe(258), "天天 天天");
+        assert_eq!([97, 256, 257, 258].map(|id| pairs.label(id)), ["'a'", "0xa4a9", "'天'", "?"]);
     }
 }

@@ -37,8 +37,10 @@ settings! {
     /// What a token is. `config.json` keeps the whole tokenizer, with its vocabulary.
     TokenizerConfig, flags TokenizerFlags, under "Model";
     stored {}
-    /// What a token is: a character of the text, or a byte of its UTF-8 encoding
-    tokenizer: TokenizerKind = (TokenizerKind::Char), any, fixed;
+    /// What a token is: a character of the text; a byte of its UTF-8 encoding; or bpe:512 for 512 tokens that byte pair encoding
+    /// learns from the text
+    #[arg(value_name = "char|byte|bpe:N")]
+    tokenizer: TokenizerKind = (TokenizerKind::Char), TokenizerKind::check, fixed;
 }
 
 impl ModelConfig {
@@ -78,7 +80,7 @@ impl TokenizerConfig {
     /// That the tokenizer can be used.
     ///
     /// # Errors
-    /// None so far: every kind can.
+    /// [`Error::Setting`] for a number of tokens that byte pair encoding cannot have.
     pub fn validate(&self) -> Result<()> {
         self.check_each()
     }

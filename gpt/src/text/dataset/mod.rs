@@ -11,6 +11,7 @@
 mod batches;
 pub mod cache;
 mod identity;
+mod learning;
 mod packed;
 mod positioned;
 mod reading;
@@ -29,6 +30,7 @@ use crate::{
 pub use batches::Sweep;
 use cache::Wanted;
 pub(crate) use identity::Fingerprint;
+pub use learning::learn;
 pub use source::Source;
 use std::{
     ops::Range,
@@ -70,7 +72,7 @@ impl Dataset {
     pub fn new(text: &str, tokenizer: &Tokenizer) -> Result<Dataset> {
         let mut ids = Vec::new();
         let unknown = |unknown: Unknown| tokenizer.unknown(unknown.character, "text", None);
-        Encoder::new(tokenizer).encode(text, &mut ids).map_err(unknown)?;
+        Encoder::new(tokenizer).encode_in_blocks(text, text::BLOCK, &mut ids).map_err(unknown)?;
         Ok(Dataset::of(Tokens::in_memory(&ids, tokenizer.vocab_size())))
     }
 
@@ -171,7 +173,10 @@ fn find_or_read(source: &mut Source, wanted: Wanted<'_>, dir: Option<&Path>) -> 
         *source = cached.source;
         return Ok((Dataset::of(Tokens::File(cached.tokens)), cached.tokenizer));
     }
-    let (text, tokenizer) = reading::read(source, wanted, LONG)?;
+    let (text, tokenizer) = match wanted {
+        Wanted::Kind(TokenizerKind::Bpe(size)) => learning::read_and_learn(source, size, LONG)?,
+        wanted => reading::read(source, wanted, LONG)?,
+    };
     let unkept = text.stamp().is_some() || source.is_stream();
     let tokens = if unkept { Tokens::Text(text) } else { Tokens::in_memory(&text.ids()?, tokenizer.vocab_size()) };
     Ok((Dataset { unkept, ..Dataset::of(tokens) }, tokenizer))
@@ -264,6 +269,31 @@ mod tests {
             assert!(matches!(*found.tokens.read().unwrap(), Tokens::File(_)));
             assert!(batches(&found) == expected, "{kind:?}, found in the folder");
         }
+    }
+
+    #[test]
+    fn a_long_text_of_pairs_has_the_batches_of_a_short_one_and_its_ids_take_two_bytes() {
+        let text = many_scripts(20_011);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        fs::write(&path, &text).unwrap();
+        let mut source = Source::new(Some(&path));
+        let (read, tokenizer) = learning::read_and_learn(&mut source, 600, 0).unwrap();
+        assert_eq!(tokenizer, learning::read_and_learn(&mut source, 600, u64::MAX).unwrap().1);
+        let end = (text.len() * 9 / 10..).find(|&at| text.is_char_boundary(at)).unwrap();
+        assert_eq!(tokenizer, Tokenizer::new(TokenizerKind::Bpe(600), &text[..end]), "the training part, and no more");
+        let in_memory = Dataset::new(&text, &tokenizer).unwrap();
+        let expected = batches(&in_memory);
+        let data = Dataset { unkept: true, ..Dataset::of(Tokens::Text(read)) };
+        assert!(batches(&data) == expected, "read from the text");
+        data.keep(&Disk, folder.path(), &source, &tokenizer).unwrap();
+        assert!(batches(&data) == expected, "read from the file that was written");
+        let size = fs::metadata(folder.path().join(cache::FILE)).unwrap().len();
+        assert!((2 * in_memory.count as u64..3 * in_memory.count as u64).contains(&size), "{size}");
+        let found = find_or_read(&mut source, Wanted::Kind(TokenizerKind::Bpe(600)), Some(folder.path())).unwrap();
+        assert!(matches!(*found.0.tokens.read().unwrap(), Tokens::File(_)));
+        assert!(found.1 == tokenizer && batches(&found.0) == expected, "found in the folder");
+        assert!(cache::find(folder.path(), &source, Wanted::Kind(TokenizerKind::Bpe(601))).is_none());
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub(super) fn read(source: &mut Source, wanted: Wanted<'_>, long: u64) -> Result
     if let (Some((character, line)), Wanted::Tokenizer(tokenizer)) = (scan.unknown, wanted) {
         return Err(tokenizer.unknown(character, "text", Some(format!("{}, line {line}", source.name()))));
     }
+    scan.end();
     let tokenizer = scan.counter.finish();
     if marked {
         scan.index.insert_first(tokenizer.encode(BYTE_ORDER_MARK)?.len());
@@ -41,6 +42,14 @@ pub(super) fn read(source: &mut Source, wanted: Wanted<'_>, long: u64) -> Result
     Ok((text, tokenizer))
 }
 
+/// A text that is in memory, with an index of its tokens.
+pub(super) fn index(text: String, tokenizer: &Tokenizer) -> Text {
+    let mut scan = Scan::new(Wanted::Tokenizer(tokenizer), false);
+    scan.piece(&Piece { text: &text, lines: 0, bytes: text.len() as u64 });
+    scan.end();
+    scan.index.finish(scan.end, Bytes::Memory(text.into_bytes()), Encoder::new(tokenizer))
+}
+
 /// What is known of a text so far.
 struct Scan {
     counter: TokenCounter,
@@ -49,13 +58,15 @@ struct Scan {
     held: Option<Vec<u8>>,
     /// The first character that the tokenizer does not know, and its line.
     unknown: Option<(char, usize)>,
+    /// The end of the last piece, if what follows may change its tokens.
+    rest: String,
     end: u64,
 }
 
 impl Scan {
     fn new(wanted: Wanted<'_>, holds: bool) -> Scan {
         let (counter, held) = (TokenCounter::new(wanted), holds.then(Vec::new));
-        Scan { counter, index: Index::default(), held, unknown: None, end: 0 }
+        Scan { counter, index: Index::default(), held, unknown: None, rest: String::new(), end: 0 }
     }
 
     fn piece(&mut self, piece: &Piece<'_>) {
@@ -66,32 +77,44 @@ impl Scan {
             }
             held.extend_from_slice(piece.text.as_bytes());
         }
-        let mut at = 0;
-        // After an unknown character only the fingerprint counts: a text that has changed is said to have changed.
-        while at < piece.text.len() && self.unknown.is_none() {
-            let block = block(&piece.text[at..]);
-            match self.counter.count(block) {
-                Ok(tokens) => {
-                    let begin = piece.begin() + at as u64;
-                    self.index.add(begin..begin + block.len() as u64, tokens);
-                }
-                Err(Unknown { character, at: within }) => {
-                    let lines = piece.text[..at + within].matches('\n').count();
-                    self.unknown = Some((character, piece.lines + 1 + lines));
-                }
-            }
-            at += block.len();
+        let mut rest = std::mem::take(&mut self.rest);
+        let begin = piece.begin() - rest.len() as u64;
+        if rest.is_empty() {
+            let done = self.blocks(piece.text, begin, piece.lines, true);
+            self.rest.push_str(&piece.text[done..]);
+        } else {
+            rest.push_str(piece.text);
+            let done = self.blocks(&rest, begin, piece.lines, true);
+            self.rest.push_str(&rest[done..]);
         }
     }
-}
 
-/// The first bytes of `text`, as many whole characters as there are in a block.
-fn block(text: &str) -> &str {
-    let mut end = BLOCK.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
+    /// No more text comes.
+    fn end(&mut self) {
+        let rest = std::mem::take(&mut self.rest);
+        self.blocks(&rest, self.end - rest.len() as u64, 0, false);
     }
-    &text[..end]
+
+    /// Counts the tokens of the blocks of `text`, which begins at the byte `begin` after so many `lines`. Returns how many of its
+    /// bytes they have.
+    fn blocks(&mut self, text: &str, begin: u64, lines: usize, more: bool) -> usize {
+        let mut at = 0;
+        while let Some(length) = self.counter.block(&text[at..], more) {
+            // After an unknown character only the fingerprint counts: a text that has changed is said to have changed.
+            if self.unknown.is_some() {
+                return text.len();
+            }
+            match self.counter.count(&text[at..at + length]) {
+                Ok(tokens) => self.index.add(begin + at as u64..begin + (at + length) as u64, tokens),
+                Err(Unknown { character, at: within }) => {
+                    let before = text[..at + within].matches('\n').count();
+                    self.unknown = Some((character, lines + 1 + before));
+                }
+            }
+            at += length;
+        }
+        at
+    }
 }
 
 /// Counts tokens, with a tokenizer that is known or is found on the way.
@@ -103,7 +126,10 @@ enum TokenCounter {
 impl TokenCounter {
     fn new(wanted: Wanted<'_>) -> TokenCounter {
         match wanted {
-            Wanted::Kind(kind) => TokenCounter::Finding(TokenizerBuilder::new(kind)),
+            Wanted::Kind(kind) => match TokenizerBuilder::new(kind) {
+                Some(builder) => TokenCounter::Finding(builder),
+                None => unreachable!("{kind} is learned in a reading of its own"),
+            },
             Wanted::Tokenizer(tokenizer) => {
                 TokenCounter::Known { tokenizer: tokenizer.clone(), encoder: Encoder::new(tokenizer), ids: Vec::new() }
             }
@@ -120,6 +146,14 @@ impl TokenCounter {
         }
     }
 
+    /// How many bytes of `text` are the next block; `None` where more text has to come first.
+    fn block(&self, text: &str, more: bool) -> Option<usize> {
+        match self {
+            TokenCounter::Finding(_) => Encoder::Bytes.block(text, BLOCK, more),
+            TokenCounter::Known { encoder, .. } => encoder.block(text, BLOCK, more),
+        }
+    }
+
     fn finish(self) -> Tokenizer {
         match self {
             TokenCounter::Finding(builder) => builder.finish(),
@@ -129,7 +163,7 @@ impl TokenCounter {
 }
 
 /// Shows how far the reading of a long text is.
-enum Progress {
+pub(super) enum Progress {
     /// The size is known.
     File(Counter),
     /// It is not.
@@ -139,7 +173,7 @@ enum Progress {
 }
 
 impl Progress {
-    fn new(name: &str, size: Option<u64>, long: bool) -> Progress {
+    pub fn new(name: &str, size: Option<u64>, long: bool) -> Progress {
         match size {
             Some(size) if long => Progress::File(Counter::new("reading the text", size as usize)),
             Some(_) => Progress::Short,
@@ -147,7 +181,7 @@ impl Progress {
         }
     }
 
-    fn at(&mut self, bytes: u64) {
+    pub fn at(&mut self, bytes: u64) {
         match self {
             Progress::File(counter) => counter.at(bytes as usize),
             Progress::Stream { name, shown } if shown.elapsed() >= Duration::from_secs(2) => {

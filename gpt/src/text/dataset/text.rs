@@ -217,6 +217,40 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_range_has_the_ids_of_the_whole_text_where_tokens_are_pairs() {
+        let text = mixed(60_000);
+        let tokenizer = Tokenizer::new(TokenizerKind::Bpe(700), &text);
+        let ids = tokenizer.encode(&text).unwrap();
+        assert!(ids.len() < text.len() / 2);
+        let (_folder, mut source) = written(&text);
+        for long in [0, u64::MAX] {
+            let (read, _) = read(&mut source, Wanted::Tokenizer(&tokenizer), long).unwrap();
+            assert!(read.index.len() > 30 && read.ids().unwrap() == ids, "{} blocks", read.index.len());
+            for position in &read.index {
+                let (mut part, end) = (Vec::new(), (position.token + 9).min(ids.len()));
+                read.append_to(position.token.saturating_sub(9)..end, &mut part).unwrap();
+                assert_eq!(part, ids[position.token.saturating_sub(9)..end]);
+            }
+        }
+        let indexed = super::super::reading::index(text, &tokenizer);
+        assert!(indexed.ids().unwrap() == ids && indexed.index.len() > 30);
+    }
+
+    /// A piece of the text, as it is read, ends in the middle of a word.
+    #[test]
+    fn a_text_without_a_place_to_cut_has_the_same_ids_in_memory_and_in_a_file() {
+        let text: String =
+            (0..200_000_u32).map(|i| char::from(b'a' + (i.wrapping_mul(2_654_435_761) >> 16) as u8 % 7)).collect();
+        let tokenizer = Tokenizer::new(TokenizerKind::Bpe(300), &text[..5000]);
+        let mut ids = Vec::new();
+        Encoder::new(&tokenizer).encode_in_blocks(&text, BLOCK, &mut ids).unwrap();
+        let (_folder, mut source) = written(&text);
+        for long in [0, u64::MAX] {
+            assert!(read(&mut source, Wanted::Tokenizer(&tokenizer), long).unwrap().0.ids().unwrap() == ids);
+        }
+    }
+
     /// As earlier versions had it, and as a run of theirs is resumed.
     #[test]
     fn a_byte_order_mark_that_was_a_token_is_one() {
