@@ -7,8 +7,10 @@
 //! The lessons that train them are in the folder `course`.
 #![forbid(unsafe_code)]
 
+pub mod classifier;
 pub mod data;
 pub mod init;
+pub mod landscape;
 pub mod language_model;
 pub mod layers;
 pub mod loss;
@@ -18,6 +20,7 @@ pub mod optim;
 pub mod perceptron;
 pub mod training;
 
+pub use classifier::{ClassLoss, Classifier};
 pub use gradus_autograd::Parameter;
 pub use init::Init;
 pub use language_model::{LanguageModel, Reader};

@@ -2,7 +2,7 @@
 
 use gradus_autograd::gradcheck::{Case, gradcheck};
 use gradus_autograd::{Tape, Tensor, Var};
-use gradus_nn::loss::{binary_cross_entropy, mean_squared_error};
+use gradus_nn::loss::{binary_cross_entropy, mean_squared_error, multiclass_hinge};
 use gradus_tensor::Element;
 
 fn column<E: Element>(values: &[E]) -> Tensor {
@@ -77,4 +77,34 @@ fn a_target_is_not_broadcast() {
 #[should_panic(expected = "their own shape")]
 fn a_label_is_not_broadcast() {
     binary_cross_entropy(&Var::constant(column(&[1.0_f32, 2.0])), &Tensor::from_slice(&[1.0_f32, 0.0], &[2]));
+}
+
+/// Row 0: the class 0 has 3, the best rival 1: nothing. Row 1: the class 2 has 0.5 and the rival 1 has 2: 2 + 1 − 0.5. Row 2: right,
+/// but by 0.25 only: 0.75.
+#[test]
+fn multiclass_hinge_is_its_formula() {
+    let logits = Tensor::from_slice(&[3.0_f64, 1.0, -2.0, 0.0, 2.0, 0.5, 1.0, 1.25, 0.0], &[3, 3]);
+    let labels = Tensor::from_slice(&[0_u32, 2, 1], &[3]);
+    let tape = Tape::new();
+    let leaf = tape.leaf(logits.clone());
+    let loss = multiclass_hinge(&leaf, &labels);
+    assert_eq!(loss.value().item(), (0.0 + 2.5 + 0.75) / 3.0);
+    let third = 1.0 / 3.0;
+    let gradient = tape.backward(&loss).get(&leaf).unwrap().to_vec::<f64>();
+    assert_eq!(gradient, [0.0, 0.0, 0.0, 0.0, third, -third, third, -third, 0.0]);
+    let mut case = Case::new("multiclass hinge", &[&[3, 3]], move |x| multiclass_hinge(&x[0], &labels));
+    case.inputs = vec![logits];
+    gradcheck(&case).unwrap();
+}
+
+#[test]
+#[should_panic(expected = "the label of row 1 is 3, and there are 3 classes")]
+fn a_label_that_is_no_class_is_refused() {
+    multiclass_hinge(&Var::constant(Tensor::zeros(&[2, 3])), &Tensor::from_slice(&[0_u32, 3], &[2]));
+}
+
+#[test]
+#[should_panic(expected = "one label for each row")]
+fn a_label_for_each_row_is_needed() {
+    multiclass_hinge(&Var::constant(Tensor::zeros(&[2, 3])), &Tensor::from_slice(&[0_u32], &[1]));
 }

@@ -1,14 +1,13 @@
 //! What a network of two inputs answers in every place, and where its answer turns.
 //!
 //! The network is asked on a grid of points. Squares of the grid are shaded by the probability p that it gives, and a
-//! line is drawn where p = ½: on every edge of the grid between a yes and a no lies a point of that line, and the line
-//! crosses each square from edge to edge (marching squares, Lorensen and Cline 1987 in two dimensions).
+//! line is drawn where p = ½.
 
 use crate::Result;
+use crate::level::Grid;
 use crate::style::{Area, BLUE as NO, GREY, INK, ORANGE as YES, text, tint};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
-use std::collections::BTreeMap;
 
 /// Squares of the grid along each axis, and pixels along each side of a square.
 const SQUARES: usize = 180;
@@ -59,14 +58,14 @@ impl Plane<'_> {
         // Corners of squares, row by row, from the top.
         let corners: Vec<[f32; 2]> =
             (0..=SQUARES).flat_map(|j| (0..=SQUARES).map(move |i| [place(i), place(SQUARES - j)])).collect();
-        let field = Field(logits(&corners));
+        let field = Grid { values: logits(&corners), squares: SQUARES };
         let (width, height) = (LEFT + SIDE + RIGHT, TOP + SIDE + BOTTOM);
         let mut svg = String::new();
         {
             let root = SVGBackend::with_string(&mut svg, (width as u32, height as u32)).into_drawing_area();
             root.fill(&WHITE)?;
             shade(&root, &field)?;
-            for line in field.border() {
+            for line in border(&field) {
                 root.draw(&PathElement::new(line, INK.stroke_width(4)))?;
             }
             self.frame(&root)?;
@@ -126,9 +125,9 @@ fn dot(root: &Area<'_>, at: (i32, i32), radius: i32, label: bool) -> Result<()> 
 
 /// Equal neighbours in a row become one rectangle. Each reaches one pixel under the next, or the gaps would show when
 /// the picture is scaled.
-fn shade(root: &Area<'_>, field: &Field) -> Result<()> {
+fn shade(root: &Area<'_>, field: &Grid) -> Result<()> {
     for j in 0..SQUARES {
-        let shades: Vec<i32> = (0..SQUARES).map(|i| field.shade(i, j)).collect();
+        let shades: Vec<i32> = (0..SQUARES).map(|i| sureness(field, i, j)).collect();
         let mut start = 0;
         for run in shades.chunk_by(|a, b| a == b) {
             let end = start + run.len();
@@ -145,82 +144,16 @@ fn shade(root: &Area<'_>, field: &Field) -> Result<()> {
     Ok(())
 }
 
-/// The logits at the corners of the squares.
-struct Field(Vec<f32>);
-
-/// An edge of the grid: from corner (i, j) to the right, or down.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Edge {
-    i: usize,
-    j: usize,
-    down: bool,
+/// How sure the network is of a square, from −SHADES, surely no, to SHADES, surely yes.
+fn sureness(field: &Grid, i: usize, j: usize) -> i32 {
+    let corners = [field.at(i, j), field.at(i + 1, j), field.at(i, j + 1), field.at(i + 1, j + 1)];
+    let tanh = corners.iter().map(|z| (z / 2.0).tanh()).sum::<f32>() / 4.0; // 2·p − 1
+    (tanh * SHADES).round() as i32
 }
 
-impl Field {
-    fn at(&self, i: usize, j: usize) -> f32 {
-        self.0[j * (SQUARES + 1) + i]
-    }
-
-    /// From −SHADES, surely no, to SHADES, surely yes.
-    fn shade(&self, i: usize, j: usize) -> i32 {
-        let corners = [self.at(i, j), self.at(i + 1, j), self.at(i, j + 1), self.at(i + 1, j + 1)];
-        let tanh = corners.iter().map(|z| (z / 2.0).tanh()).sum::<f32>() / 4.0; // 2·p − 1
-        (tanh * SHADES).round() as i32
-    }
-
-    /// Where the logit is 0 on an edge, were it a straight line between the corners.
-    fn zero(&self, Edge { i, j, down }: Edge) -> (i32, i32) {
-        let (a, b) = (self.at(i, j), if down { self.at(i, j + 1) } else { self.at(i + 1, j) });
-        let (on, along) = (PIXELS as f32 * a / (a - b), |k: usize| (k as i32 * PIXELS) as f32);
-        let (x, y) = if down { (along(i), along(j) + on) } else { (along(i) + on, along(j)) };
-        (LEFT + x.round() as i32, TOP + y.round() as i32)
-    }
-
-    /// The lines on which the logit is 0.
-    fn border(&self) -> Vec<Vec<(i32, i32)>> {
-        let mut links: BTreeMap<Edge, Vec<Edge>> = BTreeMap::new();
-        for (j, i) in (0..SQUARES).flat_map(|j| (0..SQUARES).map(move |i| (j, i))) {
-            for [a, b] in self.crossings(i, j) {
-                links.entry(a).or_default().push(b);
-                links.entry(b).or_default().push(a);
-            }
-        }
-        chains(links).into_iter().map(|chain| chain.into_iter().map(|edge| self.zero(edge)).collect()).collect()
-    }
-
-    /// From which edge to which the line crosses a square: not at all, once, or twice.
-    fn crossings(&self, i: usize, j: usize) -> Vec<[Edge; 2]> {
-        let corners = [self.at(i, j), self.at(i + 1, j), self.at(i + 1, j + 1), self.at(i, j + 1)]; // clockwise
-        let (top, left) = (Edge { i, j, down: false }, Edge { i, j, down: true });
-        let (right, bottom) = (Edge { i: i + 1, ..left }, Edge { j: j + 1, ..top });
-        let yes = corners.map(|z| z > 0.0);
-        let edges = [top, right, bottom, left];
-        let crossed: Vec<Edge> = (0..4).filter(|&k| yes[k] != yes[(k + 1) % 4]).map(|k| edges[k]).collect();
-        match crossed[..] {
-            [a, b] => vec![[a, b]],
-            [] => vec![],
-            // Yes and no stand crosswise, as in XOR: the middle decides which pair belongs together.
-            _ if (corners.iter().sum::<f32>() > 0.0) == yes[0] => vec![[top, right], [bottom, left]],
-            _ => vec![[left, top], [right, bottom]],
-        }
-    }
-}
-
-/// Follows the links from edge to edge: first the open lines, from their ends, then what is left, which are loops.
-fn chains(mut links: BTreeMap<Edge, Vec<Edge>>) -> Vec<Vec<Edge>> {
-    let mut starts: Vec<Edge> = links.keys().copied().collect();
-    starts.sort_by_key(|edge| links[edge].len());
-    let mut chains = Vec::new();
-    for start in starts {
-        let (mut chain, mut at) = (vec![start], start);
-        while let Some(next) = links.get_mut(&at).and_then(Vec::pop) {
-            links.get_mut(&next).expect("links go both ways").retain(|back| *back != at);
-            chain.push(next);
-            at = next;
-        }
-        if chain.len() > 1 {
-            chains.push(chain);
-        }
-    }
-    chains
+/// The lines on which the logit is 0.
+fn border(field: &Grid) -> Vec<Vec<(i32, i32)>> {
+    let pixel = |place: f32| (place * PIXELS as f32).round() as i32;
+    let line = |line: Vec<(f32, f32)>| line.into_iter().map(|(x, y)| (LEFT + pixel(x), TOP + pixel(y))).collect();
+    field.lines(0.0).into_iter().map(line).collect()
 }

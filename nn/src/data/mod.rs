@@ -6,9 +6,10 @@
 //! | [`xor`] | Minsky and Papert 1969 | no threshold unit can do it: one line is not enough |
 //! | [`two_spirals`] | Lang and Witbrock 1988 | hard even for several layers |
 //!
-//! None of them is random, so none needs a seed. Data of one's own come as [`LabelledRows`] or [`Pairs`], in batches whose
+//! None of them is random, so none needs a seed; [`drawn_digits`], noisy drawings of 0 to 9, do. Data of one's own come as [`LabelledRows`] or [`Pairs`], in batches whose
 //! order is a function of a seed ([`shuffled`]). A [`TextBatch`] is what text becomes for a language model.
 
+mod digits;
 mod film;
 mod pairs;
 mod rows;
@@ -17,6 +18,7 @@ mod spirals;
 mod text;
 mod xor;
 
+pub use digits::{DIGIT_SIDE, drawn_digits};
 pub use film::{FILM_THRESHOLD, FILM_WEIGHTS, film};
 pub use pairs::{PairBatch, Pairs};
 pub use rows::{LabelledRows, RowBatch};

@@ -3,6 +3,11 @@
 //! Whatever a step needs (its batch, its dropout masks, its learning rate) is a function of the seed and the number of
 //! the step. So the weights, the moments and that number are all there is to save, and a run that was stopped goes on
 //! bit for bit as if it had not been. Files, progress and signals are the business of those who call [`Trainer::step`].
+//! [`Trainer::fit`] makes the steps of whole epochs, scores other data after each, and stops early where that no longer helps.
+
+mod fit;
+
+pub use fit::{End, Epoch, Event, Examples, FitConfig, Fitted, Score, Scored, score};
 
 use crate::module::Module;
 use crate::optim::{AdamW, AdamWConfig, Schedule, clip_factor, global_norm};
