@@ -3,6 +3,7 @@
 pub mod devices;
 pub mod eval;
 pub mod inspect;
+pub mod play;
 pub mod probabilities;
 pub mod sample;
 pub mod train;
@@ -30,6 +31,7 @@ pub fn run(command: Command) -> Result<u8> {
             Command::Sample(args) => sample::run(args).map_err(|error| explain(&args.model, error))?,
             Command::Eval(args) => eval::run(args).map_err(|error| explain(&args.model, error))?,
             Command::Inspect(args) => inspect::run(args).map_err(|error| explain(&args.model, error))?,
+            Command::Play(args) => play::run(args)?,
             Command::Devices => devices::run()?,
         }
         Ok(0)

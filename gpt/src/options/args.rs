@@ -7,6 +7,7 @@ use crate::{
     config::{self, ModelFlags, TokenizerFlags, TrainFlags},
     device::DeviceName,
     parse::{real, size, whole},
+    play::PlayArgs,
     precision::Precision,
     preset::Preset,
 };
@@ -33,6 +34,7 @@ Examples:
   gradus sample --model out/book --prompt \"Once upon a\"         Generate text
   gradus eval --model out/book --data other.txt                 Measure the loss on another text
   gradus inspect --model out/book                               List parameters, draw attention maps
+  gradus play --settings spiral                                 Train a small network on points of a plane
 
 `gradus COMMAND --help` describes the options of a command.";
 
@@ -53,6 +55,11 @@ pub enum Command {
     Eval(EvalArgs),
     /// List the parameters of a model and draw its attention maps as an SVG picture
     Inspect(InspectArgs),
+    /// Train a small network on points of a plane, watch it learn, and draw all of its units
+    ///
+    /// On a terminal the answer over the plane is redrawn while it learns: full blocks for 1, empty ones for -1, x for points
+    /// with a wrong answer. The picture has a map of every unit, a line for every weight and all points.
+    Play(PlayArgs),
     /// List the devices of this machine, and what each can run
     Devices,
 }

@@ -8,6 +8,7 @@ pub mod config;
 pub mod coverage;
 pub mod device;
 pub mod parse;
+pub mod play;
 pub mod precision;
 pub mod preset;
 pub mod recompute;
