@@ -17,6 +17,7 @@ macro_rules! lessons {
 lessons! {
     lesson_01: "01_perceptron",
     lesson_02: "02_mlp",
+    lesson_03: "03_playground",
 }
 
 fn folder(name: &str) -> PathBuf {
