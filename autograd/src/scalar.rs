@@ -79,6 +79,11 @@ impl Tape {
         self.push(data, [None, None])
     }
 
+    /// How many numbers are on it.
+    pub fn count(&self) -> usize {
+        self.nodes.borrow().len()
+    }
+
     fn push(&self, data: f64, node: Node) -> Value<'_> {
         let mut nodes = self.nodes.borrow_mut();
         nodes.push(node);

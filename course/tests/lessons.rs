@@ -18,6 +18,7 @@ macro_rules! lessons {
 lessons! {
     lesson_01: "01_perceptron",
     lesson_02: "02_mlp",
+    lesson_03: "03_playground",
     lesson_05: "05_descent",
     lesson_06: "06_tokens",
     lesson_11: "11_one_step",

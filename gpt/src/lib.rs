@@ -24,7 +24,9 @@ pub mod text;
 pub use error::{Error, Result};
 pub use generation::{generate, sampler};
 pub use learning::{clock, evaluation, overfitting, trainer, training};
-pub use options::{args, config, coverage, device, parse, precision, preset, recompute, settings, token_args, usage};
+pub use options::{
+    args, config, coverage, device, parse, play, precision, preset, recompute, settings, token_args, usage,
+};
 pub use process::{device_failure, interrupt, memory, output, progress, shell, threads};
 pub use run::{best, checkpoint, files, metrics, run_folder, weights_file};
 pub use text::{corpus, dataset, tokenizer, windows};

@@ -4,9 +4,11 @@ mod attention;
 mod axis;
 mod curve;
 mod loss;
+mod playground;
 mod shades;
 mod spread;
 mod text;
 
 pub use attention::{AttentionMaps, attention_map};
 pub use loss::loss_curve;
+pub use playground::{network_blocks, network_picture};

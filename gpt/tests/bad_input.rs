@@ -303,11 +303,11 @@ fn help_says_what_the_program_does_and_names_every_command_and_flag() {
     let help = |arguments: &[&str]| String::from_utf8(gradus().args(arguments).output().unwrap().stdout).unwrap();
     let whole = help(&["--help"]);
     assert!(whole.starts_with("Train a GPT language model on a text file"), "{whole}");
-    contains(&whole, &["train", "sample", "eval", "inspect", "gradus train --data book.txt"]);
+    contains(&whole, &["train", "sample", "eval", "inspect", "play", "gradus train --data book.txt"]);
     assert!(help(&["-h"]).starts_with("Train a GPT language model on a text file"));
     contains(&help(&["train", "--help"]), &["--stop-at", "--grad-accum", "--weight-decay", "[default: out/PRESET]"]);
     contains(&help(&["--version"]), &["gradus 0."]);
-    for command in ["train", "sample", "eval", "inspect"] {
+    for command in ["train", "sample", "eval", "inspect", "play"] {
         let text = help(&[command, "--help"]);
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
         assert!(text.lines().all(|line| line.matches("[default: ").count() <= 1), "{text}");

@@ -2,6 +2,7 @@
 //!
 //! Read in this order: [`perceptron`] (1958: a weighted vote and a rule that learns it), [`mlp`] (layers of them),
 //! [`module`] (named parameters), [`layers`] (the parts of a Transformer), [`optim`] (how weights are changed),
+//! [`playground`] (every setting of a small one),
 //! [`training`] (a step of any model), [`language_model`] (what any model generates). [`data`] holds the small data sets,
 //! [`loss`] what a network is to make small, [`init`] the first values of its weights.
 //! The lessons that train them are in the folder `course`.
@@ -18,6 +19,8 @@ pub mod mlp;
 pub mod module;
 pub mod optim;
 pub mod perceptron;
+pub mod playground;
+pub mod scalar_mlp;
 pub mod training;
 
 pub use classifier::{ClassLoss, Classifier};

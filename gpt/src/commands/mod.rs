@@ -4,6 +4,7 @@ pub mod devices;
 pub mod eval;
 pub mod inspect;
 pub mod plan;
+pub mod play;
 pub mod probabilities;
 pub mod sample;
 pub mod tokenizer;
@@ -33,6 +34,7 @@ pub fn run(command: Command) -> Result<u8> {
             Command::Eval(args) => eval::run(args).map_err(|error| explain(&args.model, error))?,
             Command::Inspect(args) => inspect::run(args).map_err(|error| explain(&args.model, error))?,
             Command::Tokenizer(command) => tokenizer::run(command)?,
+            Command::Play(args) => play::run(args)?,
             Command::Devices => devices::run()?,
             Command::Plan(args) => plan::run(args)?,
         }

@@ -8,6 +8,7 @@ use crate::{
     device::DeviceName,
     options::plan::PlanArgs,
     parse::{real, size, whole},
+    play::PlayArgs,
     precision::Precision,
     preset::Preset,
     token_args::TokenizerCommand,
@@ -36,6 +37,7 @@ Examples:
   gradus eval --model out/book --data other.txt                 Measure the loss on another text
   gradus inspect --model out/book                               List parameters, draw attention maps
   gradus plan --model llama2-70b                                What such a training costs
+  gradus play --settings spiral                                 Train a small network on points of a plane
 
 `gradus COMMAND --help` describes the options of a command.";
 
@@ -59,6 +61,11 @@ pub enum Command {
     /// Train a tokenizer by byte pair encoding, and turn text into token ids and back
     #[command(subcommand)]
     Tokenizer(TokenizerCommand),
+    /// Train a small network on points of a plane, watch it learn, and draw all of its units
+    ///
+    /// On a terminal the answer over the plane is redrawn while it learns: full blocks for 1, empty ones for -1, x for points
+    /// with a wrong answer. The picture has a map of every unit, a line for every weight and all points.
+    Play(PlayArgs),
     /// List the devices of this machine, and what each can run
     Devices,
     /// Compute what a model costs: parameters, FLOPs, memory, time, energy and money

@@ -9,6 +9,7 @@ pub mod coverage;
 pub mod device;
 pub mod parse;
 pub mod plan;
+pub mod play;
 pub mod precision;
 pub mod preset;
 pub mod recompute;

@@ -17,6 +17,9 @@ pub const LOSS_PLOT: &str = "loss.svg";
 /// The picture that `gradus inspect` draws.
 pub const ATTENTION_MAP: &str = "attention.svg";
 
+/// The picture that `gradus play` draws.
+pub const PLAY: &str = "play.svg";
+
 /// The ids of a long text.
 pub const TOKENS: &str = "tokens.bin";
 

@@ -106,7 +106,9 @@ fn holds_ours_alone(path: &Path) -> Result<bool> {
 }
 
 fn is_ours(path: &Path) -> Result<bool> {
-    let kind = path.file_name().and_then(|name| name.to_str()).and_then(kind);
+    // The picture of `gradus play` belongs to no run, so a run has no business with it.
+    let any_kind = |name| if name == names::PLAY { Some(Kind::Picture) } else { kind(name) };
+    let kind = path.file_name().and_then(|name| name.to_str()).and_then(any_kind);
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(fs::symlink_metadata(path).is_err()),
         other => {
