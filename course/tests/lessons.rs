@@ -17,6 +17,8 @@ macro_rules! lessons {
 lessons! {
     lesson_01: "01_perceptron",
     lesson_02: "02_mlp",
+    lesson_08: "08_positions",
+    lesson_10: "10_block",
 }
 
 fn folder(name: &str) -> PathBuf {

@@ -8,6 +8,8 @@
 #![forbid(unsafe_code)]
 
 pub mod data;
+pub mod deep;
+pub mod encoder;
 pub mod init;
 pub mod language_model;
 pub mod layers;
@@ -18,6 +20,8 @@ pub mod optim;
 pub mod perceptron;
 pub mod training;
 
+pub use deep::{Deep, DeepConfig, DeepNorm};
+pub use encoder::{Encoder, EncoderConfig, Order};
 pub use gradus_autograd::Parameter;
 pub use init::Init;
 pub use language_model::{LanguageModel, Reader};

@@ -9,20 +9,26 @@
 //! None of them is random, so none needs a seed. Data of one's own come as [`LabelledRows`] or [`Pairs`], in batches whose
 //! order is a function of a seed ([`shuffled`]). A [`TextBatch`] is what text becomes for a language model.
 
+mod blows;
+mod characters;
 mod film;
 mod pairs;
 mod rows;
 mod shuffle;
 mod spirals;
+mod swapped;
 mod text;
 mod xor;
 
+pub use blows::{BLOW, Blows};
+pub use characters::Characters;
 pub use film::{FILM_THRESHOLD, FILM_WEIGHTS, film};
 pub use pairs::{PairBatch, Pairs};
 pub use rows::{LabelledRows, RowBatch};
 pub use shuffle::shuffled;
 pub use spirals::two_spirals;
-pub use text::TextBatch;
+pub use swapped::{SENTENCE_LENGTH, Swapped};
+pub use text::{IGNORED, TextBatch};
 pub use xor::xor;
 
 /// A case with its answer: N numbers, and whether it belongs to the class.
