@@ -21,6 +21,8 @@ lessons! {
     lesson_03: "03_playground",
     lesson_05: "05_descent",
     lesson_06: "06_tokens",
+    lesson_08: "08_positions",
+    lesson_10: "10_block",
     lesson_11: "11_one_step",
     lesson_15: "15_costs",
 }

@@ -10,6 +10,8 @@
 
 pub mod classifier;
 pub mod data;
+pub mod deep;
+pub mod encoder;
 pub mod init;
 pub mod landscape;
 pub mod language_model;
@@ -24,6 +26,8 @@ pub mod scalar_mlp;
 pub mod training;
 
 pub use classifier::{ClassLoss, Classifier};
+pub use deep::{Deep, DeepConfig, DeepNorm};
+pub use encoder::{Encoder, EncoderConfig, Order};
 pub use gradus_autograd::Parameter;
 pub use init::Init;
 pub use language_model::{LanguageModel, Reader};

@@ -2,6 +2,9 @@
 
 use gradus_autograd::Tensor;
 
+/// The target of a token that no loss counts; no vocabulary is so large.
+pub const IGNORED: u32 = u32::MAX;
+
 /// Token ids and, for each, the one after it.
 #[derive(Clone, Debug)]
 pub struct TextBatch {

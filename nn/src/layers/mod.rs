@@ -16,6 +16,7 @@
 //! ```
 
 pub mod attention;
+pub mod batch_norm;
 pub mod block;
 pub mod dropout;
 pub mod embedding;
@@ -27,6 +28,7 @@ pub mod padding;
 pub mod positions;
 
 pub use attention::{Attention, AttentionConfig, Memory, Projection};
+pub use batch_norm::BatchNorm;
 pub use block::{Block, BlockConfig, BlockInputs, CrossPart, NormPlacement};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
@@ -37,4 +39,4 @@ pub use invalid_config::InvalidConfig;
 pub use linear::Linear;
 pub use norm::{LayerNorm, Norm, NormConfig, RmsNorm};
 pub use padding::Padding;
-pub use positions::{FrequencyScaling, LearnedPositions, Rotary, RotaryConfig, SinusoidalPositions};
+pub use positions::{Alibi, FrequencyScaling, LearnedPositions, Rotary, RotaryConfig, SinusoidalPositions};
