@@ -3,8 +3,11 @@
 use super::{Feature, Penalty, Settings};
 use crate::data::PlaneSet;
 
+/// The name of a set of settings, and the settings.
+pub type Preset = (&'static str, fn() -> Settings);
+
 /// Their names, and what makes them.
-pub const PRESETS: &[(&str, fn() -> Settings)] = &[
+pub const PRESETS: &[Preset] = &[
     ("circle", circle),
     ("xor", xor),
     ("gauss", gauss),
