@@ -1,7 +1,7 @@
 //! A whole network on a plane: a small map of what every unit answers in every place, a line for every weight, and a large map
 //! of the answer with the points.
 
-use crate::style::{Area, BLUE, GREY, INK, ORANGE, columns, text, tint};
+use crate::style::{Area, BLUE, GREY, INK, ORANGE, columns, compact, text, tint};
 use crate::{Error, Result};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
@@ -96,7 +96,7 @@ impl Network<'_> {
             root.present()?;
         }
         let size = |factor: i32| format!("width=\"{}\" height=\"{}\"", width / factor, height / factor);
-        Ok(svg.replacen(&size(1), &size(2), 1))
+        Ok(compact(&svg.replacen(&size(1), &size(2), 1)))
     }
 
     fn check(&self) -> Result<()> {

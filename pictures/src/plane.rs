@@ -5,7 +5,7 @@
 
 use crate::Result;
 use crate::level::Grid;
-use crate::style::{Area, BLUE as NO, GREY, INK, ORANGE as YES, text, tint};
+use crate::style::{Area, BLUE as NO, GREY, INK, ORANGE as YES, compact, text, tint};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
@@ -75,7 +75,7 @@ impl Plane<'_> {
         }
         // Plotters places things on whole pixels; drawn at twice the size, the line is smooth to half of one.
         let size = |factor: i32| format!("width=\"{}\" height=\"{}\"", width / factor, height / factor);
-        Ok(svg.replacen(&size(1), &size(2), 1))
+        Ok(compact(&svg.replacen(&size(1), &size(2), 1)))
     }
 
     fn pixel(&self, x: f32) -> i32 {

@@ -43,7 +43,42 @@ pub fn canvas(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Result<()>) -> R
         draw(&root)?;
         root.present()?;
     }
-    Ok(svg)
+    Ok(compact(&svg))
+}
+
+/// Rectangles in a row from which it pays to make paths.
+const MANY: usize = 200;
+
+/// The same picture with less text: where very many rectangles follow each other, those of one colour become one path.
+pub fn compact(svg: &str) -> String {
+    let lines: Vec<&str> = svg.lines().collect();
+    let stretches = lines.chunk_by(|a, b| is_square(a) == is_square(b));
+    let texts = stretches.map(|stretch| {
+        let paths = if stretch.len() >= MANY && is_square(stretch[0]) { paths(stretch) } else { None };
+        paths.unwrap_or_else(|| stretch.join("\n"))
+    });
+    texts.collect::<Vec<_>>().join("\n") + "\n"
+}
+
+fn is_square(line: &str) -> bool {
+    line.starts_with("<rect ") && line.contains("stroke=\"none\"") && line.contains("opacity=\"1\"")
+}
+
+/// `None` where a rectangle lacks a number, which would be another library's way of writing it.
+fn paths(rectangles: &[&str]) -> Option<String> {
+    let mut colors: Vec<(&str, String)> = Vec::new();
+    for rectangle in rectangles {
+        let value = |name: &str| rectangle.split_once(&format!(" {name}=\""))?.1.split('"').next();
+        let [x, y, width, height] = ["x", "y", "width", "height"].map(value);
+        let path = format!("M{} {}h{}v{}H{}z", x?, y?, width?, height?, x?);
+        let fill = value("fill")?;
+        match colors.iter_mut().find(|(color, _)| *color == fill) {
+            Some((_, paths)) => paths.push_str(&path),
+            None => colors.push((fill, path)),
+        }
+    }
+    let paths = colors.iter().map(|(fill, path)| format!("<path fill=\"{fill}\" stroke=\"none\" d=\"{path}\"/>"));
+    Some(paths.collect::<Vec<_>>().join("\n"))
 }
 
 /// Title and note, from the left edge at `x`.
@@ -70,4 +105,29 @@ pub fn label(value: f64) -> String {
 /// How many columns of a half-width letter a text takes: 2 for a Chinese character.
 pub fn columns(text: &str) -> i32 {
     unicode_width::UnicodeWidthStr::width(text) as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_squares_become_a_path_for_each_colour_and_few_stay() {
+        let squares = |count: i32| {
+            let size = (count as u32 * 10, 10);
+            canvas(size, |root| {
+                (0..count).try_for_each(|i| {
+                    let corners = [(10 * i, 0), (10 * i + 10, 10)];
+                    root.draw(&Rectangle::new(corners, if i % 2 == 0 { BLUE } else { ORANGE }.filled()))?;
+                    Ok(())
+                })
+            })
+            .unwrap()
+        };
+        let (few, many) = (squares(20), squares(300));
+        assert_eq!((few.matches("<rect").count(), few.matches("<path").count()), (21, 0)); // the ground is one, too
+        assert_eq!((many.matches("<rect").count(), many.matches("<path").count()), (0, 3));
+        assert_eq!(many.matches('z').count(), 301);
+        assert!(many.contains("M2990 0h10v10H2990z") && many.ends_with("</svg>\n"));
+    }
 }
