@@ -22,6 +22,7 @@ lessons! {
     lesson_05: "05_descent",
     lesson_06: "06_tokens",
     lesson_08: "08_positions",
+    lesson_09: "09_attention",
     lesson_10: "10_block",
     lesson_11: "11_one_step",
     lesson_15: "15_costs",
