@@ -115,7 +115,7 @@ impl Tolerance {
         let (a, b) = (pieces(a), pieces(b));
         a.len() == b.len()
             && a.iter().zip(&b).all(|(a, b)| match (a.parse::<f64>(), b.parse::<f64>()) {
-                (Ok(a), Ok(b)) => close(a, b),
+                (Ok(x), Ok(y)) => a == b || close(x, y), // NaN is like itself
                 _ => a == b,
             })
     }
@@ -151,6 +151,8 @@ fn numbers_are_compared_by_value_and_words_as_they_are() {
         ("p=−0.25%", "p=0.25%", false, false),
         ("0.000", "-0.000", true, true),
         ("1 2", "1 2 3", false, false),
+        ("NaN", "NaN", true, true),
+        ("NaN", "1.0", false, false),
         ("[1, 2]", "[1, 2]", true, true),
     ] {
         assert_eq!((within.alike(a, b), exact.alike(a, b)), (loose, strict), "{a} and {b}");
