@@ -3,8 +3,11 @@
 use super::{Feature, Penalty, Settings};
 use crate::data::PlaneSet;
 
-/// Their names, and what makes them.
-pub const PRESETS: &[(&str, fn() -> Settings)] = &[
+/// A name, and what makes the settings.
+pub type Preset = (&'static str, fn() -> Settings);
+
+/// All of them.
+pub const PRESETS: &[Preset] = &[
     ("circle", circle),
     ("xor", xor),
     ("gauss", gauss),
