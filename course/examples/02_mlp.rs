@@ -167,7 +167,7 @@ fn learn_spirals() -> Mlp {
     let start = Instant::now();
     for step in 0..=schedule.steps {
         let (loss, rate) = (gradients(&network, &x, &y), schedule.at(step));
-        if step % 500 == 0 {
+        if step % 1000 == 0 {
             println!("  {step:>5}   {loss:.4}   {:>12}   {rate:>13.5}", right(&network, &points));
         }
         adamw.step(rate as f32, 1.0);

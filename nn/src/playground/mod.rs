@@ -12,6 +12,6 @@ mod training;
 
 pub use feature::Feature;
 pub use network::{Activation, PlaneNetwork};
-pub use presets::PRESETS;
+pub use presets::{PRESETS, Preset};
 pub use settings::{InvalidSettings, Penalty, Settings};
 pub use training::{Losses, Playground};

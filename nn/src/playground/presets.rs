@@ -3,10 +3,10 @@
 use super::{Feature, Penalty, Settings};
 use crate::data::PlaneSet;
 
-/// The name of a set of settings, and the settings.
+/// A name, and what makes the settings.
 pub type Preset = (&'static str, fn() -> Settings);
 
-/// Their names, and what makes them.
+/// All of them.
 pub const PRESETS: &[Preset] = &[
     ("circle", circle),
     ("xor", xor),
