@@ -18,6 +18,7 @@ lessons! {
     lesson_01: "01_perceptron",
     lesson_02: "02_mlp",
     lesson_08: "08_positions",
+    lesson_09: "09_attention",
     lesson_10: "10_block",
 }
 
