@@ -213,7 +213,8 @@ fn curves() -> Result {
             bar.inc(1);
         }
         drop(bar);
-        let row: String = [0, 40, 80, 120, 160].iter().map(|step| format!("{:9.4}", points[*step].1)).collect();
+        let number = |loss: f64| if loss.is_finite() { format!("{loss:9.4}") } else { format!("{:>9}", "none") };
+        let row: String = [0, 40, 80, 120, 160].iter().map(|step| number(points[*step].1)).collect();
         println!("  {name:<22} {row}");
         series.push(Series { name, points });
     }
@@ -226,13 +227,17 @@ fn curves() -> Result {
     println!(
         "\nGuessing has the loss ln 2 = 0.6931. Without the stream it stays there, with or without a norm. With the"
     );
-    println!(
-        "stream alone the numbers grow until they are none (NaN). A norm before each layer, of whichever kind, learns"
-    );
+    println!("stream alone the numbers grow until they overflow. A norm before each layer, of whichever kind, learns");
     println!("at once; after each sum it stands in the way of the stream: GPT-2 moved it to the front.\n");
+    let mut series: Vec<Series<'_>> = [0, 2, 3, 4, 6].iter().map(|i| series[*i].clone()).collect();
+    series
+        .iter_mut()
+        .flat_map(|one| &mut one.points)
+        .filter(|point| point.1 > 10.0)
+        .for_each(|point| point.1 = f64::NAN);
     let picture = LineChart {
         title: "Sixteen layers with and without norms",
-        note: "cross-entropy of 64 points; x + f(x) ends where its loss is no number any more",
+        note: "cross-entropy of 64 points; norm(f(x)) lies on f(x), rms on layer; x + f(x) leaves at a loss of 10",
         x: "step",
         y: "loss",
         logarithmic: true,
