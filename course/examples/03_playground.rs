@@ -11,7 +11,7 @@
 //! other half are only asked, at the end: their loss is the *test loss*, and it is the one that counts.
 //!
 //! Read beside it: `nn/src/playground/` (settings, network, training), `nn/src/data/playground.rs`. To play with all of it live:
-//! `gradus play --help`. Next: `04_optimizers.rs`.
+//! `gradus play --help`. Next: `05_descent.rs`.
 
 use gradus_course::{Failure, Result, progress, show};
 use gradus_gpt::plot::{network_blocks, network_picture};

@@ -10,7 +10,7 @@
 //!
 //! Encoding does the same replacements in the same order. Decoding joins the bytes of the tokens.
 //!
-//! Read beside it: `gpt/src/text/tokenizer/bpe/` (`mod.rs`, then `training.rs` and `merging.rs`). Next: lesson 7.
+//! Read beside it: `gpt/src/text/tokenizer/bpe/` (`mod.rs`, then `training.rs` and `merging.rs`). Next: `08_positions.rs`.
 
 use gradus_course::{Failure, Result, show};
 use gradus_gpt::tokenizer::bpe::{Bpe, Pattern};

@@ -8,7 +8,7 @@
 //! > block       x ← x + attention(norm(x)),  x ← x + feed_forward(norm(x))
 //!
 //! Read beside it: `nn/src/layers/norm.rs`, `batch_norm.rs`, `feed_forward.rs` and `block/` there, `nn/src/deep.rs`.
-//! Next: lesson 11.
+//! Next: `11_one_step.rs`.
 
 use gradus_autograd::{DType, Tape, Tensor, Var};
 use gradus_course::{Failure, Result, progress, show};

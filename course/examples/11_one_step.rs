@@ -13,7 +13,7 @@
 //! and read. That is why ChatGPT answers one token at a time.
 //!
 //! Read beside it: `gpt/src/model.rs` (`logits`, `loss`), `nn/src/optim/adamw.rs`, `gpt/src/generation/sampler.rs`. Next:
-//! `12_transformer.rs`.
+//! `15_costs.rs`.
 
 use gradus_autograd::{Tape, Tensor};
 use gradus_course::{Failure, Result, progress, show};

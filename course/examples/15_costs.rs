@@ -12,7 +12,7 @@
 //! for the gradient of the input and one for the gradient of the parameters, 4·N (Kaplan et al. 2020, section 2.1).
 //!
 //! Read beside it: `gpt/src/plan`, one file for each formula. `gradus plan --help` does the same with your own numbers, and
-//! `gradus plan --here small` predicts a training step on your machine. Next: `16_inside.rs`.
+//! `gradus plan --here small` predicts a training step on your machine.
 
 use gradus_course::{Result, show};
 use gradus_gpt::plan::{Card, Cluster, InferenceCost, KnownModel, Shape, TrainingPlan};
