@@ -45,7 +45,7 @@ impl LineChart<'_> {
         let (Some(x), Some(y)) = (x, y) else { return Err(Error::invalid(self.title, "has no point to draw")) };
         canvas(SIZE, |root| {
             header(root, 70, self.title, self.note)?;
-            let area = root.margin(70, 50, 0, 24);
+            let area = root.margin(70, 50, 16, 24);
             let mut chart = ChartBuilder::on(&area);
             chart.x_label_area_size(44).y_label_area_size(70);
             if self.logarithmic {
