@@ -1,7 +1,7 @@
 //! `gradus plan`: what a model costs on a cluster, and how long a training step takes here.
 
 use crate::config::{ModelConfig, TrainConfig};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::Gpt;
 use crate::options::plan::PlanArgs;
 use crate::plan::{Forecast, InferenceCost, KnownModel, TrainingPlan};
@@ -11,7 +11,7 @@ use gradus_autograd::Tensor;
 use gradus_kernels::Isa;
 use gradus_nn::Init;
 use gradus_nn::data::TextBatch;
-use gradus_nn::training::{Batches, Trainer};
+use gradus_nn::training::{Batches, StepError, Trainer};
 use std::convert::Infallible;
 use std::time::Instant;
 
@@ -98,7 +98,9 @@ fn here(args: &PlanArgs, preset: Preset) -> Result<()> {
         let forecast = Forecast::measure(&model, &train);
         output::print(&table(&forecast))?;
         output::note("measuring whole steps");
-        let (predicted, measured) = (forecast.seconds(), measure(&model, &train, forecast.seconds()));
+        let predicted = forecast.seconds();
+        let measured =
+            measure(&model, &train, predicted).map_err(|error| Error::setting("here", preset, error.to_string()))?;
         output::line(&format!(
             "measured                                                   {:>9.1} ms: the prediction is {:+.0}% off",
             1e3 * measured,
@@ -121,22 +123,24 @@ fn table(forecast: &Forecast) -> String {
 }
 
 /// The median time of a step, over about three seconds and at least three steps.
-fn measure(model: &ModelConfig, train: &TrainConfig, predicted: f64) -> f64 {
+fn measure(
+    model: &ModelConfig,
+    train: &TrainConfig,
+    predicted: f64,
+) -> std::result::Result<f64, StepError<Infallible>> {
     let data = OneBatch(model.clone());
     let mut gpt = Gpt::new(model, &mut Init::new(1));
     gpt.precision = train.precision.of_products();
     let mut trainer = Trainer::new(gpt, train.trainer());
-    let steps = ((3.0 / predicted) as usize).clamp(3, 200);
-    let mut times: Vec<f64> = (0..=steps)
-        .map(|_| {
-            let start = Instant::now();
-            trainer.step(&data).unwrap_or_else(|error| panic!("{error}")); // cannot fail: one finite batch
-            start.elapsed().as_secs_f64()
-        })
-        .skip(1)
-        .collect();
+    let mut step = || {
+        let start = Instant::now();
+        trainer.step(&data).map(|_| start.elapsed().as_secs_f64())
+    };
+    step()?; // the first fills the pool
+    let count = ((3.0 / predicted) as usize).clamp(3, 200);
+    let mut times = (0..count).map(|_| step()).collect::<std::result::Result<Vec<f64>, _>>()?;
     times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+    Ok(times[times.len() / 2])
 }
 
 /// Always the same tokens: what they are does not change the time.
